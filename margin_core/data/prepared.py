@@ -1,0 +1,109 @@
+"""One replicate's data: a dataset, split and made noisy as the seeds say. All cells of a replicate get the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from margin_core.data.dataset import Dataset, DatasetConfig
+from margin_core.data.label_noise import corrupt_labels
+from margin_core.data.listing import load_dataset
+from margin_core.data.splits import split
+from margin_core.seeds import numpy_generator
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What one trial trains on, chooses by and is tested on.
+
+    Args:
+        dataset: Where the examples come from.
+        train_indices: Places of the training examples in ``dataset``, in rising order.
+        val_indices: Places of the validation examples.
+        test_indices: Places of the test examples; the same in every replicate.
+        train_x: Training images, (N, C, H, W) float32.
+        train_y: Training labels, (N,) int64, label noise included.
+        val_x: Validation images.
+        val_y: Validation labels, as they are in the dataset.
+    """
+
+    dataset: Dataset
+    train_indices: Tensor
+    val_indices: Tensor
+    test_indices: Tensor
+    train_x: Tensor
+    train_y: Tensor
+    val_x: Tensor
+    val_y: Tensor
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.dataset.num_classes
+
+    @property
+    def in_shape(self) -> tuple[int, int, int]:
+        """The shape of one image: (C, H, W)."""
+        return self.dataset.in_shape
+
+    def test(self) -> tuple[Tensor, Tensor]:
+        """Test images and labels: a call, because only the last stage of a study may look at them."""
+        return self.dataset.images[self.test_indices], self.dataset.labels[self.test_indices]
+
+
+def prepare(
+    config: DatasetConfig,
+    *,
+    data_root: str | Path | None = None,
+    study_seed: int,
+    replicate: int,
+    validation: float = 0.2,
+    test: float = 0.2,
+) -> Prepared:
+    """The data of one replicate.
+
+    Args:
+        config: Which dataset, and its label noise.
+        data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
+        study_seed: The study's seed.
+        replicate: Number of the replicate.
+        validation: Share of the examples outside an official test split that validate.
+        test: Share of all examples that test, where there is no official test split.
+
+    Raises:
+        ValueError: On an unknown dataset or a share out of range.
+        FileNotFoundError: Where the dataset's files are not there.
+
+    Example:
+        >>> data = prepare(DatasetConfig("digits", label_noise=0.1), study_seed=0, replicate=3)
+        >>> len(data.train_y), len(data.val_y), len(data.test_indices)
+        (1079, 359, 359)
+        >>> int((data.train_y != data.dataset.labels[data.train_indices]).sum())
+        108
+    """
+    dataset = load_dataset(config.name, data_root)
+    train, val, tests = split(
+        dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
+    )
+    train_x, train_y = dataset.images[train], dataset.labels[train]
+    if config.label_noise > 0.0:
+        train_y = corrupt_labels(
+            train_y,
+            train_x,
+            num_classes=dataset.num_classes,
+            share=config.label_noise,
+            noise=config.noise,
+            generator=numpy_generator(study_seed, replicate, "noise"),
+        )
+    return Prepared(
+        dataset=dataset,
+        train_indices=train,
+        val_indices=val,
+        test_indices=tests,
+        train_x=train_x,
+        train_y=train_y,
+        val_x=dataset.images[val],
+        val_y=dataset.labels[val],
+    )

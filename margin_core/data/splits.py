@@ -1,0 +1,76 @@
+"""Stratified splits: which examples train, choose (validation) and are kept for the end (test)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from margin_core.seeds import numpy_generator
+
+
+def stratified_choice(labels: Tensor, share: float, generator: np.random.Generator) -> Tensor:
+    """A random choice that holds the same share of every class.
+
+    The number chosen is ``round(share * N)``; a class's part of it is its exact share rounded up or down (largest remainders up).
+
+    Args:
+        labels: int64 classes, (N,).
+        share: Share to choose, in (0, 1).
+        generator: Draws the examples.
+
+    Returns:
+        A boolean mask, (N,).
+    """
+    classes = labels.numpy()
+    counts = np.bincount(classes)
+    exact = share * counts
+    chosen = np.floor(exact).astype(np.int64)
+    left_over = round(share * len(classes)) - int(chosen.sum())
+    chosen[np.argsort(chosen - exact, kind="stable")[:left_over]] += 1
+    mask = np.zeros(len(classes), dtype=bool)
+    for label, number in enumerate(chosen):
+        places = np.flatnonzero(classes == label)
+        mask[generator.permutation(places)[:number]] = True
+    return torch.from_numpy(mask)
+
+
+def split(
+    labels: Tensor, official_test: Tensor | None, *, study_seed: int, replicate: int, validation: float, test: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Places of the training, validation and test examples, each in rising order.
+
+    The test examples are the official ones, or else a stratified choice by the study's seed alone. So they are the same in every
+    replicate, and none of them trains or chooses in any. The validation examples are chosen anew in each replicate.
+
+    Args:
+        labels: int64 classes of all examples, (N,).
+        official_test: Places of the official test split, or None.
+        study_seed: The study's seed.
+        replicate: Number of the replicate.
+        validation: Share of the examples outside an official test split that validate, in (0, 1).
+        test: Share of all examples that test, in (0, 1); not used where there is an official test split.
+
+    Raises:
+        ValueError: Where a share is out of range or leaves a class without an example to train on.
+    """
+    for name, share in (("validation", validation), ("test", test)):
+        if not 0.0 < share < 1.0:
+            raise ValueError(f"{name} must be in (0, 1), got {share!r}")
+    if official_test is None:
+        if validation + test >= 1.0:
+            raise ValueError(f"validation + test must be < 1, got {validation!r} + {test!r}")
+        tests = stratified_choice(labels, test, numpy_generator(study_seed, "test"))
+        pool_size = len(labels)
+    else:
+        tests = torch.zeros(len(labels), dtype=torch.bool)
+        tests[official_test] = True
+        pool_size = len(labels) - len(official_test)
+    rest = torch.nonzero(~tests).squeeze(1)
+    validates = stratified_choice(labels[rest], validation * pool_size / len(rest), numpy_generator(study_seed, replicate, "split"))
+    train = rest[~validates]
+    trained = torch.bincount(labels[train], minlength=int(labels.max()) + 1)
+    if bool((trained == 0).any()):
+        empty = int(torch.nonzero(trained == 0)[0])
+        raise ValueError(f"class {empty} has no example left to train on with validation={validation!r} and test={test!r}")
+    return train, rest[validates], torch.nonzero(tests).squeeze(1)

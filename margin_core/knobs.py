@@ -1,0 +1,142 @@
+"""What a family may vary: numbers (`Knob`), named choices (`Option`) and numbers that change over training (`Schedule`).
+
+A knob is declared once, beside its formula. The search space, the command line's checks, MLflow's parameter names, the docs and
+the report's axes all read that declaration.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Scale = Literal["linear", "log"]
+ScheduleKind = Literal["constant", "linear", "cosine", "step"]
+SCHEDULE_KINDS: tuple[ScheduleKind, ...] = get_args(ScheduleKind)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A number of a family that a study varies.
+
+    Args:
+        name: The keyword of the family's pure function.
+        symbol: How the paper writes it, for axes and docs.
+        default: The value where a study names none.
+        low: Least value that the mathematics allows.
+        high: Greatest value that the mathematics allows.
+        grid: The values that the source papers try, in rising order; a study's default.
+        search: The range of a continuous search where a study gives none.
+        scale: Whether a search and an axis run over the value or its logarithm.
+        open_low: Whether ``low`` itself is excluded.
+        open_high: Whether ``high`` itself is excluded.
+        integer: Whether only whole numbers are allowed.
+        baseline: The value at which the family's gradient is that of cross-entropy, where there is one.
+        source: Paper and equation.
+    """
+
+    name: str
+    symbol: str
+    default: float
+    low: float
+    high: float
+    grid: tuple[float, ...]
+    search: tuple[float, float]
+    scale: Scale = "linear"
+    open_low: bool = False
+    open_high: bool = False
+    integer: bool = False
+    baseline: float | None = None
+    source: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """The bounds in words, for error messages and docs: ``> 0`` or ``in [0, 1]``."""
+        noun = "a whole number " if self.integer else ""
+        if math.isinf(self.high):
+            return f"{noun}{'>' if self.open_low else '>='} {self.low:g}"
+        left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
+        return f"{noun}in {left}{self.low:g}, {self.high:g}{right}"
+
+    def check(self, value: object, owner: str) -> float:
+        """Return ``value`` as a float, or raise `ValueError` naming the family, the knob, the value and what is allowed.
+
+        Args:
+            value: What was given.
+            owner: The family or regulariser that the knob belongs to.
+        """
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{owner}: {self.name} must be a number {self.allowed}, got {value!r}")
+        number = float(value)
+        above = number > self.low if self.open_low else number >= self.low
+        below = number < self.high if self.open_high else number <= self.high
+        whole = not self.integer or number.is_integer()
+        if not (math.isfinite(number) and above and below and whole):
+            raise ValueError(f"{owner}: {self.name} must be {self.allowed}, got {value!r}")
+        return number
+
+
+@dataclass(frozen=True)
+class Option:
+    """A named choice of a family (a reading of the paper, not a number): ``hardest``, ``mode``."""
+
+    name: str
+    choices: tuple[str, ...]
+    default: str
+    source: str = ""
+
+    def check(self, value: object, owner: str) -> str:
+        """Return ``value``, or raise `ValueError` naming the family, the option, the value and what is allowed."""
+        if value not in self.choices:
+            raise ValueError(f"{owner}: {self.name} must be one of {', '.join(self.choices)}, got {value!r}")
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A knob that changes over training, as a pure function of progress.
+
+    ``linear`` is the warm-up of the gradient-decay paper, eq. (24), which it states per iteration up to an end iteration; here
+    ``length`` is that end iteration as a share of the training's steps, and the end value holds after it.
+
+    Args:
+        kind: ``constant`` (``start`` throughout), ``linear``, ``cosine`` (half a cosine) or ``step`` (jumps at ``length``).
+        start: Value at the first step.
+        end: Value from ``length`` on; not used by ``constant``.
+        length: Share of the training's steps after which ``end`` holds, in (0, 1].
+
+    Example:
+        >>> warm_up = Schedule("linear", start=0.001, end=0.01, length=0.5)
+        >>> [round(warm_up.value(p), 4) for p in (0.0, 0.25, 0.5, 1.0)]
+        [0.001, 0.0055, 0.01, 0.01]
+    """
+
+    kind: ScheduleKind
+    start: float
+    end: float | None = None
+    length: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in SCHEDULE_KINDS:
+            raise ValueError(f"schedule kind must be one of {', '.join(SCHEDULE_KINDS)}, got {self.kind!r}")
+        if self.kind != "constant" and self.end is None:
+            raise ValueError(f"a {self.kind} schedule needs an end value")
+        if not 0.0 < self.length <= 1.0:
+            raise ValueError(f"schedule length must be in (0, 1], got {self.length!r}")
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values that bound the path: every value in between lies between them."""
+        return (self.start,) if self.kind == "constant" or self.end is None else (self.start, self.end)
+
+    def value(self, progress: float) -> float:
+        """The knob's value after a share ``progress`` (0 to 1) of the training's steps."""
+        if self.kind == "constant" or self.end is None:
+            return self.start
+        done = min(max(progress / self.length, 0.0), 1.0)
+        if done == 1.0:
+            return self.end
+        if self.kind == "step":
+            return self.start
+        weight = done if self.kind == "linear" else (1.0 - math.cos(math.pi * done)) / 2.0
+        return self.start + weight * (self.end - self.start)

@@ -1,0 +1,67 @@
+"""ArcFace: the target's angle has to be smaller by m radians."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from margin_core.knobs import Knob
+from margin_core.losses.angular_margin import angular_margin
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.family import Family
+
+
+def arc_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.5, s: KnobValue = 20.0) -> Tensor:
+    """-log(e^{s psi} / (e^{s psi} + sum_{j != y} e^{s c_j})), psi = cos(theta_y + m): the unified margin softmax with m2 = m.
+
+    Beyond theta_y + m = pi, psi goes on falling instead of rising again; its gradient is the exact one. Both are
+    `angular_margin`'s, which this loss applies to the target's cosine only.
+
+    Args:
+        cosines: c (..., K) in [-1, 1]; half precision is widened to float32.
+        target: Class indices (...).
+        m: Margin of the angle in radians, in [0, pi], a number or a tensor that broadcasts over (...). 0 is `norm_face`.
+        s: Scale > 0, likewise.
+
+    Returns:
+        The loss of each sample (...).
+    """
+    cosines = widen(cosines)
+    s = knob_tensor(s, cosines)
+    cosine = target_score(cosines, target).squeeze(-1)
+    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (angular_margin(cosine, m) - cosine))
+
+
+FAMILY = Family(
+    name="arc_face",
+    title="ArcFace",
+    reads="cosines",
+    function=arc_face,
+    knobs=(
+        Knob(
+            name="m",
+            symbol="m",
+            default=0.5,
+            low=0.0,
+            high=math.pi,
+            grid=(0.0, 0.1, 0.2, 0.3, 0.5),
+            search=(0.0, 1.0),
+            source="ArcFace uses 0.5 (radians); 0 is norm_face, and the others fill in between",
+        ),
+        Knob(
+            name="s",
+            symbol="s",
+            default=20.0,
+            low=0.0,
+            high=float("inf"),
+            open_low=True,
+            grid=(10.0, 20.0, 64.0),
+            search=(5.0, 100.0),
+            scale="log",
+            source="Largest margins, tables 1 and 3",
+        ),
+    ),
+    inverse_temperature=lambda knobs: knobs["s"],
+    reference="Deng et al., ArcFace, CVPR 2019; Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
+)

@@ -1,0 +1,58 @@
+"""Cross-entropy, the baseline that every other family is compared with, with label smoothing as its one knob."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from margin_core.knobs import Knob
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.family import Family
+
+
+def ce(scores: Tensor, target: Tensor, *, label_smoothing: KnobValue = 0.0) -> Tensor:
+    """Cross-entropy -log p_y, or with smoothed labels (1 - eps)(-log p_y) + (eps / K) sum_j (-log p_j).
+
+    The smoothed label gives every class eps / K, the target's included. Since -log p_j = -log p_y + x_y - x_j, the loss is
+    -log p_y + eps (x_y - mean_j x_j), which is how it is computed.
+
+    Args:
+        scores: Logits (..., K); half precision is widened to float32.
+        target: Class indices (...).
+        label_smoothing: eps in [0, 1], a number or a tensor that broadcasts over (...).
+
+    Returns:
+        The loss of each sample (...).
+
+    Example:
+        >>> ce(torch.tensor([1.0, 1.0]), torch.tensor(0)).item() == torch.tensor(2.0).log().item()
+        True
+    """
+    scores = widen(scores)
+    eps = knob_tensor(label_smoothing, scores)
+    lead_over_mean = (target_score(scores, target) - scores).mean(dim=-1)
+    # Without smoothing a class of score -inf has no say; 0 * inf would give it one.
+    smoothing = torch.where(eps == 0, 0.0, eps * lead_over_mean)
+    return cross_entropy_of_gap(target_gap(scores, target)) + smoothing
+
+
+FAMILY = Family(
+    name="ce",
+    title="Cross-entropy",
+    reads="logits",
+    function=ce,
+    knobs=(
+        Knob(
+            name="label_smoothing",
+            symbol="ε",
+            default=0.0,
+            low=0.0,
+            high=1.0,
+            grid=(0.0, 0.05, 0.1, 0.2, 0.3),
+            search=(0.0, 0.3),
+            baseline=0.0,
+            source="Szegedy et al. 2016, section 7, where eps = 0.1; the grid fills in around it",
+        ),
+    ),
+    reference="Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016 (label smoothing)",
+)

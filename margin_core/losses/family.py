@@ -1,0 +1,111 @@
+"""What a loss family is (`Family`) and the thin module over its pure function (`Loss`).
+
+A family's own file holds its formula and one `Family` record; this module holds what is the same for all of them: checking
+knobs, changing them during training, and reducing per-sample losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from margin_core.knobs import Knob, Option
+
+Reads = Literal["logits", "cosines"]
+Reduction = Literal["mean", "sum", "none"]
+PerSampleLoss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A loss family, declared beside its formula.
+
+    Args:
+        name: The family's name; unique within ten characters only for its short form.
+        title: Its name in prose.
+        reads: Whether its scores are ``logits`` of a linear head or ``cosines`` of a cosine head.
+        function: The pure function ``(scores, target, *, knobs...) -> per-sample loss``.
+        knobs: Its numbers; the first is the one that a response curve is drawn over.
+        options: Its named choices.
+        reference: Paper and equations.
+        inverse_temperature: The factor that turns its scores into logits for prediction, given the knobs.
+        module: The module class where the family needs more than `Loss` (parameters of its own, say).
+    """
+
+    name: str
+    title: str
+    reads: Reads
+    function: PerSampleLoss
+    reference: str
+    knobs: tuple[Knob, ...] = ()
+    options: tuple[Option, ...] = ()
+    inverse_temperature: Callable[[Mapping[str, float]], float] = lambda knobs: 1.0
+    module: type[Loss] | None = None
+
+    def knob(self, name: str) -> Knob:
+        """The knob called ``name``; raises `ValueError` naming the family and its knobs."""
+        for knob in self.knobs:
+            if knob.name == name:
+                return knob
+        known = ", ".join([k.name for k in self.knobs] + [o.name for o in self.options]) or "none"
+        raise ValueError(f"{self.name}: unknown knob {name!r}; its knobs are: {known}")
+
+    def check(self, values: Mapping[str, object]) -> tuple[dict[str, float], dict[str, str]]:
+        """Split ``values`` into checked knobs and options, defaults filled in; raises `ValueError`."""
+        names = {option.name for option in self.options}
+        knobs = {knob.name: knob.default for knob in self.knobs}
+        options = {option.name: option.default for option in self.options}
+        for name, value in values.items():
+            if name in names:
+                options[name] = next(o for o in self.options if o.name == name).check(value, self.name)
+            else:
+                knobs[name] = self.knob(name).check(value, self.name)
+        return knobs, options
+
+
+class Loss(nn.Module):
+    """A family with its knobs set, as a module: ``loss(scores, target)``.
+
+    Args:
+        family: The family's declaration.
+        num_classes: K, at least 2.
+        reduction: ``mean``, ``sum`` or ``none``.
+        values: Knobs and options by name.
+    """
+
+    def __init__(self, family: Family, *, num_classes: int, reduction: Reduction, values: Mapping[str, object]) -> None:
+        super().__init__()
+        if num_classes < 2:
+            raise ValueError(f"{family.name}: num_classes must be >= 2, got {num_classes!r}")
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f"{family.name}: reduction must be one of mean, sum, none, got {reduction!r}")
+        self.family = family
+        self.num_classes = num_classes
+        self.reduction = reduction
+        self.knobs, self.options = family.check(values)
+
+    def set_knobs(self, **values: float) -> None:
+        """Change knobs during training, as a schedule asks."""
+        for name, value in values.items():
+            self.knobs[name] = self.family.knob(name).check(value, self.family.name)
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        """The loss of ``scores`` (..., K) for integer ``target`` (...)."""
+        return self.reduce(self.family.function(scores, target, **self.knobs, **self.options))
+
+    def prediction_logits(self, scores: Tensor) -> Tensor:
+        """Logits whose softmax is the family's prediction: no margin, and the family's own scale."""
+        return scores * self.family.inverse_temperature(self.knobs)
+
+    def reduce(self, per_sample: Tensor) -> Tensor:
+        """``per_sample`` reduced as the module was told."""
+        if self.reduction == "mean":
+            return per_sample.mean()
+        return per_sample.sum() if self.reduction == "sum" else per_sample
+
+    def extra_repr(self) -> str:
+        settings = ", ".join(f"{name}={value}" for name, value in {**self.knobs, **self.options}.items())
+        return f"{self.family.name}({settings}), num_classes={self.num_classes}, reduction={self.reduction}"

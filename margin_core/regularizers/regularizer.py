@@ -1,0 +1,35 @@
+"""What a regulariser is (`Regularizer`): a term that goes with any family, and the knob that weighs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from margin_core.knobs import Knob
+
+Reads = Literal["cosines", "prototypes"]
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """A regulariser, declared beside its formula.
+
+    Args:
+        name: Its name; a study's knob is ``<name>.weight``.
+        title: Its name in prose.
+        reads: ``cosines``: called as ``function(cosines, target)``, with the cosines (..., K) of features and prototypes, and gives
+            one value per sample. ``prototypes``: called as ``function(prototypes)`` and gives one value.
+        function: The pure function.
+        weight: The knob that multiplies it; 0 is the family alone.
+        reference: Paper and equation.
+    """
+
+    name: str
+    title: str
+    reads: Reads
+    function: Callable[..., Tensor]
+    weight: Knob
+    reference: str

@@ -1,0 +1,143 @@
+"""A cell: all that defines a trial but its seeds, as a value that can be checked, written down and named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from margin_core.data import DatasetConfig, dataset_info
+from margin_core.knobs import Knob, Schedule
+from margin_core.losses import get_family
+from margin_core.models import check_model
+from margin_core.regularizers import get_regularizer
+from margin_core.training.recipe import Recipe
+
+Setting = float | str | Schedule
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Dataset, model, family, knob values and nuisance values.
+
+    Args:
+        dataset: Which dataset, and its label noise.
+        model: A model's name.
+        family: A loss family's name.
+        knobs: The family's knobs (numbers or schedules) and options (names); what is left out has its default.
+        regularizers: The weight of each regulariser, a number or a schedule; what is left out has weight 0.
+        recipe: How the network is trained.
+
+    Example:
+        >>> cell = Cell(DatasetConfig("digits"), "mlp-50-20", "gds", {"lam": 1.0}, {}, Recipe(epochs=20))
+        >>> Cell.from_dict(cell.to_dict()) == cell
+        True
+    """
+
+    dataset: DatasetConfig
+    model: str
+    family: str
+    knobs: Mapping[str, Setting]
+    regularizers: Mapping[str, float | Schedule]
+    recipe: Recipe
+
+    @property
+    def cell_id(self) -> str:
+        """A short name, fit for files, that equal cells share and that no order of keys changes: ``gds-0f3a99b21c``."""
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return f"{self.family[:10]}-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}"
+
+    def check(self) -> None:
+        """Check every name and value against the declarations, without loading or building anything.
+
+        Raises:
+            ValueError: Naming what is wrong, the value and what is allowed.
+        """
+        check_model(self.model, dataset_info(self.dataset.name).in_shape)
+        family = get_family(self.family)
+        options = [option.name for option in family.options]
+        for name, setting in self.knobs.items():
+            if not isinstance(setting, Schedule):
+                family.check({name: setting})
+            elif name in options:
+                raise ValueError(f"{family.name}: {name} is a named choice, it cannot follow a schedule")
+            else:
+                _check_schedule(family.knob(name), setting, family.name)
+        for name, weight in self.regularizers.items():
+            knob = get_regularizer(name).weight
+            if isinstance(weight, Schedule):
+                _check_schedule(knob, weight, name)
+            else:
+                knob.check(weight, name)
+
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain JSON data; every number of a knob is a float, so that 1 and 1.0 are one cell."""
+        return {
+            "dataset": self.dataset.to_dict(),
+            "model": self.model,
+            "family": self.family,
+            "knobs": {name: _plain(setting) for name, setting in self.knobs.items()},
+            "regularizers": {name: _plain(weight) for name, weight in self.regularizers.items()},
+            "recipe": self.recipe.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, object]) -> Cell:
+        """The cell that `to_dict` wrote; raises `ValueError` on an unknown, missing or misshapen part."""
+        names = [field.name for field in fields(cls)]
+        if sorted(data) != sorted(names):
+            raise ValueError(f"cell: its keys must be {', '.join(names)}, got {', '.join(sorted(data))}")
+        weights: dict[str, float | Schedule] = {}
+        for name, value in _part(data, "regularizers").items():
+            weight = _setting(name, value)
+            if isinstance(weight, str):
+                raise ValueError(f"{name}: a weight must be a number or a schedule, got {weight!r}")
+            weights[name] = weight
+        return cls(
+            dataset=DatasetConfig.from_dict(_part(data, "dataset")),
+            model=str(data["model"]),
+            family=str(data["family"]),
+            knobs={name: _setting(name, value) for name, value in _part(data, "knobs").items()},
+            regularizers=weights,
+            recipe=Recipe.from_dict(_part(data, "recipe")),
+        )
+
+
+def _check_schedule(knob: Knob, schedule: Schedule, owner: str) -> None:
+    for value in schedule.values:
+        knob.check(value, owner)
+    if knob.integer and schedule.kind in ("linear", "cosine"):
+        raise ValueError(f"{owner}: {knob.name} takes whole numbers only, its schedule must be constant or step, got {schedule.kind}")
+
+
+def _plain(setting: Setting) -> str | float | dict[str, object]:
+    if isinstance(setting, str):
+        return setting
+    if isinstance(setting, Schedule):
+        numbers = {name: None if value is None else _float(value) for name, value in asdict(setting).items() if name != "kind"}
+        return {"kind": setting.kind, **numbers}
+    return _float(setting)
+
+
+def _float(value: float) -> float:
+    """As a float, and -0.0 as 0.0: equal values must give equal ids."""
+    return float(value) + 0.0
+
+
+def _setting(name: str, value: object) -> Setting:
+    if isinstance(value, (int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        try:
+            return Schedule(**value)
+        except TypeError:
+            raise ValueError(f"{name}: a schedule has the keys kind, start, end, length, got {', '.join(map(str, value))}") from None
+    raise ValueError(f"{name} must be a number, a name or a schedule, got {value!r}")
+
+
+def _part(data: Mapping[str, object], key: str) -> Mapping[str, object]:
+    part = data[key]
+    if not isinstance(part, Mapping):
+        raise ValueError(f"cell: {key} must be a mapping, got {part!r}")
+    return part

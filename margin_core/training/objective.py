@@ -1,0 +1,81 @@
+"""What a trial minimises: its family's loss plus its weighted regularisers, with the knobs that follow a schedule moved along."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from margin_core.knobs import Schedule
+from margin_core.losses import build_loss
+from margin_core.models import Classifier, Output, log_scale
+from margin_core.regularizers import get_regularizer
+from margin_core.training.cell import Cell
+
+
+@runtime_checkable
+class ReadsNetworkScale(Protocol):
+    """A loss that is given the network's scale (`margin_core.models.log_scale`) at each call, as ``two_scale`` is."""
+
+    def initialise_scales(self, log_scale: Tensor) -> None:
+        """Set the loss's own scales by the network's before training."""
+
+
+class Objective:
+    """Loss and regularisers of one trial.
+
+    Args:
+        cell: A checked cell.
+        model: The network at its start.
+        num_classes: K.
+    """
+
+    def __init__(self, cell: Cell, model: Classifier, num_classes: int) -> None:
+        self.model = model
+        self.knob_schedules = {name: value for name, value in cell.knobs.items() if isinstance(value, Schedule)}
+        self.weights = dict(cell.regularizers)
+        self.progress = 0.0
+        start: dict[str, Any] = {name: value.value(0.0) if isinstance(value, Schedule) else value for name, value in cell.knobs.items()}
+        self.loss = build_loss(cell.family, num_classes=num_classes, **start)
+        self.reads_scale = isinstance(self.loss, ReadsNetworkScale)
+        if isinstance(self.loss, ReadsNetworkScale):
+            self.loss.initialise_scales(log_scale(model).detach())
+
+    def set_progress(self, progress: float) -> None:
+        """Move the scheduled knobs to a share ``progress`` (0 to 1) of the training's steps."""
+        self.progress = progress
+        if self.knob_schedules:
+            self.loss.set_knobs(**{name: schedule.value(progress) for name, schedule in self.knob_schedules.items()})
+
+    def scheduled_values(self) -> dict[str, float]:
+        """The present value of each knob that follows a schedule; a regulariser's is called ``<name>.weight``."""
+        values = {name: self.loss.knobs[name] for name in self.knob_schedules}
+        weights = {f"{name}.weight": self.weight(name) for name, weight in self.weights.items() if isinstance(weight, Schedule)}
+        return {**values, **weights}
+
+    def weight(self, regularizer: str) -> float:
+        """The present weight of a regulariser of the cell."""
+        weight = self.weights[regularizer]
+        return weight.value(self.progress) if isinstance(weight, Schedule) else weight
+
+    def __call__(self, output: Output, target: Tensor) -> Tensor:
+        """The mean loss of a batch plus the weighted regularisers; a weight of 0 costs nothing."""
+        total: Tensor = self.loss(output.scores, target, **self._scale())
+        for name in self.weights:
+            weight = self.weight(name)
+            if weight != 0.0:
+                total = total + weight * self._regularizer_value(name, output, target)
+        return total
+
+    def prediction_logits(self, output: Output) -> Tensor:
+        """Logits whose softmax is the family's prediction, (N, K)."""
+        return self.loss.prediction_logits(output.scores, **self._scale())
+
+    def _scale(self) -> dict[str, Tensor]:
+        return {"log_scale": log_scale(self.model)} if self.reads_scale else {}
+
+    def _regularizer_value(self, name: str, output: Output, target: Tensor) -> Tensor:
+        regularizer = get_regularizer(name)
+        if regularizer.reads == "prototypes":
+            return regularizer.function(self.model.head.weight)
+        return regularizer.function(self.model.cosines(output), target).mean()

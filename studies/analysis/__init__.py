@@ -1,0 +1,12 @@
+"""What the replicates of a study say: which knob values may be best, whether the baseline is among them, and how surely.
+
+One analysis is one file, and its decision rule is its docstring. Nothing here knows how a study is run or drawn: tables go in,
+frozen records come out.
+"""
+
+from __future__ import annotations
+
+from studies.analysis.gain import Gain, Summary, paired_gain, summarise
+from studies.analysis.verdict import CellEvidence, Verdict, judge
+
+__all__ = ["CellEvidence", "Gain", "Summary", "Verdict", "judge", "paired_gain", "summarise"]

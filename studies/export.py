@@ -1,0 +1,144 @@
+"""The best configuration of each dataset as files that run.
+
+``margin-studies run config.yaml`` repeats the exported trial; the values come from the study's own ledger, never from MLflow, so
+they keep their types and every digit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from margin_core.losses import get_family
+from margin_core.training import Cell, CheckpointError, Trial
+from studies.answer import Answer, Winner, answer
+from studies.preflight import CallError
+from studies.tracking.ledger import Ledger
+from studies.workspace import StudyFiles
+
+TRIAL_KIND = "trial"
+
+
+@dataclass(frozen=True)
+class ExportedTrial:
+    """One replicate, whole: what ``config.yaml`` holds.
+
+    Attributes:
+        cell: The cell.
+        study_seed: Seed of the study that it comes from.
+        replicate: Its seed within the study.
+        threads: CPU threads that it ran with; part of what makes its numbers repeatable.
+        result: The metrics of its last epoch, as the study recorded them.
+    """
+
+    cell: Cell
+    study_seed: int
+    replicate: int
+    threads: int
+    result: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "kind": TRIAL_KIND,
+            "study_seed": self.study_seed,
+            "replicate": self.replicate,
+            "threads": self.threads,
+            "cell": self.cell.to_dict(),
+            "result": self.result,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ExportedTrial:
+        """The trial that ``data`` describes; raises `CallError` with one sentence."""
+        try:
+            cell = Cell.from_dict(data["cell"])
+            cell.check()
+            return cls(cell, int(data["study_seed"]), int(data["replicate"]), int(data["threads"]), dict(data.get("result", {})))
+        except KeyError as error:
+            raise CallError(f"the configuration lacks the key {error.args[0]!r}") from error
+        except (TypeError, ValueError) as error:
+            raise CallError(f"the configuration cannot be run: {error}") from error
+
+    def open(self, data_root: Path | None) -> Trial:
+        """The trial, ready to train, with its threads set."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        root = None if data_root is None else str(data_root)
+        return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, data_root=root)
+
+
+def export_study(files: StudyFiles, *, data_root: Path | None, dataset: str | None = None) -> dict[str, Path]:
+    """Write the export of every dataset, or of one; returns the directory of each.
+
+    Raises:
+        CallError: The study has no measured cell, or no such dataset.
+    """
+    with Ledger(files.ledger, read_only=True) as ledger:
+        found = answer(ledger)
+        winners = [winner for winner in found.winners if dataset in (None, winner.dataset)]
+        if not winners:
+            known = ", ".join(winner.dataset for winner in found.winners) or "none yet"
+            raise CallError(f"nothing to export{'' if dataset is None else f' for {dataset!r}'}; datasets with a result: {known}")
+        return {winner.dataset: _export(winner, found, ledger, files, data_root) for winner in winners}
+
+
+def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, data_root: Path | None) -> Path:
+    exported, key = _first_replicate(winner, found, ledger)
+    directory = files.export / winner.dataset
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_yaml(directory / "config.yaml", exported.to_dict())
+    _write_yaml(directory / "loss.yaml", loss_settings(exported.cell))
+    verdict = {
+        "winner": next(entry for entry in found.to_dict()["winners"] if entry["dataset"] == winner.dataset),
+        "verdicts": [entry for entry in found.to_dict()["verdicts"] if entry["dataset"] == winner.dataset],
+        "study": found.spec.name,
+        "metric": found.spec.metric,
+    }
+    (directory / "verdict.json").write_text(json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    _save_model(_trained(exported, files.checkpoints / f"{key}.pt", data_root), directory / "model.safetensors")
+    return directory
+
+
+def loss_settings(cell: Cell) -> dict[str, Any]:
+    """What `margin_core.losses.build_loss` takes, and the regularisers' weights."""
+    data = cell.to_dict()
+    return {"family": cell.family, "reads": get_family(cell.family).reads, "knobs": data["knobs"], "regularizers": data["regularizers"]}
+
+
+def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[ExportedTrial, str]:
+    table = ledger.final_metrics(winner.stage)
+    rows = table[(table["cell_id"] == winner.cell_id) & table[found.spec.metric].notna()].sort_values("seed")
+    seed, key = int(rows["seed"].iloc[0]), str(rows["key"].iloc[0])
+    result = ledger.epochs(key)[-1]["metrics"]
+    threads = max(1, int(found.spec.resources.cpu))
+    return ExportedTrial(Cell.from_dict(ledger.cell(winner.cell_id)), found.spec.seed, seed, threads, result), key
+
+
+def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) -> Trial:
+    """The trained trial: from its final checkpoint, or trained again where that is gone."""
+    trial = exported.open(data_root)
+    try:
+        trial.load(checkpoint)
+    except (FileNotFoundError, CheckpointError):
+        trial = exported.open(data_root)
+    while not trial.done:
+        trial.run_epoch()
+    return trial
+
+
+def _save_model(trial: Trial, path: Path) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.contiguous() for name, tensor in trial.model.state_dict().items()}
+    tensors |= {f"loss.{name}": tensor.contiguous() for name, tensor in trial.loss.state_dict().items()}
+    save_file(tensors, path)
+
+
+def _write_yaml(path: Path, data: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,284 @@
+"""From a study file to trials: which cells, in which stage, with which seeds.
+
+Everything here is a pure function of the study file and of what earlier stages found, so the preview is a plan that is not run,
+a resumed study lays out the same trials again, and the report knows what each trial was for. Running them is left to
+`studies.running`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from margin_core.data import DatasetConfig
+from margin_core.knobs import Knob
+from margin_core.losses import get_family
+from margin_core.training import Cell
+from search_spaces import Config, decode, grid, grid_size, sample_random, sobol
+from studies.spec import ConfirmSection, ScreenSection, StudySpec
+
+Stage = Literal["screen", "confirm"]
+STAGES: tuple[Stage, ...] = ("screen", "confirm")
+
+# Screen replicates are numbered from here, so that no confirm seed was ever used to choose anything.
+FIRST_SCREEN_REPLICATE = 1000
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One replicate that a stage asks for."""
+
+    stage: Stage
+    cell: Cell
+    config: Config
+    replicate: int
+
+    @property
+    def key(self) -> str:
+        """The trial's name: unique within a study, and the same whenever it is planned."""
+        return f"{self.stage}-{self.cell.cell_id}-{self.replicate}"
+
+    @property
+    def dataset(self) -> str:
+        """What the study calls the trial's dataset."""
+        return self.cell.dataset.key
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as it travels to a worker."""
+        return {"stage": self.stage, "cell": self.cell.to_dict(), "config": self.config, "replicate": self.replicate}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PlannedTrial:
+        """The trial that `to_dict` described."""
+        return cls(data["stage"], Cell.from_dict(data["cell"]), dict(data["config"]), int(data["replicate"]))
+
+
+@dataclass(frozen=True)
+class ScreenResult:
+    """What the screen found of one configuration on one dataset: the mean over its seeds, or None where none ended well."""
+
+    dataset: str
+    config: Config
+    value: float | None
+
+    @property
+    def family(self) -> str:
+        """The configuration's family."""
+        return str(self.config["family"])
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A cell that the confirm stage measures, and what for.
+
+    Attributes:
+        dataset: What the study calls the dataset.
+        family: The loss family.
+        value: The value of the family's first knob; None for the ``ce`` arm and where that knob is a schedule.
+        nominee: Whether the screen chose this cell, before the seeds that now measure it.
+        config: The configuration.
+        cell: The cell.
+    """
+
+    dataset: str
+    family: str
+    value: float | None
+    nominee: bool
+    config: Config
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class StageSize:
+    """How much a stage asks for, as far as it is known before it runs."""
+
+    stage: Stage
+    cells: int
+    trials: int
+    at_most: bool
+
+
+def build_cell(spec: StudySpec, dataset: DatasetConfig, config: Config) -> Cell:
+    """The cell that ``config`` names on ``dataset``."""
+    parts = decode(config)
+    nuisance = {"lr": 0.1, "weight_decay": 0.0, **parts.nuisance}
+    return Cell(
+        dataset=dataset,
+        model=spec.model,
+        family=parts.family,
+        knobs=dict(parts.knobs),
+        regularizers=dict(parts.regularizers),
+        recipe=spec.recipe.recipe(lr=nuisance["lr"], weight_decay=nuisance["weight_decay"]),
+    )
+
+
+def screen_configs(spec: StudySpec) -> Iterator[Config]:
+    """The screen's configurations, the same for every dataset (grid, Sobol and random searchers)."""
+    screen = _screen(spec)
+    space = spec.space()
+    if screen.searcher == "grid":
+        yield from grid(space)
+        return
+    draw = sobol if screen.searcher == "sobol" else sample_random
+    for index in range(screen.trials or 0):
+        yield draw(space, seed=spec.seed, index=index)
+
+
+def screen_trials(spec: StudySpec) -> list[PlannedTrial]:
+    """Every trial of a screen that does not learn from its own results, each once."""
+    planned: dict[str, PlannedTrial] = {}
+    for config in screen_configs(spec):
+        for entry in spec.datasets:
+            for trial in screen_replicates(spec, entry.config(), config):
+                planned.setdefault(trial.key, trial)
+    return list(planned.values())
+
+
+def screen_replicates(spec: StudySpec, dataset: DatasetConfig, config: Config) -> list[PlannedTrial]:
+    """The trials of one screened configuration on one dataset."""
+    cell = build_cell(spec, dataset, config)
+    return [PlannedTrial("screen", cell, config, FIRST_SCREEN_REPLICATE + seed) for seed in range(_screen(spec).seeds)]
+
+
+def leading_families(spec: StudySpec, results: Sequence[ScreenResult]) -> list[str]:
+    """The families to confirm: those named, or the best by their mean rank over datasets in the screen (``ce`` apart)."""
+    confirm = _confirm(spec)
+    candidates = [family for family in spec.families if family != "ce"]
+    if isinstance(confirm.families, list):
+        return [family for family in confirm.families if family != "ce"]
+    if spec.screen is None:
+        return candidates[: confirm.families]
+    ranks: dict[str, list[int]] = {family: [] for family in candidates}
+    for entry in spec.datasets:
+        best = {family: _best(spec, results, entry.config().key, family) for family in candidates}
+        order = sorted((family for family in candidates if best[family]), key=lambda family: _badness(spec, best[family]))
+        for family in candidates:
+            ranks[family].append(order.index(family) if family in order else len(candidates))
+    tried = [family for family in candidates if any(rank < len(candidates) for rank in ranks[family])]
+    return sorted(tried, key=lambda family: (sum(ranks[family]), candidates.index(family)))[: confirm.families]
+
+
+def confirm_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[Arm]:
+    """The cells of the confirm stage: for each dataset the ``ce`` arm, and each leading family's curve with the screen's choice.
+
+    A family's other knobs and the nuisance values are those of its best configuration in the screen of that dataset.
+    """
+    families = leading_families(spec, results)
+    arms = []
+    for entry in spec.datasets:
+        dataset = entry.config()
+        for family in ["ce", *families]:
+            base = _base(spec, results, dataset.key, family)
+            if base is not None:
+                arms += _family_arms(spec, dataset, family, base)
+    return arms
+
+
+def confirm_trials(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[PlannedTrial]:
+    """The trials of the confirm stage, seed by seed, so that a study cut short has whole paired blocks."""
+    arms = confirm_arms(spec, results)
+    return [PlannedTrial("confirm", arm.cell, arm.config, seed) for seed in range(_confirm(spec).seeds) for arm in arms]
+
+
+def response_knob(family: str) -> Knob | None:
+    """The knob that a family's curve is drawn over: the first one it declares (none for ``ce``)."""
+    knobs = get_family(family).knobs
+    return knobs[0] if knobs and family != "ce" else None
+
+
+def stage_sizes(spec: StudySpec) -> list[StageSize]:
+    """How many cells and trials each stage asks for; the confirm stage's are an upper bound until the screen has run."""
+    sizes = []
+    if spec.screen is not None:
+        per_dataset = grid_size(spec.space()) if spec.screen.searcher == "grid" else spec.screen.trials or 0
+        cells = per_dataset * len(spec.datasets)
+        sizes.append(StageSize("screen", cells, cells * spec.screen.seeds, at_most=spec.screen.searcher != "grid"))
+    if spec.confirm is not None:
+        wanted = spec.confirm.families
+        families = [family for family in spec.families if family != "ce"]
+        curves = sorted((len(curve_values(spec, family)) + 1 for family in families), reverse=True)
+        lengths = curves[:wanted] if isinstance(wanted, int) else [len(curve_values(spec, name)) + 1 for name in wanted if name != "ce"]
+        cells = (1 + sum(lengths)) * len(spec.datasets)
+        sizes.append(StageSize("confirm", cells, cells * spec.confirm.seeds, at_most=True))
+    return sizes
+
+
+def curve_values(spec: StudySpec, family: str) -> list[float]:
+    """The values of a family's response curve: those the study names, or the papers' grid."""
+    knob = response_knob(family)
+    if knob is None:
+        return []
+    return sorted({float(value) for value in _confirm(spec).values.get(family, knob.grid)})
+
+
+def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config) -> list[Arm]:
+    knob = response_knob(family)
+    if knob is None:
+        config = _plain(base) if family == "ce" else base
+        return [Arm(dataset.key, family, None, False, config, build_cell(spec, dataset, config))]
+    name = f"{family}.{knob.name}"
+    screened = spec.screen is not None
+    values = set(curve_values(spec, family))
+    arms = []
+    chosen = base[f"{name}.start"] if base.get(f"{name}.kind") == "constant" else base.get(name)
+    if screened and isinstance(chosen, (int, float)):
+        values.add(float(chosen))
+    elif screened:
+        arms.append(Arm(dataset.key, family, None, True, base, build_cell(spec, dataset, base)))
+    rest = {key: value for key, value in base.items() if key != name and not key.startswith(f"{name}.")}
+    for value in sorted(values):
+        config = {**rest, name: value}
+        arms.append(Arm(dataset.key, family, value, screened and value == chosen, config, build_cell(spec, dataset, config)))
+    return arms
+
+
+def _plain(config: Config) -> Config:
+    """Cross-entropy and nothing else: what every gain is measured against, at its own best nuisance values."""
+    kept = {
+        name: value
+        for name, value in config.items()
+        if not name.endswith((".weight.kind", ".weight.start", ".weight.end", ".weight.length"))
+    }
+    return {name: 0.0 if name == "ce.label_smoothing" or name.endswith(".weight") else value for name, value in kept.items()}
+
+
+def _base(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> Config | None:
+    if spec.screen is not None:
+        best = _best(spec, results, dataset, family)
+        return best.config if best else None
+    knob = response_knob(family)
+    name = f"{family}.{knob.name}" if knob else ""
+    configs: list[Config] = []
+    for config in grid(spec.space()):
+        rest = {key: value for key, value in config.items() if key != name and not key.startswith(f"{name}.")}
+        if config["family"] == family and rest not in configs:
+            configs.append(rest)
+    if len(configs) > 1:
+        loose = sorted(key for key in configs[0] if any(config.get(key) != configs[0][key] for config in configs))
+        raise ValueError(f"without a screen stage, {family} needs one value for each of {', '.join(loose)}")
+    return configs[0] if configs else None
+
+
+def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> ScreenResult | None:
+    mine = [result for result in results if result.dataset == dataset and result.family == family and result.value is not None]
+    return min(mine, key=lambda result: _badness(spec, result), default=None)
+
+
+def _badness(spec: StudySpec, result: ScreenResult | None) -> float:
+    if result is None or result.value is None or math.isnan(result.value):
+        return math.inf
+    return -result.value if spec.maximize else result.value
+
+
+def _screen(spec: StudySpec) -> ScreenSection:
+    if spec.screen is None:
+        raise ValueError(f"study {spec.name} has no screen stage")
+    return spec.screen
+
+
+def _confirm(spec: StudySpec) -> ConfirmSection:
+    if spec.confirm is None:
+        raise ValueError(f"study {spec.name} has no confirm stage")
+    return spec.confirm

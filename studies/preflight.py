@@ -1,0 +1,37 @@
+"""Everything that can be wrong with a call, looked at before anything starts. Each fault is one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from margin_core.data import check_dataset
+from studies.spec import StudySpec
+from studies.tracking.mlflow_mirror import check_tracking_uri
+from studies.workspace import check_workdir
+
+
+class CallError(ValueError):
+    """A call or a study file that cannot be carried out; the message is one sentence."""
+
+
+def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> None:
+    """Raise `CallError` where ``spec`` cannot be run with these options.
+
+    Looks at the datasets, the Ray address, the tracking server, the work directory and, for a local run, the GPU, in this order.
+    """
+    from studies.running.address import check_address
+
+    try:
+        for entry in spec.datasets:
+            check_dataset(entry.dataset, data_root)
+        check_address(address)
+        if tracking_uri is not None:
+            check_tracking_uri(tracking_uri)
+        check_workdir(workdir)
+    except (ValueError, OSError) as error:
+        raise CallError(str(error)) from error
+    if spec.resources.gpu > 0 and address in (None, "local"):
+        import torch
+
+        if not torch.cuda.is_available():
+            raise CallError(f"resources.gpu is {spec.resources.gpu:g}, but this machine has no GPU that torch can use")

@@ -1,0 +1,11 @@
+"""How an answer looks: sentences, figures, one self-contained HTML report, and the last lines of a run in the terminal.
+
+Everything here reads a `studies.answer.Answer` and nothing else, and decides nothing: the statistics are `studies.analysis`'s.
+"""
+
+from __future__ import annotations
+
+from studies.reporting.report import render_report
+from studies.reporting.terminal import headlines, print_result, result_table
+
+__all__ = ["headlines", "print_result", "render_report", "result_table"]

@@ -1,0 +1,230 @@
+"""What a study found, in sentences made from its answer and never from free text: headlines, one sentence per figure, alt texts.
+
+A sentence says no more than the intervals and verdicts behind it. Terminal and report share them; rounding is
+`studies.reporting.wording`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studies.analysis import Gain
+from studies.answer import Answer, Curve, Winner
+from studies.reporting.wording import (
+    counted,
+    gain_places,
+    gain_words,
+    half_width,
+    interval_words,
+    listed,
+    metric_words,
+    number,
+    places,
+    plain,
+)
+
+AS_IT_IS = ("", "as it is")
+
+
+def headline(answer: Answer, dataset: str) -> str:
+    """The answer for one dataset in one sentence."""
+    winner, curves = winner_of(answer, dataset), curves_of(answer, dataset)
+    if winner is None:
+        return f"On {dataset}, no trial has ended well yet, so there is no answer."
+    name, mean = called(winner.family, winner.setting), _measured(answer, winner)
+    if winner.stage == "screen":
+        return f"On {dataset}, {name} leads the screen with {mean}, which is optimistic: nothing has been confirmed on fresh seeds."
+    if not curves:
+        return f"On {dataset}, only cross-entropy has been measured, with {mean}: there is nothing to compare it with."
+    if all(curve.verdict.n_seeds < 2 for curve in curves):
+        return f"On {dataset}, {name} has the best mean, {mean}, but there are too few seeds to tell families apart."
+    return _confirmed_headline(answer, dataset, winner)
+
+
+def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
+    curves = curves_of(answer, dataset)
+    # A setting chosen before these seeds is an unbiased claim, so it is told rather than the best mean.
+    claims = [(curve, contender) for curve in curves if (contender := curve.contender) and contender.chosen_before and _good(answer, contender.gain)]
+    if claims:
+        curve, contender = max(claims, key=lambda claim: abs(claim[1].gain.mean) if claim[1].gain else 0.0)
+        also = "" if contender.cell_id == winner.cell_id else f"; the best mean is that of {called(winner.family, winner.setting)}"
+        return f"On {dataset}, {_gain_clause(answer, called(curve.family, contender.setting), contender.gain)}: told apart from none{also}."
+    name = called(winner.family, winner.setting)
+    if _good(answer, winner.gain):
+        clause = _gain_clause(answer, name, winner.gain)
+        return f"On {dataset}, {clause}: told apart from none, though the size is optimistic, for it was picked on these same seeds."
+    better = [curve for curve in curves if curve.verdict.better]
+    if better:
+        family = better[0].family
+        return f"On {dataset}, {family} beats cross-entropy as a family, but no one setting’s gain can be told from none{_best_mean(answer, winner)}."
+    if winner.family == "ce":
+        return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
+    return f"On {dataset}, no family can be told from cross-entropy{_best_mean(answer, winner)}{_more_seeds(curves)}."
+
+
+def curve_sentence(answer: Answer, curve: Curve) -> str:
+    """What one response curve shows: the verdict, with the values that may be best."""
+    verdict, symbol = curve.verdict, curve.knob.symbol
+    optimum = [plain(value) for value in verdict.optimum_set]
+    other = "" if verdict.question.baseline is None else "other "
+    said = {
+        "FLAT": f"no {symbol} of {curve.family} tried falls short of the best by as much as {_sesoi(answer)}",
+        "WORSE": f"{_baseline(curve)} is better than every {other}{symbol} of {curve.family} tried",
+        "EDGE": f"{curve.family} is best at {symbol} = {plain(verdict.best or 0.0)} and beats {_baseline(curve)}, but it is the last value tried: look beyond it",
+        "LOCATED": f"{curve.family} beats {_baseline(curve)}, and its best {symbol} is {listed(optimum, 'or')}",
+        "BETTER": f"{curve.family} beats {_baseline(curve)}, though its best {symbol} may be any of {listed(optimum, 'and')}",
+    }
+    finding = said.get(verdict.label) or _undecided(curve)
+    lost = sum(curve.lost.values())
+    gone = f"; {counted(lost, 'replicate')} {'was' if lost == 1 else 'were'} lost" if lost else ""
+    return f"On {curve.dataset}, {finding}{gone}."
+
+
+def gains_sentence(answer: Answer, dataset: str) -> str:
+    """What the gains over ``ce`` on one dataset show: the greatest in full, the others by which side they are on."""
+    contenders = [(curve, curve.contender) for curve in curves_of(answer, dataset) if curve.contender is not None]
+    gainers = [(curve, contender) for curve, contender in contenders if _good(answer, contender.gain)]
+    losers = [curve.family for curve, contender in contenders if contender.gain and contender.gain.different and not _good(answer, contender.gain)]
+    open_ = [curve.family for curve, contender in contenders if contender.gain is None or not contender.gain.different]
+    clauses = []
+    if gainers:
+        curve, contender = max(gainers, key=lambda item: abs(item[1].gain.mean) if item[1].gain else 0.0)
+        clauses.append(f"{_gain_clause(answer, called(curve.family, contender.setting), contender.gain)}: told apart from none")
+        if others := [other.family for other, _ in gainers if other is not curve]:
+            clauses.append(f"{listed(others)} {_does(others, 'gains', 'gain')} less, told apart from none too")
+    if losers:
+        clauses.append(f"{listed(losers)} {_does(losers, 'does', 'do')} worse than cross-entropy")
+    if open_:
+        clauses.append(f"{listed(open_)} cannot be told from {'it' if clauses else 'cross-entropy'}")
+    return f"On {dataset}, {'; '.join(clauses)}." if clauses else f"On {dataset}, no family has a measured gain yet."
+
+
+def screen_sentence(answer: Answer, dataset: str) -> str:
+    """What the screen of one dataset saw."""
+    rows = answer.screen[answer.screen["dataset"] == dataset]
+    measured = rows.dropna(subset=["value"])
+    if measured.empty:
+        return f"On {dataset}, none of {counted(len(rows), 'screened configuration')} ended well."
+    best = measured.iloc[0]
+    unit, lost = metric_words(answer.spec).unit, len(rows) - len(measured)
+    found = f"{called(str(best['family']), str(best['setting']))} did best of {counted(len(rows), 'screened configuration')}"
+    told = f"{found}, with {number(float(best['value']), places(answer.spec.smallest_effect))}{unit}"
+    return f"On {dataset}, {told}; a screen's best is optimistic{f', and {lost} were lost' if lost else ''}."
+
+
+def alt_of_curve(answer: Answer, curve: Curve) -> str:
+    """The response curve for those who do not see it: every mean, in order."""
+    words, metric = metric_words(answer.spec), answer.spec.metric
+    decimals = places(answer.spec.smallest_effect)
+    means = curve.table.dropna().groupby(curve.knob.name)[metric].mean()
+    told = ", ".join(f"{number(float(mean), decimals)} at {plain(float(value))}" for value, mean in means.items())
+    baseline = answer.baselines.get(curve.dataset)
+    against = f"; cross-entropy {number(float(baseline[metric].mean()), decimals)}" if baseline is not None and len(baseline) else ""
+    return f"{words.name.capitalize()} of {curve.family} on {curve.dataset} against {curve.knob.symbol}: mean {told}{against}."
+
+
+def alt_of_gains(answer: Answer, dataset: str) -> str:
+    """The gains for those who do not see them."""
+    told = [
+        f"{curve.family} {gain_words(curve.contender.gain) if curve.contender.gain else 'too few seeds'}"
+        for curve in curves_of(answer, dataset)
+        if curve.contender is not None
+    ]
+    return f"Difference from cross-entropy in {metric_words(answer.spec).name} on {dataset}: {'; '.join(told) or 'none measured'}."
+
+
+def alt_of_screen(answer: Answer, dataset: str) -> str:
+    """The screen for those who do not see it: each family's best."""
+    rows = answer.screen[answer.screen["dataset"] == dataset].dropna(subset=["value"])
+    best = rows.groupby("family", sort=False)["value"].first()
+    decimals = places(answer.spec.smallest_effect)
+    told = ", ".join(f"{family} {number(float(value), decimals)}" for family, value in best.items())
+    return f"Screened configurations on {dataset}, {metric_words(answer.spec).name} by family; the best of each: {told or 'none'}."
+
+
+def called(family: str, setting: str) -> str:
+    """A family with its setting, as a sentence names it."""
+    return family if setting in AS_IT_IS else f"{family} with {setting}"
+
+
+def curves_of(answer: Answer, dataset: str) -> list[Curve]:
+    """The curves of one dataset."""
+    return [curve for curve in answer.curves if curve.dataset == dataset]
+
+
+def winner_of(answer: Answer, dataset: str) -> Winner | None:
+    """The winner on one dataset, if there is one."""
+    return next((winner for winner in answer.winners if winner.dataset == dataset), None)
+
+
+def optimum_words(curve: Curve) -> str:
+    """The values that may be best, with the baseline where it may be best too: ``λ = 1 or 1.5, or ce``."""
+    verdict = curve.verdict
+    if verdict.best is None:
+        return "not known"
+    kept, compared = verdict.optimum_set, [cell for cell in verdict.cells if cell.value is not None and cell.mean is not None]
+    values = f"{curve.knob.symbol} = {listed([plain(value) for value in kept], 'or')}" if kept else ""
+    if len(kept) == len(compared) > 2:
+        values = f"any {curve.knob.symbol} tried"
+    arm = "ce" if any(cell.value is None and cell.may_be_best for cell in verdict.cells) else ""
+    return ", or ".join(filter(None, [values, arm]))
+
+
+def _undecided(curve: Curve) -> str:
+    verdict = curve.verdict
+    if verdict.best is None or verdict.n_seeds < 2:
+        return f"too few replicates of {curve.family} ended well to judge it: at least two seeds are needed, and five are a start"
+    more = f"; about {counted(verdict.more_seeds, 'more seed')} would decide" if verdict.more_seeds else ""
+    return f"{counted(verdict.n_seeds, 'seed')} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{more}"
+
+
+def _does(subjects: Sequence[str], one: str, many: str) -> str:
+    return one if len(subjects) == 1 else many
+
+
+def _baseline(curve: Curve) -> str:
+    baseline = curve.verdict.question.baseline
+    return "cross-entropy" if baseline is None else f"cross-entropy ({curve.knob.symbol} = {plain(baseline)})"
+
+
+def _measured(answer: Answer, winner: Winner) -> str:
+    summary = winner.summary
+    decimals = places(half_width(summary) or answer.spec.smallest_effect)
+    return f"{number(summary.mean, decimals)}{metric_words(answer.spec).unit} ({counted(summary.n, 'seed')})"
+
+
+def _gain_clause(answer: Answer, name: str, gain: Gain | None) -> str:
+    if gain is None:
+        return f"{name} has no measured gain"
+    if answer.spec.maximize and gain.mean > 0:
+        return f"{name} gains {_difference(answer, gain)} over cross-entropy ({interval_words(gain)}, {counted(gain.n, 'seed')})"
+    return f"{name} {_standing(answer, gain)}"
+
+
+def _standing(answer: Answer, gain: Gain) -> str:
+    side = "above" if gain.mean > 0 else "below"
+    return f"is {_difference(answer, gain)} {side} cross-entropy ({interval_words(gain)}, {counted(gain.n, 'seed')})"
+
+
+def _difference(answer: Answer, gain: Gain) -> str:
+    return number(abs(gain.mean), gain_places(gain)) + metric_words(answer.spec).points
+
+
+def _sesoi(answer: Answer) -> str:
+    return f"{answer.spec.smallest_effect:g}{metric_words(answer.spec).points}"
+
+
+def _good(answer: Answer, gain: Gain | None) -> bool:
+    return gain is not None and gain.different and (gain.mean > 0) == answer.spec.maximize
+
+
+def _best_mean(answer: Answer, winner: Winner) -> str:
+    if winner.gain is None:
+        return ""
+    return f": the best mean, that of {called(winner.family, winner.setting)}, {_standing(answer, winner.gain)}"
+
+
+def _more_seeds(curves: Sequence[Curve]) -> str:
+    wanted = [curve.verdict.more_seeds for curve in curves if curve.verdict.more_seeds]
+    return f"; about {counted(min(wanted), 'more seed')} would decide" if wanted else ""
+

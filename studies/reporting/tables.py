@@ -1,0 +1,234 @@
+"""The tables and lists of a report, as plain rows that its template only has to lay out.
+
+Everything is read from the `Answer`; sentences are made in `studies.reporting.sentences`, and the page in
+`studies.reporting.report`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from margin_core.losses import get_family
+from studies.answer import Answer, Contender, Curve
+from studies.plan import STAGES
+from studies.reporting.sentences import called, optimum_words
+from studies.reporting.wording import counted, duration, gain_words, listed, mean_words, metric_words, number, places, plain
+
+Row = dict[str, str]
+
+STATUSES = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
+UNFINISHED = ("interrupted", "running")
+MOST_LEADERS = 8
+MOST_LOST = 40
+
+
+def verdict_rows(answer: Answer) -> list[Row]:
+    """One row per confirmed dataset and family, those of which nothing is left among them; ``span`` counts a dataset's rows in its first."""
+    rows = [_verdict_row(curve) for curve in answer.curves]
+    known = {(row["dataset"], row["family"]) for row in rows}
+    confirm = answer.lost[answer.lost["key"].str.startswith("confirm-")] if len(answer.lost) else answer.lost
+    for dataset, family in dict.fromkeys(zip(confirm["dataset"], confirm["family"], strict=True)):
+        if family != "ce" and (dataset, family) not in known:
+            rows.append(_row(dataset, family, get_family(family).title, label="UNDECIDED", optimum="every replicate was lost"))
+    ordered = sorted(rows, key=lambda row: answer.datasets.index(row["dataset"]))
+    spans = Counter(row["dataset"] for row in rows)
+    return [
+        {**row, "span": str(spans[row["dataset"]]) if place == 0 or ordered[place - 1]["dataset"] != row["dataset"] else ""}
+        for place, row in enumerate(ordered)
+    ]
+
+
+def _verdict_row(curve: Curve) -> Row:
+    verdict, contender = curve.verdict, curve.contender
+    row = _row(curve.dataset, curve.family, curve.title, label=str(verdict.label), optimum=optimum_words(curve), seeds=str(verdict.n_seeds))
+    if verdict.more_seeds:
+        row["more"] = f"+{verdict.more_seeds} to decide"
+    return row if contender is None else {**row, **_contender_cells(contender)}
+
+
+def _contender_cells(contender: Contender) -> Row:
+    return {
+        "setting": contender.setting,
+        "setting_note": "" if contender.chosen_before else "picked on these seeds",
+        "mean": mean_words(contender.summary),
+        "gain": gain_words(contender.gain),
+    }
+
+
+def _row(dataset: str, family: str, title: str, *, label: str, optimum: str, seeds: str = "0") -> Row:
+    blank = {"setting": "–", "setting_note": "", "mean": "–", "gain": "–", "more": ""}
+    return {"dataset": dataset, "family": family, "title": title, "label": label, "optimum": optimum, "seeds": seeds, **blank}
+
+
+def facts(answer: Answer) -> list[tuple[str, str]]:
+    """What the study is, in a line."""
+    trials = int(answer.counts["trials"].sum()) if len(answer.counts) else 0
+    lost = f", {len(answer.lost):,} lost" if len(answer.lost) else ""
+    return [
+        ("Model", answer.spec.model),
+        ("Datasets", str(len(answer.datasets))),
+        ("Judged by", metric_words(answer.spec).name),
+        ("Trials", f"{trials:,}{lost}"),
+        ("Trial time", duration(answer.seconds)),
+    ]
+
+
+def notes(answer: Answer) -> list[str]:
+    """What the study has not done yet, so that nobody takes a part for the whole."""
+    spec, said = answer.spec, []
+    counts = answer.counts
+    begun = set(counts["stage"]) if len(counts) else set()
+    open_trials = int(counts.loc[counts["status"].isin(UNFINISHED), "trials"].sum()) if len(counts) else 0
+    if not begun:
+        said.append("No trial has started yet.")
+    if open_trials:
+        said.append(f"{counted(open_trials, 'trial')} still running or interrupted: this is the answer so far.")
+    if spec.confirm is None:
+        said.append("This study has no confirm stage: it looks for good settings and does not judge them.")
+    elif begun and "confirm" not in begun:
+        said.append("The confirm stage has not started: nothing here has been checked on fresh seeds.")
+    elif begun:
+        said += _seed_notes(answer, spec.confirm.seeds)
+    return said
+
+
+def _seed_notes(answer: Answer, planned: int) -> list[str]:
+    seeds = max((len(table) for table in answer.baselines.values()), default=0)
+    if planned < 2:
+        return ["A single seed per cell: noise cannot be estimated, so nothing is judged."]
+    return [f"Cross-entropy has {seeds} of its {planned} confirm seeds so far."] if seeds < planned else []
+
+
+def no_verdicts(answer: Answer) -> str:
+    """Why there is no verdict."""
+    if answer.spec.confirm is None:
+        return "There are none: verdicts need a confirm stage, and this study has no such stage."
+    return "There are none yet: no family has a replicate in the confirm stage that ended well."
+
+
+def gains_note(answer: Answer) -> str:
+    """Whether the settings whose gains are shown were chosen before the seeds that show them."""
+    chosen = {curve.contender.chosen_before for curve in answer.curves if curve.contender is not None}
+    if chosen == {True}:
+        return "Each setting was chosen by the screen, before these seeds were run."
+    if chosen == {False}:
+        return "Each is the best of its curve, picked on these same seeds: intervals are widened for that, means stay optimistic."
+    return "Filled: chosen by the screen before these seeds. Hollow: picked on them, its interval widened and its mean optimistic."
+
+
+def screen_leaders(answer: Answer) -> list[tuple[str, list[Row]]]:
+    """For each dataset the leading configurations of the screen."""
+    tables, decimals = [], places(answer.spec.smallest_effect)
+    for dataset in answer.datasets:
+        leaders = answer.screen[answer.screen["dataset"] == dataset].dropna(subset=["value"]).head(MOST_LEADERS)
+        rows = [
+            {
+                "family": str(row["family"]),
+                "setting": str(row["setting"]),
+                "nuisance": values_words({name: value for name, value in row["config"].items() if name in ("lr", "weight_decay")}),
+                "value": number(float(row["value"]), decimals),
+            }
+            for row in leaders.to_dict("records")
+        ]
+        if rows:
+            tables.append((dataset, rows))
+    return tables
+
+
+def winner_rows(answer: Answer) -> list[Row]:
+    """The cell to export for each dataset, and why."""
+    return [
+        {
+            "dataset": winner.dataset,
+            "loss": called(winner.family, winner.setting),
+            "cell_id": winner.cell_id,
+            "mean": mean_words(winner.summary),
+            "reason": winner.reason[:1].upper() + winner.reason[1:],
+        }
+        for winner in answer.winners
+    ]
+
+
+def trial_counts(answer: Answer) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The statuses that occur, and for each stage how many trials have each of them."""
+    if answer.counts.empty:
+        return [], []
+    counts = {(row["stage"], row["status"]): int(row["trials"]) for row in answer.counts.to_dict("records")}
+    statuses = [status for status in STATUSES if any(status == seen for _, seen in counts)]
+    stages = [stage for stage in STAGES if any(stage == seen for seen, _ in counts)]
+    return statuses, [(stage, [f"{counts.get((stage, status), 0):,}" for status in statuses]) for stage in stages]
+
+
+def recipe(answer: Answer) -> list[tuple[str, str]]:
+    """How trials were trained and judged."""
+    spec = answer.spec
+    training = spec.recipe
+    rows = [
+        ("Training", f"{counted(training.epochs, 'epoch')} of {training.optimizer}, batches of {training.batch_size}, {training.lr_schedule} rate"),
+        ("Families", listed(list(spec.families))),
+        ("Regularisers", listed(list(spec.regularizers)) or "none"),
+        ("Judged by", f"{metric_words(spec).name}, smallest effect of interest {spec.smallest_effect:g}{metric_words(spec).points}"),
+        ("Confidence", f"{1.0 - spec.alpha:.4g} (alpha {spec.alpha:g})"),
+        ("Study seed", str(spec.seed)),
+    ]
+    if spec.screen is not None:
+        size = "" if spec.screen.trials is None else f", {spec.screen.trials} configurations"
+        rows.append(("Screen", f"{spec.screen.searcher}{size}, {counted(spec.screen.seeds, 'seed')} each"))
+    if spec.confirm is not None:
+        rows.append(("Confirm", f"{counted(spec.confirm.seeds, 'seed')} of each cell"))
+    return rows
+
+
+def held_rows(answer: Answer) -> list[Row]:
+    """For each curve the values that stayed the same along it."""
+    return [
+        {
+            "dataset": curve.dataset,
+            "family": curve.family,
+            "title": curve.title,
+            "knob": f"{curve.knob.symbol} ({curve.knob.name})",
+            "others": values_words({name.removeprefix(f"{curve.family}."): value for name, value in curve.held.items()}) or "nothing else",
+        }
+        for curve in answer.curves
+    ]
+
+
+def lost_rows(answer: Answer) -> tuple[list[Row], int]:
+    """Lost trials by what happened, and how many kinds are left out for length."""
+    if answer.lost.empty:
+        return [], 0
+    kinds = answer.lost.assign(stage=answer.lost["key"].str.partition("-")[0])
+    grouped = kinds.groupby(["dataset", "family", "stage", "status", "reason"], sort=False).size().reset_index(name="trials")
+    rows = [{name: str(value) for name, value in row.items()} for row in grouped.to_dict("records")]
+    return rows[:MOST_LOST], max(len(rows) - MOST_LOST, 0)
+
+
+def method(answer: Answer) -> list[str]:
+    """What the numbers rest on, as far as it applies to this study."""
+    spec, confidence = answer.spec, confidence_words(answer)
+    said = ["Validation examples choose and measure; the test split has not been touched."]
+    if spec.confirm is not None:
+        said += [
+            "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are differences "
+            "seed by seed and can be surer than the bars around two means suggest.",
+            f"“May be best” is Hsu’s set: with {confidence} confidence it holds the best of the values tried. A set of many values "
+            "means that more seeds are needed, not that the values are equal.",
+            "FLAT is a finding, with a bound on what was missed; UNDECIDED is not, and says how many more seeds might decide.",
+            f"Each interval holds at {confidence} by itself, not for all families and datasets at once.",
+        ]
+    if spec.screen is not None and spec.confirm is not None:
+        said.append("A family’s other values are those of its best screened configuration. Confirm seeds are fresh: none of them chose anything.")
+    said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
+    return said
+
+
+def confidence_words(answer: Answer) -> str:
+    """The confidence of intervals: ``95 %``."""
+    return f"{100.0 * (1.0 - answer.spec.alpha):.4g} %"
+
+
+def values_words(values: Mapping[str, float | int | str]) -> str:
+    """Names and values in a line, weights of zero left out."""
+    kept = {name: value for name, value in values.items() if not (name.endswith(".weight") and value == 0)}
+    return ", ".join(f"{name} {plain(value)}" for name, value in kept.items())

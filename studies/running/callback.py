@@ -1,0 +1,117 @@
+"""What the driver does with Ray Tune's events: write the ledger, tell the watcher, and see when to stop."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ray import tune
+
+from studies.plan import PlannedTrial
+from studies.running.driver_only import DriverOnly
+from studies.running.trainable import planned_trial
+from studies.spec import ToleranceSection
+from studies.tracking.ledger import Ledger, Status
+
+
+class Watcher(Protocol):
+    """Sees a study run, as a progress display does."""
+
+    def stage_started(self, stage: str, total: int, ended: int) -> None:
+        """A stage begins, ``ended`` of its ``total`` trials being there from an earlier run."""
+
+    def trial_started(self, trial: PlannedTrial) -> None:
+        """A trial starts, or starts again."""
+
+    def trial_reported(self, trial: PlannedTrial, epoch: int, metrics: dict[str, float]) -> None:
+        """A trial has reached ``epoch``."""
+
+    def trial_ended(self, trial: PlannedTrial, status: str, reason: str, metrics: dict[str, float]) -> None:
+        """A trial has ended, with the metrics of its last epoch."""
+
+
+class Tolerance:
+    """Counts failures and says when there are too many of them.
+
+    Args:
+        limits: The study's tolerance.
+        total: Trials of the stage.
+    """
+
+    def __init__(self, limits: ToleranceSection, total: int) -> None:
+        self._limits = limits
+        self._total = total
+        self._failed = 0
+        self._in_a_row = 0
+        self.exceeded = ""
+
+    def count(self, status: str, reason: str) -> None:
+        """Count an ended trial."""
+        failed = status == "failed"
+        self._failed += failed
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        if self._in_a_row >= self._limits.consecutive:
+            self.exceeded = f"{self._in_a_row} trials in a row failed, the last with: {reason}"
+        elif self._failed > self._limits.failed_share * self._total:
+            self.exceeded = f"{self._failed} of {self._total} trials failed, more than the tolerated {self._limits.failed_share:.0%}"
+
+
+class StopRequest(DriverOnly, tune.Stopper):
+    """Ends a stage in order: asked for by Ctrl-C or by an exceeded tolerance; what runs stays resumable."""
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self.tolerance = tolerance
+        self.interrupted = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the stage shall end now."""
+        return self.interrupted or bool(self.tolerance.exceeded)
+
+
+class LedgerCallback(DriverOnly, tune.Callback):
+    """Writes every event of a stage to the ledger, in the driver, before anything else is done with it."""
+
+    def __init__(self, ledger: Ledger, watcher: Watcher, stop: StopRequest) -> None:
+        self._ledger = ledger
+        self._watcher = watcher
+        self._stop = stop
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Record the start."""
+        planned = planned_trial(trial.config)
+        self._ledger.start(planned)
+        self._watcher.trial_started(planned)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Record the epochs of a report."""
+        if result.get("rows"):
+            planned = planned_trial(trial.config)
+            self._ledger.report(planned.key, result["rows"])
+            last = result["rows"][-1]
+            self._watcher.trial_reported(planned, last["epoch"], last["metrics"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Record the end: as the trial said, or as the scheduler or a stop request made it."""
+        last = trial.last_result or {}
+        status, reason = last.get("status", "running"), last.get("reason", "")
+        if status == "running":
+            status, reason = (
+                ("interrupted", "") if self._stop.stop_all() else ("stopped", f"by the scheduler after epoch {last.get('epoch', 0)}")
+            )
+        self._end(trial, status, reason)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Record a trial whose process died more often than is tolerated."""
+        cause = type(trial.get_pickled_error() or RuntimeError()).__name__
+        self._end(trial, "failed", f"its process died {trial.num_failures} times ({cause})")
+
+    def _end(self, trial: Any, status: Status, reason: str) -> None:
+        planned = planned_trial(trial.config)
+        self._ledger.end(planned.key, status, reason)
+        if status != "interrupted":
+            self._stop.tolerance.count(status, reason)
+        rows = (trial.last_result or {}).get("rows") or [{"metrics": {}}]
+        self._watcher.trial_ended(planned, status, reason, rows[-1]["metrics"])

@@ -1,0 +1,52 @@
+"""The adapter between a `TrialSource` and Ray Tune's searcher interface."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from ray.tune.search import Searcher
+
+from studies.plan import PlannedTrial
+from studies.running.driver_only import DriverOnly
+from studies.running.sources import TrialSource
+from studies.running.trainable import TrialSetting, encode
+
+
+class SourceSearcher(DriverOnly, Searcher):
+    """Hands a source's trials to Ray Tune, and Ray Tune's results to the source.
+
+    Args:
+        source: Where the trials come from.
+        setting: What every trial of the stage shares.
+    """
+
+    def __init__(self, source: TrialSource, setting: TrialSetting) -> None:
+        super().__init__()
+        self._source = source
+        self._setting = setting
+        self._running: dict[str, PlannedTrial] = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Nothing to take over: the source knows its metric."""
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, str] | None:
+        """The next trial as a Ray config; FINISHED (a string, whatever Ray's annotation says) when there will be no more."""
+        planned = self._source.next()
+        if planned is None:
+            return cast("None", Searcher.FINISHED) if self._source.exhausted else None
+        self._running[trial_id] = planned
+        return encode(planned, self._setting)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the source how the trial ended."""
+        planned = self._running.pop(trial_id, None)
+        if planned is not None:
+            bad = error or result is None or result.get("status") in ("failed", "diverged")
+            self._source.tell(planned, None if bad or result is None else result.get(self._setting.metric))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: a resumed study reads its ledger."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a resumed study reads its ledger."""

@@ -1,0 +1,151 @@
+"""Where a stage's trials come from, one at a time: a list laid out beforehand, or a searcher that learns.
+
+A source knows nothing of Ray. Told what the ledger holds already, it hands out only what is missing, which is all that resuming is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import optuna
+
+from margin_core.data import DatasetConfig
+from margin_core.seeds import derive_seed
+from search_spaces import Config, frozen_trial, suggest, tpe_sampler
+from studies.plan import PlannedTrial, screen_replicates
+from studies.spec import StudySpec
+
+
+class TrialSource(Protocol):
+    """Hands out a stage's trials and is told their results."""
+
+    @property
+    def total(self) -> int:
+        """How many trials the stage has, those that ended before included."""
+
+    def next(self) -> PlannedTrial | None:
+        """The next trial, or None while there is none to hand out."""
+
+    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+        """A trial's final metric; None where it failed or diverged."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no further trial will ever come."""
+
+
+class ListedTrials:
+    """Trials that are known before the stage starts (grid, Sobol, random, confirm).
+
+    Args:
+        planned: Every trial of the stage.
+        ended: Keys of those that have ended already.
+    """
+
+    def __init__(self, planned: Sequence[PlannedTrial], ended: Iterable[str] = ()) -> None:
+        done = set(ended)
+        self.total = len(planned)
+        self._waiting = deque(trial for trial in planned if trial.key not in done)
+
+    def next(self) -> PlannedTrial | None:
+        """The next trial in the plan's order."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+        """Results change nothing here."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the list has been handed out."""
+        return not self._waiting
+
+
+class TpeTrials:
+    """Optuna's conditional TPE, one model per dataset, over cells: it is told a cell's mean over its seeds.
+
+    The sampler of the n-th suggestion is seeded by (study seed, dataset, n); a suggestion also depends on the results that are in
+    by then, hence on the order in which trials end.
+
+    Args:
+        spec: The study.
+        history: Configurations already suggested per dataset, in order, with their results by trial key where they have ended.
+    """
+
+    def __init__(self, spec: StudySpec, history: Mapping[str, Sequence[Config]], ended: Mapping[str, float | None]) -> None:
+        screen = spec.screen
+        assert screen is not None and screen.trials is not None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._searches = [
+            _TpeSearch(spec, entry.config(), history.get(entry.config().key, ()), ended, screen.trials) for entry in spec.datasets
+        ]
+        self.total = screen.trials * screen.seeds * len(spec.datasets)
+
+    def next(self) -> PlannedTrial | None:
+        """The next trial of the dataset that is furthest behind."""
+        open_searches = [search for search in self._searches if not search.exhausted]
+        return min(open_searches, key=lambda search: search.handed_out).next() if open_searches else None
+
+    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+        """Pass the result to the dataset's search."""
+        for search in self._searches:
+            if search.dataset.key == trial.dataset:
+                search.tell(trial, value)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every dataset has had all its trials."""
+        return all(search.exhausted for search in self._searches)
+
+
+class _TpeSearch:
+    def __init__(
+        self, spec: StudySpec, dataset: DatasetConfig, history: Sequence[Config], ended: Mapping[str, float | None], trials: int
+    ) -> None:
+        self.dataset = dataset
+        self._spec = spec
+        self._space = spec.space()
+        self._limit = trials
+        self._suggested = 0
+        self.handed_out = 0
+        self._study = optuna.create_study(direction="maximize" if spec.maximize else "minimize")
+        self._waiting: deque[PlannedTrial] = deque()
+        self._open: dict[str, tuple[Config, dict[str, float | None]]] = {}
+        for config in history:
+            self._add(config, ended)
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._waiting and self._suggested >= self._limit
+
+    def next(self) -> PlannedTrial | None:
+        if not self._waiting and self._suggested < self._limit:
+            self._study.sampler = tpe_sampler(derive_seed(self._spec.seed, self.dataset.key, "tpe", self._suggested))
+            self._add(suggest(self._space, self._study.ask()), {})
+        self.handed_out += 1
+        return self._waiting.popleft() if self._waiting else None
+
+    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+        config, values = self._open.get(trial.cell.cell_id, (None, {}))
+        if config is None:
+            return
+        values[trial.key] = value
+        replicates = screen_replicates(self._spec, self.dataset, config)
+        if all(replicate.key in values for replicate in replicates):
+            good = [value for value in values.values() if value is not None]
+            self._study.add_trial(frozen_trial(self._space, config, sum(good) / len(good) if good else None))
+            del self._open[trial.cell.cell_id]
+
+    def _add(self, config: Config, ended: Mapping[str, float | None]) -> None:
+        self._suggested += 1
+        replicates = screen_replicates(self._spec, self.dataset, config)
+        cell_id = replicates[0].cell.cell_id
+        if cell_id in self._open:
+            return
+        self._open[cell_id] = (config, {})
+        for replicate in replicates:
+            if replicate.key in ended:
+                self.tell(replicate, ended[replicate.key])
+            else:
+                self._waiting.append(replicate)

@@ -1,0 +1,140 @@
+"""A trial as Ray Tune runs it: a thin shell around `margin_core.training.Trial`.
+
+It batches epoch reports, keeps the trial's own checkpoints, and turns every exception of a trial into a result, so that an actor
+outlives a bad trial and is used again for the next one (a new actor costs seconds, a reused one hundredths). What is done with
+the reports is left to `studies.running.callback`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from margin_core.training import CheckpointError, Trial
+from studies.plan import PlannedTrial
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrialSetting:
+    """What is the same for every trial of a stage.
+
+    Attributes:
+        study_seed: The study's seed.
+        checkpoints: Directory of the trials' checkpoints; every node must see it.
+        data_root: Where datasets lie, or None.
+        threads: CPU threads of a trial; part of what makes its numbers repeatable.
+        device: ``cpu`` or ``cuda``.
+        metric: The metric that a scheduler compares.
+        every_epoch: Report each epoch at once (a scheduler needs that), else about once a second.
+        keep_final: Keep the checkpoint of a trial that ended well.
+        checkpoint_seconds: Least time between two checkpoints of a running trial.
+    """
+
+    study_seed: int
+    checkpoints: str
+    data_root: str | None
+    threads: int
+    device: str
+    metric: str
+    every_epoch: bool
+    keep_final: bool
+    checkpoint_seconds: float = 10.0
+
+
+def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
+    """A Ray config: two strings, so that Ray neither flattens nor samples anything in it."""
+    return {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
+
+
+def planned_trial(config: dict[str, Any]) -> PlannedTrial:
+    """The trial in a Ray config."""
+    return PlannedTrial.from_dict(json.loads(config["trial"]))
+
+
+class TrialActor(tune.Trainable):
+    """Runs one trial after another; each call of `step` is one report of one or more epochs."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first trial."""
+        self._take(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial in the same process."""
+        self._take(new_config)
+        return True
+
+    def _take(self, config: dict[str, Any]) -> None:
+        self._planned = planned_trial(config)
+        self._setting = TrialSetting(**json.loads(config["setting"]))
+        self._trial: Trial | None = None
+        self._saved_at = time.monotonic()
+
+    def step(self) -> dict[str, Any]:
+        """Train one or more epochs and report them, with the status once the trial has ended."""
+        rows: list[dict[str, Any]] = []
+        try:
+            status = self._run(rows)
+        except Exception as error:
+            logger.exception("trial %s raised", self._planned.key)
+            return self._result(rows, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
+        reason = f"loss or weights not finite in epoch {rows[-1]['epoch']}" if status == "diverged" else ""
+        return self._result(rows, status, reason)
+
+    def _run(self, rows: list[dict[str, Any]]) -> str:
+        torch.set_num_threads(self._setting.threads)
+        trial = self._trial = self._trial or self._open()
+        until = time.monotonic() + (0.0 if self._setting.every_epoch else 1.0)
+        diverged = False
+        while not trial.done:
+            report = trial.run_epoch()
+            diverged = report.diverged
+            rows.append({"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics})
+            if time.monotonic() >= until:
+                break
+        self._checkpoint(trial, diverged)
+        return "running" if not trial.done else "diverged" if diverged else "finished"
+
+    def _open(self) -> Trial:
+        setting = self._setting
+        trial = Trial(
+            self._planned.cell,
+            study_seed=setting.study_seed,
+            replicate=self._planned.replicate,
+            data_root=setting.data_root,
+            device=setting.device,
+        )
+        if self._path.exists():
+            try:
+                trial.load(self._path)
+            except CheckpointError as error:
+                logger.warning("trial %s starts again: %s", self._planned.key, error)
+        return trial
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._setting.checkpoints) / f"{self._planned.key}.pt"
+
+    def _checkpoint(self, trial: Trial, diverged: bool) -> None:
+        if trial.done and (diverged or not self._setting.keep_final):
+            self._path.unlink(missing_ok=True)
+        elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
+            trial.save(self._path)
+            self._saved_at = time.monotonic()
+
+    def _result(self, rows: list[dict[str, Any]], status: str, reason: str) -> dict[str, Any]:
+        result: dict[str, Any] = {"rows": rows, "status": status, "reason": reason, "done": status != "running"}
+        if rows:
+            result["epoch"] = rows[-1]["epoch"]
+            value = rows[-1]["metrics"].get(self._setting.metric)
+            if value is not None and status != "diverged":
+                result[self._setting.metric] = value
+        return result

@@ -1,0 +1,354 @@
+"""The study file: what a study asks and how much it may spend, as typed, checked models.
+
+A study file is plain YAML and is wholly checked here, before anything starts; every error names the key, the value and what is
+allowed. The joint space itself is compiled by `search_spaces`; stages and trials are laid out by `studies.plan`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from margin_core.data import DatasetConfig, list_datasets
+from margin_core.losses import get_family
+from margin_core.models import check_model
+from margin_core.training import Recipe
+from search_spaces import Space, joint_space
+
+Searcher = Literal["grid", "sobol", "random", "tpe"]
+Metric = Literal["val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
+MAXIMISED: Mapping[str, bool] = {
+    "val_accuracy": True,
+    "val_nll": False,
+    "val_ece": False,
+    "class_margin": True,
+    "val_sample_margin": True,
+}
+
+
+class StudyFileError(ValueError):
+    """A study file or one of its values cannot be used; the message is one sentence."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetEntry(_Section):
+    """A dataset, with the topology dials turned on it.
+
+    Attributes:
+        dataset: A name from ``margin-studies datasets``.
+        label_noise: Share of the training labels that are wrong, in [0, 1).
+        noise: ``symmetric`` (to any other class) or ``nearest`` (to the most similar class).
+        label: What the study calls it; by default the name with its dials.
+    """
+
+    dataset: str
+    label_noise: float = Field(0.0, ge=0.0, lt=1.0)
+    noise: Literal["symmetric", "nearest"] = "symmetric"
+    label: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+
+    def config(self) -> DatasetConfig:
+        """The same as `margin_core` reads it."""
+        return DatasetConfig(self.dataset, label_noise=self.label_noise, noise=self.noise, label=self.label)
+
+
+def _dataset_entry(entry: object) -> object:
+    return {"dataset": entry} if isinstance(entry, str) else entry
+
+
+class RecipeSection(_Section):
+    """How every trial is trained, but for the nuisance values."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(128, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    clip_norm: float | None = Field(5.0, gt=0.0)
+
+    def recipe(self, *, lr: float, weight_decay: float) -> Recipe:
+        """The recipe of one cell."""
+        return Recipe(**self.model_dump(), lr=lr, weight_decay=weight_decay)
+
+
+class AshaSection(_Section):
+    """Asynchronous successive halving in the screen stage.
+
+    Attributes:
+        grace_epochs: Epochs that every trial gets.
+        reduction: One in this many trials goes on at each rung.
+    """
+
+    grace_epochs: int = Field(1, ge=1)
+    reduction: int = Field(3, ge=2)
+
+
+class ScreenSection(_Section):
+    """The search: few seeds, many cells.
+
+    Attributes:
+        searcher: ``grid``, ``sobol`` (quasi-random), ``random`` or ``tpe`` (Optuna's conditional TPE).
+        trials: Configurations per dataset; the grid searcher takes its whole grid and needs none.
+        seeds: Replicates of each configuration.
+        asha: Early stopping, or none.
+    """
+
+    searcher: Searcher = "sobol"
+    trials: int | None = Field(None, ge=1)
+    seeds: int = Field(1, ge=1)
+    asha: AshaSection | None = None
+
+    @model_validator(mode="after")
+    def _trials_fit_the_searcher(self) -> ScreenSection:
+        if self.searcher != "grid" and self.trials is None:
+            raise ValueError(f"trials must be given with searcher {self.searcher}")
+        return self
+
+
+class ConfirmSection(_Section):
+    """Whole response curves of the leading families on fresh seeds.
+
+    Attributes:
+        families: How many leading families of the screen to confirm, or their names; ``ce`` always comes along.
+        seeds: Replicates of each cell, paired across cells.
+        values: Knob values of a family's curve; by default the papers' grid of its first knob.
+    """
+
+    families: int | list[str] = 3
+    seeds: int = Field(5, ge=1)
+    values: dict[str, list[float]] = Field(default_factory=dict)
+
+    @field_validator("families")
+    @classmethod
+    def _at_least_one(cls, value: int | list[str]) -> int | list[str]:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be >= 1 or a list of families")
+        return value
+
+
+class ResourceSection(_Section):
+    """What one trial takes; fractions share a processor or a GPU among trials."""
+
+    cpu: float = Field(1.0, gt=0.0)
+    gpu: float = Field(0.0, ge=0.0)
+
+
+class ToleranceSection(_Section):
+    """When failed trials stop a study.
+
+    A trial fails when it raises or its process dies more often than `retries`; a diverged trial is a result and does not count.
+
+    Attributes:
+        failed_share: Greatest share of a stage's trials that may fail.
+        consecutive: This many failures in a row, with no success between them, stop the study early: the code is broken.
+        retries: How often a trial whose process died is started again, from its checkpoint.
+    """
+
+    failed_share: float = Field(0.1, ge=0.0, le=1.0)
+    consecutive: int = Field(5, ge=1)
+    retries: int = Field(2, ge=0)
+
+
+class StudySpec(_Section):
+    """A whole study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    datasets: list[Annotated[DatasetEntry, BeforeValidator(_dataset_entry)]] = Field(min_length=1)
+    model: str
+    families: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    regularizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    nuisance: dict[str, Any] = Field(default_factory=dict)
+    recipe: RecipeSection
+    screen: ScreenSection | None = None
+    confirm: ConfirmSection | None = None
+    metric: Metric = "val_accuracy"
+    sesoi: float | None = Field(None, gt=0.0)
+    alpha: float = Field(0.05, gt=0.0, lt=0.5)
+    resources: ResourceSection = ResourceSection()
+    tolerance: ToleranceSection = ToleranceSection()
+
+    @property
+    def maximize(self) -> bool:
+        """Whether more of the metric is better."""
+        return MAXIMISED[self.metric]
+
+    @property
+    def smallest_effect(self) -> float:
+        """The smallest effect of interest, in the metric's units (0.2 percentage points of accuracy by default)."""
+        return 0.2 if self.sesoi is None else self.sesoi
+
+    def space(self) -> Space:
+        """The joint, conditional space of families, knobs, regularisers and nuisance values."""
+        return joint_space(self.families, self.regularizers, self.nuisance)
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> StudySpec:
+        known = list_datasets()
+        for entry in self.datasets:
+            if entry.dataset not in known:
+                raise ValueError(f"datasets: unknown dataset {entry.dataset!r}{_suggestion(entry.dataset, known)}")
+        keys = [entry.config().key for entry in self.datasets]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise ValueError(f"datasets: {sorted(twice)[0]!r} is listed twice; give one of them a label")
+        if self.screen is None and self.confirm is None:
+            raise ValueError("a study needs a screen or a confirm section")
+        if self.metric != "val_accuracy" and self.sesoi is None:
+            raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
+        check_model(self.model)
+        self.space()
+        self._check_confirm()
+        return self
+
+    def _check_confirm(self) -> None:
+        if self.confirm is None:
+            return
+        if "ce" not in self.families:
+            raise ValueError("families: ce must be among them, for confirm measures every gain against it")
+        named = self.confirm.families if isinstance(self.confirm.families, list) else []
+        for name in [*named, *self.confirm.values]:
+            if name not in self.families:
+                raise ValueError(f"confirm: {name!r} is not among the study's families{_suggestion(name, self.families)}")
+        for name, values in self.confirm.values.items():
+            knobs = get_family(name).knobs
+            if not knobs:
+                raise ValueError(f"confirm.values.{name}: the family has no knob")
+            for value in values:
+                knobs[0].check(value, f"confirm.values.{name}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which ``1e-4`` is a number, as everywhere else."""
+
+
+_Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$"), list("-+.0123456789"))
+
+
+def parse_yaml(text: str) -> Any:
+    """Plain data from YAML text; raises `StudyFileError` with the line of a syntax error."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise StudyFileError(f"not valid YAML{where}: {getattr(error, 'problem', None) or 'cannot be read'}") from error
+
+
+def list_presets() -> list[str]:
+    """Names of the studies that ship with the package."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _presets().iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_study(source: str, overrides: Iterable[str] = ()) -> StudySpec:
+    """Read a preset by name or a study file by path, with ``key=value`` overrides.
+
+    Raises:
+        StudyFileError: The file is missing, is not YAML, or has a key or value that is not allowed.
+    """
+    path = Path(source)
+    if source in list_presets():
+        text = (_presets() / f"{source}.yaml").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        raise StudyFileError(
+            f"no preset and no file is called {source!r}{_suggestion(source, list_presets())}; presets: {', '.join(list_presets())}"
+        )
+    return study_from(apply_overrides(parse_yaml(text), overrides))
+
+
+def study_from(data: object) -> StudySpec:
+    """Check plain data as a study; raises `StudyFileError` with one sentence."""
+    if not isinstance(data, Mapping):
+        raise StudyFileError(f"a study file is a mapping of keys to values, got {type(data).__name__}")
+    try:
+        return StudySpec.model_validate(dict(data))
+    except ValidationError as error:
+        raise StudyFileError(_sentence(error)) from error
+
+
+def apply_overrides(data: Any, overrides: Iterable[str]) -> Any:
+    """``data`` with each ``dotted.key=value`` set; a number in the key is a place in a list."""
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise StudyFileError(f"--set takes key=value, got {override!r}")
+        data = _with(data, key.split("."), parse_yaml(text), key)
+    return data
+
+
+def _with(data: Any, path: list[str], value: Any, key: str) -> Any:
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(data, list):
+        if not step.isdigit() or int(step) >= len(data):
+            raise StudyFileError(f"--set {key}: {step!r} is not a place in a list of {len(data)}")
+        place = int(step)
+        return [*data[:place], _with(data[place], rest, value, key), *data[place + 1 :]]
+    if data is not None and not isinstance(data, Mapping):
+        raise StudyFileError(f"--set {key}: there is a plain value above {step!r}")
+    data = dict(data or {})
+    return {**data, step: _with(data.get(step), rest, value, key)}
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"] if part not in ("int", "list[str]")]
+    where = ".".join(location)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}{_suggestion(location[-1], _keys_at(location[:-1]))}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing"
+    message = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"].removeprefix("Input ")
+    got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
+    return f"{where + ': ' if where else ''}{message}{got}"
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    section: type[BaseModel] = StudySpec
+    sections: dict[str, type[BaseModel]] = {
+        "datasets": DatasetEntry,
+        "recipe": RecipeSection,
+        "screen": ScreenSection,
+        "asha": AshaSection,
+        "confirm": ConfirmSection,
+        "resources": ResourceSection,
+        "tolerance": ToleranceSection,
+    }
+    for part in location:
+        section = sections.get(part, section)
+    return list(section.model_fields)
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(known)})" if known else ""
+
+
+def _presets() -> Any:
+    return resources.files("studies") / "presets"
+
+
+__all__ = [
+    "MAXIMISED",
+    "StudyFileError",
+    "StudySpec",
+    "apply_overrides",
+    "list_presets",
+    "parse_yaml",
+    "read_study",
+    "study_from",
+]

@@ -1,0 +1,152 @@
+"""A study from start to end: its ledger, its mirror, its stages, and what is written when it is over.
+
+`run_study` starts, continues and completes a study alike: it looks at what the ledger holds and runs what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import uuid
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studies.answer import Answer, answer
+from studies.spec import StudySpec, study_from
+from studies.tracking.ledger import Ledger
+from studies.tracking.mlflow_mirror import MlflowMirror, embedded_uri
+from studies.workspace import StudyFiles, find_studies, study_files
+
+if TYPE_CHECKING:
+    from studies.running.callback import Watcher
+
+_RECORDED_PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "timm", "numpy", "pandas")
+
+
+class StudyError(ValueError):
+    """A study cannot be opened or run as asked; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended.
+
+    Attributes:
+        spec: The study file.
+        files: Where everything lies.
+        complete: Whether every stage is done.
+        stopped: Why the study was stopped early, or empty.
+        answer: What it found so far.
+        tracking_uri: Where MLflow's record is.
+        mirror_error: Why MLflow could not take everything, or empty.
+    """
+
+    spec: StudySpec
+    files: StudyFiles
+    complete: bool
+    stopped: str
+    answer: Answer
+    tracking_uri: str
+    mirror_error: str
+
+
+def run_study(
+    spec: StudySpec,
+    *,
+    workdir: Path,
+    watcher: Watcher,
+    address: str | None = None,
+    tracking_uri: str | None = None,
+    data_root: Path | None = None,
+) -> Outcome:
+    """Run what is missing of ``spec`` in ``workdir``; see `studies.preflight` for what to check before.
+
+    Raises:
+        StudyError: ``workdir`` holds a study of this name with another study file.
+    """
+    from studies.running.driver import StudyStopped, ray_session, run_stages
+
+    files = study_files(workdir, spec.name)
+    files.directory.mkdir(parents=True, exist_ok=True)
+    uri = tracking_uri or embedded_uri(workdir)
+    complete, stopped = False, ""
+    with Ledger(files.ledger) as ledger:
+        _claim(ledger, spec)
+        mirror = MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir)
+        mirror.start()
+        try:
+            with ray_session(address):
+                complete = run_stages(spec, ledger, files.directory, data_root=data_root, watcher=watcher)
+        except StudyStopped as error:
+            stopped = str(error)
+        finally:
+            ledger.interrupt_running()
+            found = answer(ledger)
+            write_results(found, files)
+            if complete:
+                _drop_checkpoints(found, files)
+            problem = mirror.finish([files.report, files.verdicts], complete=complete)
+    return Outcome(spec, files, complete, stopped, found, uri, problem)
+
+
+def write_results(found: Answer, files: StudyFiles) -> None:
+    """Write ``report.html`` and ``verdicts.json``."""
+    from studies.reporting import render_report
+
+    files.verdicts.write_text(json.dumps(found.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    files.report.write_text(render_report(found))
+
+
+def open_files(workdir: Path, study: str | None) -> StudyFiles:
+    """The files of a study by its name, its directory, or, where ``workdir`` holds only one, without either.
+
+    Raises:
+        StudyError: There is no such study, or more than one to choose from.
+    """
+    known = find_studies(workdir)
+    if study is not None and (Path(study) / "ledger.sqlite").is_file():
+        return StudyFiles(Path(study))
+    if study in known:
+        return study_files(workdir, study)
+    listed = f"; studies there: {', '.join(known)}" if known else ""
+    if study is not None:
+        raise StudyError(f"there is no study {study!r} in {workdir}{listed}")
+    if len(known) != 1:
+        raise StudyError(f"{workdir} holds {len(known)} studies; name one{listed}")
+    return study_files(workdir, known[0])
+
+
+def recorded_spec(files: StudyFiles) -> StudySpec:
+    """The study file that a ledger was made with."""
+    with Ledger(files.ledger, read_only=True) as ledger:
+        return study_from(json.loads(ledger.meta("spec") or "{}"))
+
+
+def _claim(ledger: Ledger, spec: StudySpec) -> None:
+    """Write what the study is into a new ledger; make sure that an old one is of the same study file."""
+    recorded = ledger.meta("spec")
+    wanted = spec.model_dump(mode="json")
+    if recorded is None:
+        ledger.set_meta("study_id", uuid.uuid4().hex)
+        ledger.set_meta(
+            "environment", json.dumps({name: version(name) for name in _RECORDED_PACKAGES} | {"python": platform.python_version()})
+        )
+        ledger.set_meta("spec", json.dumps(wanted, sort_keys=True))
+        return
+    held = study_from(json.loads(recorded)).model_dump(mode="json")
+    if held != wanted:
+        changed = sorted(key for key in wanted if held.get(key) != wanted[key])
+        raise StudyError(
+            f"{ledger.path.parent} holds a study of this name with another study file (it differs in {', '.join(changed)}); "
+            "give this one another name with --set name=..., or another --workdir"
+        )
+
+
+def _drop_checkpoints(found: Answer, files: StudyFiles) -> None:
+    """Keep the final checkpoints of the cells to export, and no others."""
+    keep = {f"{winner.stage}-{winner.cell_id}-" for winner in found.winners}
+    for checkpoint in files.checkpoints.glob("*.pt"):
+        if not any(checkpoint.name.startswith(prefix) for prefix in keep):
+            checkpoint.unlink()

@@ -1,0 +1,138 @@
+"""Datasets and how they are asked for: names, roots, and MNIST read by torchvision itself."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from margin_core.data import DatasetConfig, check_dataset, dataset_info, list_datasets, load_dataset, prepare, resolve_data_root
+
+
+def write_idx(path: Path, values: np.ndarray) -> None:
+    """The IDX format: two zero bytes, type 8 (unsigned byte), the number of axes, their lengths, the bytes."""
+    header = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
+    path.write_bytes(header + values.astype(np.uint8).tobytes())
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path) -> Path:
+    """A data root with an MNIST of 40 training and 20 test images, of which pixel (0, 0) holds the image's number."""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, numbers in (("train", np.arange(40)), ("t10k", np.arange(40, 60))):
+        images = np.zeros((len(numbers), 28, 28))
+        images[:, 0, 0] = numbers
+        write_idx(raw / f"{part}-images-idx3-ubyte", images)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", numbers % 10)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [name for name in list_datasets() if name != "mnist"])
+def test_a_dataset_is_what_its_declaration_says(name: str) -> None:
+    info, dataset = dataset_info(name), load_dataset(name)
+    assert dataset.name == info.name
+    assert dataset.images.shape == (info.examples, *info.in_shape)
+    assert dataset.images.dtype == torch.float32
+    assert dataset.labels.dtype == torch.int64
+    assert dataset.num_classes == info.num_classes
+    assert set(dataset.labels.tolist()) == set(range(info.num_classes))
+
+
+def test_digits_are_standardised() -> None:
+    images = load_dataset("digits").images
+    assert abs(images.mean().item()) < 1e-3
+    assert abs(images.std().item() - 1.0) < 1e-3
+
+
+def test_a_dataset_is_read_once_per_process() -> None:
+    assert load_dataset("digits") is load_dataset("digits")
+
+
+def test_mnist_is_read_from_idx_files_in_order_with_the_official_test_part_last(small_mnist: Path) -> None:
+    dataset = load_dataset("mnist", small_mnist)
+    assert dataset.images.shape == (60, 1, 28, 28)
+    assert dataset.labels.tolist() == [number % 10 for number in range(60)]
+    assert dataset.test_indices is not None
+    assert dataset.test_indices.tolist() == list(range(40, 60))
+    pixels = dataset.images[:, 0, 0, 0] * 0.3081 + 0.1307
+    torch.testing.assert_close(pixels * 255.0, torch.arange(60.0), atol=1e-4, rtol=1e-5)
+
+
+def test_mnist_trains_on_its_training_part_only(small_mnist: Path) -> None:
+    data = prepare(DatasetConfig("mnist"), data_root=small_mnist, study_seed=0, replicate=0, validation=0.25)
+    assert data.test_indices.tolist() == list(range(40, 60))
+    assert sorted([*data.train_indices.tolist(), *data.val_indices.tolist()]) == list(range(40))
+    assert len(data.val_indices) == 10
+
+
+def test_the_data_root_may_come_from_the_environment(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARGIN_DATA", str(small_mnist))
+    check_dataset("mnist")
+    assert len(load_dataset("mnist").labels) == 60
+    assert resolve_data_root() == small_mnist
+    assert resolve_data_root("elsewhere") == Path("elsewhere")
+
+
+def test_without_a_data_root_the_error_is_one_sentence_that_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MARGIN_DATA", raising=False)
+    check_dataset("digits")
+    with pytest.raises(FileNotFoundError) as caught:
+        check_dataset("mnist")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "no data root was given (--data-root or MARGIN_DATA)" in message
+
+
+def test_missing_files_are_named_with_the_folder_they_are_looked_for_in(small_mnist: Path) -> None:
+    raw = small_mnist / "MNIST" / "raw"
+    (raw / "t10k-labels-idx1-ubyte").unlink()
+    for read in (check_dataset, load_dataset):
+        with pytest.raises(FileNotFoundError) as caught:
+            read("mnist", small_mnist)
+        assert str(caught.value).startswith(f"mnist: t10k-labels-idx1-ubyte not found in {raw}; ")
+
+
+def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
+    with pytest.raises(ValueError, match="dataset must be one of digits, mnist, got 'cifar11'"):
+        check_dataset("cifar11")
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (DatasetConfig("digits"), "digits"),
+        (DatasetConfig("digits", 0.2), "digits-noise0.2"),
+        (DatasetConfig("digits", 0.2, "nearest"), "digits-nearest0.2"),
+        (DatasetConfig("digits", 0.0, "nearest"), "digits"),
+        (DatasetConfig("digits", 0.2, label="hard digits"), "hard digits"),
+    ],
+)
+def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: DatasetConfig, key: str) -> None:
+    assert config.key == key
+    assert DatasetConfig.from_dict(config.to_dict()) == config
+
+
+def test_bad_values_of_a_config_are_named() -> None:
+    for share in (1.0, -0.1, float("nan"), True, "half"):
+        with pytest.raises(ValueError, match=r"digits: label_noise must be in \[0, 1\), got"):
+            DatasetConfig("digits", share)
+    with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
+        DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label"):
+        DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
+    with pytest.raises(ValueError, match="name is missing"):
+        DatasetConfig.from_dict({"label_noise": 0.1})
+
+
+@pytest.mark.data
+def test_the_real_mnist_is_all_there_and_standardised(data_root: Path) -> None:
+    dataset = load_dataset("mnist", data_root)
+    assert dataset.images.shape == (70_000, 1, 28, 28)
+    assert torch.bincount(dataset.labels[:60_000]).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert torch.bincount(dataset.labels[60_000:]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert abs(dataset.images[:60_000].mean().item()) < 1e-3
+    assert abs(dataset.images[:60_000].std().item() - 1.0) < 1e-3

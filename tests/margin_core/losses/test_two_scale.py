@@ -1,0 +1,144 @@
+"""The two-scale module: how its scales start, train, stay positive and predict."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from mpmath import exp, fsum, mpf
+
+from margin_core.losses import build_loss
+from margin_core.losses.functional import ce, two_scale
+from margin_core.losses.two_scale import SMALLEST_SCALE, TwoScaleLoss
+from tests.margin_core.losses import oracle
+
+X = torch.tensor([[2.0, 0.0, -1.0], [0.3, 0.2, 0.1], [-1.0, 1.5, 0.0]], dtype=torch.float64)
+Y = torch.tensor([0, 0, 0])
+
+
+def build(**knobs: float) -> TwoScaleLoss:
+    loss = build_loss("two_scale", num_classes=3, **knobs)
+    assert isinstance(loss, TwoScaleLoss)
+    return loss
+
+
+def test_the_scales_start_at_the_network_s_scale_and_at_ratio_times_it() -> None:
+    loss = build(ratio=4.0)
+    assert (loss.R1.item(), loss.R2.item()) == (1.0, 4.0)
+    loss.initialise_scales(torch.tensor(math.log(7.0), dtype=torch.float64))
+    assert loss.R1.item() == pytest.approx(7.0, rel=1e-15)
+    assert loss.R2.item() == pytest.approx(28.0, rel=1e-15)
+
+
+def test_at_the_start_the_loss_of_unconfident_samples_is_cross_entropy_whatever_the_network_s_scale() -> None:
+    for log_scale in (-10.0, 0.0, 90.0, 600.0):
+        loss = build(eta=100.0)
+        loss.initialise_scales(log_scale)
+        torch.testing.assert_close(loss(X, Y, log_scale), ce(X, Y).mean(), rtol=1e-12, atol=0.0)
+
+
+def test_a_scale_that_float64_does_not_hold_is_refused() -> None:
+    for log_scale in (800.0, -800.0, math.nan):
+        with pytest.raises(ValueError, match=f"two_scale: log_scale must be in .*got {log_scale}"):
+            build().initialise_scales(log_scale)
+
+
+def test_the_scales_gradients_are_those_of_equation_15() -> None:
+    loss, log_scale = build(eta=0.5, ratio=3.0), 1.25
+    loss.initialise_scales(log_scale)
+    loss(X, Y, log_scale).backward()
+    r1, r2, r = mpf(loss.R1.item()), mpf(loss.R2.item()), exp(mpf(log_scale))
+    expected = [mpf(0), mpf(0)]
+    for row in X.tolist():
+        leads = [mpf(value) / r - mpf(row[0]) / r for value in row[1:]]
+        k = 0 if mpf(row[0]) - max(mpf(value) for value in row[1:]) < mpf(0.5) else 1
+        weights = [exp((r1, r2)[k] * lead) for lead in leads]
+        expected[k] += fsum(lead * weight for lead, weight in zip(leads, weights, strict=True)) / (1 + fsum(weights)) / 3
+    assert loss.R1.grad is not None
+    assert loss.R2.grad is not None
+    assert abs(mpf(loss.R1.grad.item()) - expected[0]) < 1e-14
+    assert abs(mpf(loss.R2.grad.item()) - expected[1]) < 1e-14
+    assert loss.R2.grad < 0  # R2 grows as long as a sample is well classified
+
+
+def test_the_gradient_with_respect_to_the_network_s_scale_is_that_of_the_paper() -> None:
+    log_scale = torch.tensor(0.75, dtype=torch.float64, requires_grad=True)
+    two_scale(X[1], Y[1], eta=0.05, ratio=2.0, log_r1=0.25, log_scale=log_scale).backward()
+    row = [mpf(value) for value in X[1].tolist()]
+    scales = {"eta": mpf(0.05), "r1": exp(mpf(0.25)), "r2": 2 * exp(mpf(0.25))}
+    slope = oracle.derivative(lambda value: oracle.two_scale(row, 0, row, scale=exp(value), **scales), mpf(0.75))
+    assert log_scale.grad is not None
+    assert abs(mpf(log_scale.grad.item()) - slope) < 1e-14
+
+
+def test_a_sample_exactly_at_eta_is_judged_at_the_second_scale() -> None:
+    x, y = torch.tensor([1.5, 1.0, 0.0], dtype=torch.float64), torch.tensor(0)
+    assert torch.equal(two_scale(x, y, eta=0.5, ratio=4.0), two_scale(x, y, eta=1e-6, ratio=4.0))
+    assert not torch.equal(two_scale(x, y, eta=0.5, ratio=4.0), two_scale(x, y, eta=0.5 + 1e-9, ratio=4.0))
+
+
+def test_the_confidence_is_that_of_the_raw_scores_not_of_the_normalised_ones() -> None:
+    raw = two_scale(X[0], Y[0], eta=1.0, log_r1=3.0, log_r2=4.0, log_scale=3.0)
+    torch.testing.assert_close(raw, ce(math.e * X[0], Y[0]))
+
+
+def test_with_ratio_one_a_single_scale_is_trained() -> None:
+    loss = build(eta=0.5, ratio=1.0)
+    for _ in range(3):
+        loss.zero_grad()
+        loss(X, Y).backward()
+        assert loss.R1.grad is not None
+        assert loss.R2.grad is None
+        with torch.no_grad():
+            loss.R1 -= 0.1 * loss.R1.grad
+    torch.testing.assert_close(loss(X, Y), ce(X * loss.R1.detach(), Y).mean())
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, -1e8, SMALLEST_SCALE / 2])
+def test_a_scale_carried_below_the_smallest_is_taken_there_and_can_grow_again(value: float) -> None:
+    loss, least = build(eta=0.5), build(eta=0.5)
+    with torch.no_grad():
+        for scale, smallest in ((loss.R1, least.R1), (loss.R2, least.R2)):
+            scale.fill_(value)
+            smallest.fill_(SMALLEST_SCALE)
+    results = [module(X, Y) for module in (loss, least)]
+    for result in results:
+        result.backward()
+    assert torch.equal(results[0], results[1])
+    for scale, smallest in ((loss.R1, least.R1), (loss.R2, least.R2)):
+        assert scale.grad is not None
+        assert smallest.grad is not None
+        assert torch.equal(scale.grad, smallest.grad)
+    assert loss.R2.grad is not None
+    assert loss.R2.grad < 0
+
+
+def test_predictions_use_the_first_scale_over_the_network_s() -> None:
+    loss = build()
+    loss.initialise_scales(2.0)
+    torch.testing.assert_close(loss.prediction_logits(X, 2.0), X)
+    torch.testing.assert_close(loss.prediction_logits(X, 3.0), X / math.e)
+    assert loss.prediction_logits(X.half(), 2.0).dtype == torch.float32
+
+
+def test_a_new_ratio_sets_the_second_scale_anew_and_the_same_one_leaves_it() -> None:
+    loss = build(ratio=10.0)
+    with torch.no_grad():
+        loss.R1.fill_(2.0)
+        loss.R2.fill_(13.0)
+    loss.set_knobs(ratio=10.0, eta=0.1)
+    assert loss.R2.item() == 13.0
+    loss.set_knobs(ratio=5.0)
+    assert loss.R2.item() == 10.0
+
+
+def test_the_scales_train_in_float32_too() -> None:
+    loss = build(eta=0.5)
+    log_scale = torch.tensor(95.0, requires_grad=True)  # beyond float32's largest number, as a scale
+    loss.initialise_scales(log_scale)
+    loss(X.float(), Y, log_scale).backward()
+    for tensor in (loss.R1, loss.R2, log_scale):
+        assert tensor.grad is not None
+        assert tensor.grad.isfinite()
+        assert tensor.grad != 0.0

@@ -1,0 +1,137 @@
+"""Models by name: what they give, what they start from, and what is said of a name that is none."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from margin_core.heads import CosineHead
+from margin_core.models import Classifier, build_model, check_model, list_models, log_scale
+
+SHAPES = {
+    "mlp-50-20": [(1, 8, 8), (3, 32, 32)],
+    "mlp-7": [(1, 28, 28)],
+    "lenet5": [(1, 28, 28), (3, 32, 32), (1, 12, 13)],
+    "timm:test_resnet": [(1, 28, 28), (3, 32, 32)],
+    "timm:test_vit": [(1, 32, 32), (3, 32, 32)],
+}
+CASES = [(name, shape) for name, shapes in SHAPES.items() for shape in shapes]
+WIDTHS = {"mlp-50-20": 20, "mlp-7": 7, "lenet5": 84, "timm:test_resnet": 96, "timm:test_vit": 64}
+
+
+def build(name: str, in_shape: tuple[int, int, int] = (1, 8, 8), reads: str = "logits", replicate: int = 0) -> Classifier:
+    return build_model(name, in_shape=in_shape, num_classes=7, reads=reads, seed_parts=(0, replicate))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reads", ["logits", "cosines"])
+@pytest.mark.parametrize(("name", "in_shape"), CASES)
+def test_a_model_gives_scores_and_features_and_every_weight_learns(name: str, in_shape: tuple[int, int, int], reads: str) -> None:
+    model = build(name, in_shape, reads)
+    scores, features = output = model(torch.randn(4, *in_shape))
+    assert scores.shape == (4, 7)
+    assert features.shape == (4, WIDTHS[name])
+    assert isinstance(model.head, CosineHead) == (reads == "cosines")
+    torch.testing.assert_close(model.cosines(output), model.head.cosines(features))
+    (scores * torch.randn(4, 7)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["mlp-50-20", "lenet5", "timm:test_resnet"])
+def test_all_cells_of_a_replicate_start_from_one_backbone_and_replicates_from_others(name: str) -> None:
+    linear, cosine, other = build(name, (3, 32, 32)), build(name, (3, 32, 32), "cosines"), build(name, (3, 32, 32), replicate=1)
+    weights, same = linear.backbone.state_dict(), cosine.backbone.state_dict()
+    assert all(torch.equal(weights[key], same[key]) for key in weights)
+    assert torch.equal(linear.head.weight, cosine.head.weight)
+    assert any(not torch.equal(weights[key], value) for key, value in other.backbone.state_dict().items())
+
+
+def test_building_a_model_leaves_the_global_generator_as_it_was() -> None:
+    before = torch.random.get_rng_state()
+    build("mlp-50-20")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_built_model_is_in_training_mode() -> None:
+    assert all(module.training for module in build("timm:test_resnet", (3, 32, 32)).modules())
+
+
+def test_the_network_of_the_gradient_decay_paper_has_50_20_and_10_nodes() -> None:
+    model = build_model("mlp-50-20", in_shape=(1, 28, 28), num_classes=10, reads="logits", seed_parts=(0, 0))
+    assert [parameter.shape[0] for parameter in model.parameters() if parameter.ndim == 2] == [50, 20, 10]
+
+
+@pytest.mark.parametrize(("in_shape", "flat"), [((1, 28, 28), 400), ((3, 32, 32), 400)])
+def test_lenet5_sees_28x28_as_the_32x32_it_was_made_for(in_shape: tuple[int, int, int], flat: int) -> None:
+    first = next(layer for layer in build("lenet5", in_shape).backbone.modules() if isinstance(layer, torch.nn.Linear))
+    assert first.in_features == flat
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mlp", "mlp-", "mlp-0", "mlp-5-", "mlp-5x5", "lenet", ""])
+def test_an_unknown_model_is_named_with_the_ones_there_are(name: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_model(name)
+    assert str(caught.value) == f"model must be one of {', '.join(list_models())}, got {name!r}"
+    with pytest.raises(ValueError, match="model must be one of"):
+        build(name)
+
+
+def test_an_unknown_timm_model_is_named_with_the_nearest_ones() -> None:
+    with pytest.raises(ValueError) as caught:
+        check_model("timm:resnet_18")
+    message = str(caught.value)
+    assert message.startswith("model 'timm:resnet_18': timm ")
+    assert "has no model 'resnet_18'; did you mean" in message
+    assert "resnet18" in message
+    assert "\n" not in message
+
+
+def test_images_that_are_too_small_are_told_with_the_least_size() -> None:
+    with pytest.raises(ValueError, match="lenet5 needs images of at least 12x12 pixels, got 8x8"):
+        check_model("lenet5", (1, 8, 8))
+
+
+def test_a_timm_model_that_cannot_take_the_images_is_told() -> None:
+    with pytest.raises(ValueError, match="model timm:test_vit cannot take images of 1x28x28: "):
+        build("timm:test_vit", (1, 28, 28))
+
+
+def test_timm_is_imported_only_for_a_timm_model() -> None:
+    script = """
+import sys
+from margin_core.models import build_model, check_model, list_models
+list_models()
+check_model("lenet5")
+build_model("mlp-5", in_shape=(1, 8, 8), num_classes=3, reads="cosines", seed_parts=(0,))
+assert not {"timm", "torchvision"} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize(("name", "in_shape"), CASES)
+def test_the_scale_is_the_product_of_the_norms_of_all_weights(name: str, in_shape: tuple[int, int, int]) -> None:
+    model = build(name, in_shape)
+    layers = [module for module in model.modules() if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d))]
+    product = math.prod(float(layer.weight.detach().double().norm()) for layer in layers)
+    assert float(log_scale(model)) == pytest.approx(math.log(product), rel=1e-6)
+
+
+def test_multiplying_each_weight_by_c_multiplies_the_scale_by_c_to_the_number_of_layers() -> None:
+    model = build("mlp-50-20")
+    before = log_scale(model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3.0)
+    torch.testing.assert_close(log_scale(model), before + 3 * math.log(3.0))
+
+
+def test_the_scale_of_a_network_too_deep_for_single_precision_is_finite_and_differentiable() -> None:
+    deep = torch.nn.Sequential(*(torch.nn.Linear(100, 100, bias=False) for _ in range(80)))
+    scale = log_scale(deep)
+    assert scale > math.log(torch.finfo(torch.float32).max)
+    scale.backward()
+    first = deep[0].weight
+    torch.testing.assert_close(first.grad, (first / first.norm() ** 2).detach())

@@ -1,0 +1,51 @@
+"""The pages in `docs/`: what is generated is up to date, and what is told to be typed works."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_families_page_is_the_one_that_make_docs_writes() -> None:
+    families_page = runpy.run_path(str(ROOT / "docs/generate.py"))["families_page"]
+    assert (ROOT / "docs/families.md").read_text(encoding="utf-8") == families_page(), "run `make docs`"
+
+
+@pytest.mark.slow
+def test_a_family_added_as_the_page_tells_passes_what_every_family_must(tmp_path: Path) -> None:
+    page = (ROOT / "docs/adding-a-family.md").read_text(encoding="utf-8")
+    family, formula = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    suites = ("tests/conformance/test_families.py", "tests/margin_core/losses/test_oracle.py", "tests/margin_core/losses/oracle.py")
+    shutil.copytree(ROOT / "margin_core", tmp_path / "margin_core", ignore=shutil.ignore_patterns("__pycache__"))
+    for suite in suites:
+        (tmp_path / suite).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / suite, tmp_path / suite)
+
+    losses, oracle = tmp_path / "margin_core/losses", tmp_path / suites[-1]
+    listing, functional = losses / "__init__.py", losses / "functional.py"
+    (losses / "poly1.py").write_text(family, encoding="utf-8")
+    listing.write_text(re.sub(r"\bnorm_face\b", "norm_face, poly1", listing.read_text()))
+    exported = functional.read_text().replace('"norm_face"', '"norm_face", "poly1"')
+    functional.write_text(exported + "\nfrom margin_core.losses.poly1 import poly1\n")
+    oracle.write_text(oracle.read_text() + "\n\n" + formula)
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "poly1", *suites[:2]]
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,48 @@
+"""The wheel: what is built from this tree is what a user installs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("margin_core", "search_spaces", "studies")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built offline from a copy, so that nothing left in the tree by an earlier build is packed."""
+    source = tmp_path_factory.mktemp("source")
+    for name in (*PACKAGES, "tests"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(source / "dist"), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = (source / "dist").glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_holds_every_file_of_the_three_packages_and_no_other(wheel: zipfile.ZipFile) -> None:
+    ours = {str(p.relative_to(ROOT)) for name in PACKAGES for p in (ROOT / name).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == ours
+
+
+def test_the_wheel_holds_the_presets_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
+    names = wheel.namelist()
+    assert "studies/presets/quickstart.yaml" in names
+    assert {f"{name}/py.typed" for name in PACKAGES} <= set(names)
+
+
+def test_the_wheel_declares_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
+    (info,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    assert "margin-studies = studies.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
+    assert "License-Expression: Apache-2.0" in wheel.read(f"{info}/METADATA").decode()
+    assert f"{info}/licenses/LICENSE" in wheel.namelist()
