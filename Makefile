@@ -64,4 +64,4 @@ lock: ## resolve the newest allowed versions into constraints.txt
 
 clean: ## remove what builds and checks left; .venv and margin-runs stay
 	rm -rf build dist *.egg-info .venv-lock .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find margin_core search_spaces studies tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

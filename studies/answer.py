@@ -227,11 +227,14 @@ def _curves(
         knob = response_knob(family)
         points = [arm for arm in mine if arm.value is not None]
         frames = [_values(confirm, arm, spec.metric).assign(**{knob.name: arm.value}) for arm in points] if knob else []
+        frames = [frame for frame in frames if not frame.empty]
         rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         if knob is None or rows.empty or rows[spec.metric].isna().all():
             continue
         nominee = next((arm for arm in mine if arm.nominee), None)
-        on_curve = knob.baseline if any(arm.value == knob.baseline for arm in points) else None
+        # A study that still runs may not have measured them yet.
+        measured = set(rows[knob.name])
+        on_curve = knob.baseline if knob.baseline in measured else None
         verdict = judge(
             rows,
             knob=knob.name,
@@ -242,7 +245,7 @@ def _curves(
             maximize=spec.maximize,
             scale=knob.scale,
             extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
-            fixed=nominee.value if nominee else None,
+            fixed=nominee.value if nominee and nominee.value in measured else None,
         )
         curves.append(
             Curve(

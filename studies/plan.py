@@ -17,7 +17,7 @@ from margin_core.knobs import Knob
 from margin_core.losses import get_family
 from margin_core.training import Cell
 from search_spaces import Config, decode, grid, grid_size, sample_random, sobol
-from studies.spec import ConfirmSection, ScreenSection, StudySpec
+from studies.spec import ConfirmSection, ScreenSection, StudyFileError, StudySpec
 
 Stage = Literal["screen", "confirm"]
 STAGES: tuple[Stage, ...] = ("screen", "confirm")
@@ -189,13 +189,20 @@ def response_knob(family: str) -> Knob | None:
 
 
 def stage_sizes(spec: StudySpec) -> list[StageSize]:
-    """How many cells and trials each stage asks for; the confirm stage's are an upper bound until the screen has run."""
+    """How many cells and trials each stage asks for; the confirm stage's are an upper bound until the screen has run.
+
+    Raises:
+        StudyFileError: There is no screen to choose a value that the study leaves open.
+    """
     sizes = []
     if spec.screen is not None:
         per_dataset = grid_size(spec.space()) if spec.screen.searcher == "grid" else spec.screen.trials or 0
         cells = per_dataset * len(spec.datasets)
         sizes.append(StageSize("screen", cells, cells * spec.screen.seeds, at_most=spec.screen.searcher != "grid"))
-    if spec.confirm is not None:
+    if spec.confirm is not None and spec.screen is None:
+        arms = len(confirm_arms(spec))
+        sizes.append(StageSize("confirm", arms, arms * spec.confirm.seeds, at_most=False))
+    elif spec.confirm is not None:
         wanted = spec.confirm.families
         families = [family for family in spec.families if family != "ce"]
         curves = sorted((len(curve_values(spec, family)) + 1 for family in families), reverse=True)
@@ -236,17 +243,15 @@ def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Con
 
 def _plain(config: Config) -> Config:
     """Cross-entropy and nothing else: what every gain is measured against, at its own best nuisance values."""
-    kept = {
-        name: value
-        for name, value in config.items()
-        if not name.endswith((".weight.kind", ".weight.start", ".weight.end", ".weight.length"))
-    }
+    kept = {name: value for name, value in config.items() if not name.endswith((".kind", ".start", ".end", ".length"))}
     return {name: 0.0 if name == "ce.label_smoothing" or name.endswith(".weight") else value for name, value in kept.items()}
 
 
 def _base(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> Config | None:
     if spec.screen is not None:
         best = _best(spec, results, dataset, family)
+        if best is None and family == "ce":
+            return _nuisance_alone(spec, results, dataset)
         return best.config if best else None
     knob = response_knob(family)
     name = f"{family}.{knob.name}" if knob else ""
@@ -257,8 +262,15 @@ def _base(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family
             configs.append(rest)
     if len(configs) > 1:
         loose = sorted(key for key in configs[0] if any(config.get(key) != configs[0][key] for config in configs))
-        raise ValueError(f"without a screen stage, {family} needs one value for each of {', '.join(loose)}")
+        raise StudyFileError(f"without a screen section, {family} needs one value for each of {', '.join(loose)}")
     return configs[0] if configs else None
+
+
+def _nuisance_alone(spec: StudySpec, results: Sequence[ScreenResult], dataset: str) -> Config | None:
+    """The ``ce`` arm where no ``ce`` trial of the screen ended well: it takes the nuisance values of the best configuration."""
+    mine = [result for result in results if result.dataset == dataset and result.value is not None]
+    best = min(mine, key=lambda result: _badness(spec, result), default=None)
+    return {"family": "ce", **{name: value for name, value in best.config.items() if "." not in name and name != "family"}} if best else None
 
 
 def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> ScreenResult | None:

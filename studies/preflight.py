@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from margin_core.data import check_dataset
+from studies.plan import stage_sizes
 from studies.spec import StudySpec
 from studies.tracking.mlflow_mirror import check_tracking_uri
 from studies.workspace import check_workdir
@@ -17,11 +18,12 @@ class CallError(ValueError):
 def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> None:
     """Raise `CallError` where ``spec`` cannot be run with these options.
 
-    Looks at the datasets, the Ray address, the tracking server, the work directory and, for a local run, the GPU, in this order.
+    Looks at the plan, the datasets, the Ray address, the tracking server, the work directory and, for a local run, the GPU, in this order.
     """
     from studies.running.address import check_address
 
     try:
+        stage_sizes(spec)
         for entry in spec.datasets:
             check_dataset(entry.dataset, data_root)
         check_address(address)

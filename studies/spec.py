@@ -16,11 +16,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from margin_core.data import DatasetConfig, list_datasets
+from margin_core.data import DatasetConfig, dataset_info, list_datasets
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
-from search_spaces import Space, joint_space
+from search_spaces import Space, grid_size, joint_space
 
 Searcher = Literal["grid", "sobol", "random", "tpe"]
 Metric = Literal["val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
@@ -38,7 +38,8 @@ class StudyFileError(ValueError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: no "3" and no yes where a number is meant.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DatasetEntry(_Section):
@@ -125,13 +126,16 @@ class ConfirmSection(_Section):
 
     families: int | list[str] = 3
     seeds: int = Field(5, ge=1)
-    values: dict[str, list[float]] = Field(default_factory=dict)
+    values: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(default_factory=dict)
 
-    @field_validator("families")
+    @field_validator("families", mode="before")
     @classmethod
-    def _at_least_one(cls, value: int | list[str]) -> int | list[str]:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("must be >= 1 or a list of families")
+    def _a_number_or_names(cls, value: object) -> object:
+        names = isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+        if not names and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"must be a whole number >= 1 or a list of families, got {value!r}")
+        if isinstance(value, list) and (twice := [name for name in value if value.count(name) > 1]):
+            raise ValueError(f"{twice[0]!r} is listed twice")
         return value
 
 
@@ -205,8 +209,11 @@ class StudySpec(_Section):
             raise ValueError("a study needs a screen or a confirm section")
         if self.metric != "val_accuracy" and self.sesoi is None:
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
-        check_model(self.model)
-        self.space()
+        for entry in self.datasets:
+            check_model(self.model, dataset_info(entry.dataset).in_shape)
+        space = self.space()
+        if self.screen is None or self.screen.searcher == "grid":
+            grid_size(space)
         self._check_confirm()
         return self
 
@@ -221,14 +228,22 @@ class StudySpec(_Section):
                 raise ValueError(f"confirm: {name!r} is not among the study's families{_suggestion(name, self.families)}")
         for name, values in self.confirm.values.items():
             knobs = get_family(name).knobs
-            if not knobs:
-                raise ValueError(f"confirm.values.{name}: the family has no knob")
+            if not knobs or name == "ce":
+                raise ValueError(f"confirm.values.{name}: the family has no curve, got {values!r}")
             for value in values:
                 knobs[0].check(value, f"confirm.values.{name}")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which ``1e-4`` is a number, as everywhere else."""
+    """YAML in which ``1e-4`` is a number, as everywhere else, and a key that stands twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+            seen.add(str(key.value))
+        return dict(super().construct_mapping(node, deep))
 
 
 _Loader.yaml_implicit_resolvers = {key: list(value) for key, value in yaml.SafeLoader.yaml_implicit_resolvers.items()}
@@ -243,6 +258,16 @@ def parse_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise StudyFileError(f"not valid YAML{where}: {getattr(error, 'problem', None) or 'cannot be read'}") from error
+    except (ValueError, RecursionError) as error:  # a date or a tagged value that is none; brackets without end
+        raise StudyFileError(f"not valid YAML: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that a user named; raises `StudyFileError` where it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"{path} cannot be read as text: {error}") from error
 
 
 def list_presets() -> list[str]:
@@ -260,7 +285,7 @@ def read_study(source: str, overrides: Iterable[str] = ()) -> StudySpec:
     if source in list_presets():
         text = (_presets() / f"{source}.yaml").read_text()
     elif path.is_file():
-        text = path.read_text()
+        text = read_text(path)
     else:
         raise StudyFileError(
             f"no preset and no file is called {source!r}{_suggestion(source, list_presets())}; presets: {', '.join(list_presets())}"
@@ -304,7 +329,9 @@ def _with(data: Any, path: list[str], value: Any, key: str) -> Any:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt key is told before the missing one that it was meant to be.
+    first = next((entry for entry in errors if entry["type"] == "extra_forbidden"), errors[0])
     location = [str(part) for part in first["loc"] if part not in ("int", "list[str]")]
     where = ".".join(location)
     if first["type"] == "extra_forbidden":
@@ -312,6 +339,8 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"the key {where!r} is missing"
     message = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"].removeprefix("Input ")
+    if first["type"] in ("dict_type", "model_type"):
+        message = "must be a mapping of keys to values"
     got = "" if first["type"] == "value_error" else f", got {first['input']!r}"
     return f"{where + ': ' if where else ''}{message}{got}"
 
@@ -350,5 +379,6 @@ __all__ = [
     "list_presets",
     "parse_yaml",
     "read_study",
+    "read_text",
     "study_from",
 ]

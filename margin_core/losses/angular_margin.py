@@ -51,8 +51,6 @@ def angular_margin(cosine: Tensor, m: KnobValue) -> Tensor:
 class _Sine(torch.autograd.Function):
     """sin(theta) of cos(theta), with a derivative that is finite at +-1."""
 
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(cosine: Tensor) -> Tensor:
         return ((1.0 - cosine) * (1.0 + cosine)).clamp_min(0.0).sqrt()

@@ -60,7 +60,7 @@ def two_scale(
     energy = energies(scores.detach(), target)
     confident = energy.target - energy.hardest >= knob_tensor(eta, scores)
     factor = (torch.where(confident, large, small) - network).exp().to(scores.dtype)
-    return cross_entropy_of_gap(target_gap(scores, target, factor.clamp_min(torch.finfo(scores.dtype).tiny)))
+    return cross_entropy_of_gap(target_gap(scores, target, factor))
 
 
 class TwoScaleLoss(Loss):

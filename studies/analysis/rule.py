@@ -140,8 +140,8 @@ def seeds_to_decide(question: Question, replicates: Replicates, fit: Comparison)
     """How many more seeds, each in every cell, are forecast to give an undecided table a label; 1 to `MOST_SEEDS`.
 
     The forecast supposes that the means and the noise seen so far are the true ones, and asks for seeds enough that a lead of that
-    size then shows with probability `CHANCE`. Both are uncertain after few seeds, so it is a guide and no promise;
-    `benchmarks/verdicts.py` measures how often it comes true.
+    size then shows with probability `CHANCE`. Both are uncertain after few seeds, so it is a guide and no promise. Judging
+    again once they are run is a second chance of a false claim; `benchmarks/verdicts.py` measures both.
     """
 
     def decided(more_seeds: int) -> bool:

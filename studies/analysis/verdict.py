@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -166,14 +167,13 @@ def judge(
 def _undecided(question: Question, replicates: Replicates, gain: Gain | None, obstacle: str) -> Verdict:
     """The verdict where noise cannot be estimated: every value may be the best one."""
     cells = _evidence(question, replicates, None)
-    ranked = [cell for cell in cells if cell.value is not None and cell.mean is not None]
-    best = max(ranked, key=lambda cell: question.sign * (cell.mean or 0.0), default=None)
+    ranked = [(question.sign * cell.mean, cell.value) for cell in cells if cell.value is not None and cell.mean is not None]
     n_seeds = len(replicates.scores)
     return Verdict(
         label="UNDECIDED",
         better=False,
         optimum_set=replicates.values,
-        best=best.value if best else None,
+        best=max(ranked, key=itemgetter(0))[1] if ranked else None,
         gain=gain.mean if gain else None,
         gain_ci=_interval(gain),
         n_seeds=n_seeds,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.transforms import offset_copy
+from matplotlib.transforms import ScaledTranslation, Transform
 
 from studies.analysis import summarise
 from studies.answer import Answer, Contender, Curve
-from studies.reporting.sentences import alt_of_curve, alt_of_gains, alt_of_screen, curves_of
+from studies.reporting.sentences import alt_of_curve, alt_of_gains, alt_of_screen, curves_of, seeds_by_value
 from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet, draw
 from studies.reporting.windows import Window, gain_window, knob_positions, metric_window, sparse_labels
 from studies.reporting.wording import gain_words, metric_words, number, plain
@@ -58,19 +59,17 @@ def screen_figure(answer: Answer, dataset: str, *, name: str) -> str:
 
 def goes_beyond(answer: Answer) -> bool:
     """Whether some curve has a mean beyond its axis."""
-    metric = answer.spec.metric
     return any(
-        not _dataset_window(answer, curve.dataset).holds(float(mean))
+        not _dataset_window(answer, curve.dataset).holds(fmean(seeds))
         for curve in answer.curves
-        for mean in curve.table.dropna().groupby(curve.knob.name)[metric].mean()
+        for seeds in seeds_by_value(answer, curve).values()
     )
 
 
 def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
-    metric, knob = answer.spec.metric, curve.knob
-    seeds = {float(value): rows[metric].tolist() for value, rows in curve.table.dropna().groupby(knob.name)}
-    values = sorted({*seeds, *map(float, curve.lost)})
-    at = knob_positions(values, knob.scale)
+    seeds = seeds_by_value(answer, curve)
+    values = sorted({*seeds, *curve.lost})
+    at = knob_positions(values, curve.knob.scale)
     window = _dataset_window(answer, curve.dataset)
     words = metric_words(answer.spec)
     _metric_axis(axes, window, words.name + (words.unit and f",{words.unit}"))
@@ -79,7 +78,7 @@ def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
     _paint_baseline(axes, answer, curve.dataset, window)
     means = {value: summarise(numbers, alpha=answer.spec.alpha) for value, numbers in seeds.items()}
     axes.plot([at[value] for value in means], [summary.mean for summary in means.values()], color=MUTED, linewidth=1.1, zorder=3)
-    beside = offset_copy(axes.transData, axes.figure, x=6, y=0, units="dots")
+    beside = axes.transData + _shift(axes, 6, 0)
     for value, summary in means.items():
         shown = [y for y in seeds[value] if window.holds(y)]
         axes.plot([at[value]] * len(shown), shown, transform=beside, zorder=2, **_SEED)
@@ -97,12 +96,13 @@ def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
 def _paint_beyond(axes: Axes, x: float, mean: float, window: Window) -> None:
     below = mean < window.low
     y, sign = (window.low, 1) if below else (window.high, -1)
-    axes.plot(x, y, marker="v" if below else "^", markersize=6.5, color=INK, markerfacecolor=PAPER, markeredgewidth=1.2, zorder=5, clip_on=False)
+    axes.plot(
+        x, y, marker="v" if below else "^", markersize=6.5, color=INK, markerfacecolor=PAPER, markeredgewidth=1.2, zorder=5, clip_on=False
+    )
     left = x > 0.5
-    axes.annotate(
-        number(mean, window.decimals), (x, y), xytext=(-7 if left else 7, 5 * sign), textcoords="offset points",
-        ha="right" if left else "left", va="center", fontsize=_SMALL, color=MUTED, zorder=6,
-    )  # fmt: skip
+    beside = axes.transData + _shift(axes, -7 if left else 7, 5 * sign)
+    said = number(mean, window.decimals)
+    axes.text(x, y, said, transform=beside, ha="right" if left else "left", va="center", fontsize=_SMALL, color=MUTED, zorder=6)
 
 
 def _paint_optimum(axes: Axes, values: Sequence[float], at: Mapping[float, float], optimum: Sequence[float]) -> None:
@@ -128,13 +128,11 @@ def _paint_baseline(axes: Axes, answer: Answer, dataset: str, window: Window) ->
 def _paint_lost(axes: Axes, at: Mapping[float, float], lost: Mapping[float, int]) -> None:
     rail = axes.get_xaxis_transform()
     for value, count in lost.items():
-        x = at[float(value)]
+        x = at[value]
         axes.plot(x, 0.09, marker="x", markersize=5.5, markeredgewidth=1.5, color=LOST, transform=rail, zorder=6)
         if count > 1:
-            axes.annotate(
-                str(count), (x, 0.09), xycoords=rail, xytext=(-6, 0), textcoords="offset points", ha="right", va="center",
-                fontsize=_SMALL, color=LOST,
-            )  # fmt: skip
+            beside = rail + _shift(axes, -6, 0)
+            axes.text(x, 0.09, str(count), transform=beside, ha="right", va="center", fontsize=_SMALL, color=LOST)
 
 
 def _paint_gains(axes: Axes, answer: Answer, curves: Sequence[Curve]) -> None:
@@ -179,7 +177,10 @@ def _paint_contender(axes: Axes, row: int, family: str, contender: Contender, wi
 def _paint_screen(axes: Axes, answer: Answer, rows: pd.DataFrame, families: Sequence[str]) -> None:
     spec, measured = answer.spec, rows.dropna(subset=["value"])
     window = metric_window(measured["value"].tolist(), maximize=spec.maximize, least=spec.smallest_effect)
-    axes.set_xlim(*window.limits)
+    # Room at the bad end for how many are beyond it or lost.
+    room = 0.2 * (window.high - window.low)
+    bad_end = window.low - room if spec.maximize else window.high + room
+    axes.set_xlim(min(bad_end, window.low), max(bad_end, window.high))
     axes.set_ylim(len(families), 0)
     axes.set_yticks([row + 0.5 for row in range(len(families))], list(families))
     axes.tick_params(axis="y", labelsize=10.5, labelcolor=INK)
@@ -191,10 +192,8 @@ def _paint_screen(axes: Axes, answer: Answer, rows: pd.DataFrame, families: Sequ
     if not baseline.empty:
         best = window.inside(float(baseline.max() if spec.maximize else baseline.min()))
         axes.axvline(best, color=MUTED, linewidth=1.1, dashes=(4, 2.5), zorder=1)
-        axes.annotate(
-            "best ce", (best, 1.0), xycoords=axes.get_xaxis_transform(), xytext=(0, 5), textcoords="offset points", ha="center",
-            color=MUTED, fontsize=_MEDIUM,
-        )  # fmt: skip
+        above = axes.get_xaxis_transform() + _shift(axes, 0, 5)
+        axes.text(best, 1.0, "best ce", transform=above, ha="center", color=MUTED, fontsize=_MEDIUM)
     for row, family in enumerate(families):
         _paint_strip(axes, row, rows.loc[rows["family"] == family, "value"], window, maximize=spec.maximize)
 
@@ -205,14 +204,15 @@ def _paint_strip(axes: Axes, row: int, found: pd.Series[float], window: Window, 
     # The golden ratio spreads neighbours apart without a random number.
     spread = [row + 0.5 + 0.3 * ((index * 0.618034) % 1.0 - 0.5) for index in range(len(shown))]
     axes.axhline(row + 0.5, color=LINE, linewidth=0.8, zorder=0)
-    axes.plot(shown, spread, clip_on=False, **{**_SEED, "markersize": 4})
+    axes.plot(shown[1:], spread[1:], clip_on=False, **{**_SEED, "markersize": 4})
     if shown:
         axes.plot(shown[0], row + 0.5, marker="o", markersize=7, color=BEST, markeredgewidth=0, clip_on=False)
     beyond = sum(not window.holds(value) for value in values)
     bad_end, align = (0.0, "left") if maximize else (1.0, "right")
-    said = ", ".join(filter(None, [f"{beyond} beyond" if beyond else "", f"{len(found) - len(values)} lost" if len(values) < len(found) else ""]))
-    colour = LOST if len(values) < len(found) else MUTED
-    axes.text(bad_end, row + 0.38, said, transform=axes.get_yaxis_transform(), ha=align, fontsize=_SMALL, color=colour)
+    lost = len(found) - len(values)
+    for said, height, colour in ((f"{beyond} beyond", 0.42, MUTED), (f"{lost} lost", 0.42 if not beyond else 0.84, LOST)):
+        if not said.startswith("0 "):
+            axes.text(bad_end, row + height, said, transform=axes.get_yaxis_transform(), ha=align, fontsize=_SMALL, color=colour)
 
 
 def _dataset_window(answer: Answer, dataset: str) -> Window:
@@ -235,7 +235,7 @@ def _metric_axis(axes: Axes, window: Window, title: str) -> None:
     axes.set_ylim(*window.limits)
     axes.set_yticks(window.ticks, [number(tick, window.decimals) for tick in window.ticks])
     axes.grid(axis="y", color=LINE, linewidth=0.8)
-    corner = offset_copy(axes.transAxes, axes.figure, x=-CURVE.left + 6, y=12, units="dots")
+    corner = axes.transAxes + _shift(axes, 6 - CURVE.left, 12)
     axes.text(0.0, 1.0, title, transform=corner, color=MUTED, fontsize=_MEDIUM)
 
 
@@ -252,6 +252,10 @@ def _knob_axis(axes: Axes, values: Sequence[float], at: Mapping[float, float], c
     if curve.knob.scale == "log" and values[0] == 0.0 and len(values) > 1:
         middle = (at[values[0]] + at[values[1]]) / 2
         axes.text(middle, 0.0, "//", transform=rail, ha="center", va="center", color=MUTED, fontsize=_MEDIUM, clip_on=False)
+
+
+def _shift(axes: Axes, right: float, up: float) -> Transform:
+    return ScaledTranslation(right / 72.0, up / 72.0, axes.figure.dpi_scale_trans)
 
 
 def _shortened(text: str, most: int) -> str:

@@ -77,7 +77,12 @@ def _curves(answer: Answer) -> list[tuple[str, list[Panel]]]:
     groups = []
     for place, dataset in enumerate(answer.datasets):
         panels = [
-            Panel(curve.family, str(curve.verdict.label), curve_figure(answer, curve, name=f"curve-{place}-{index}"), curve_sentence(answer, curve))
+            Panel(
+                curve.family,
+                str(curve.verdict.label),
+                curve_figure(answer, curve, name=f"curve-{place}-{index}"),
+                curve_sentence(answer, curve),
+            )
             for index, curve in enumerate(curves_of(answer, dataset))
         ]
         if panels:
@@ -86,9 +91,14 @@ def _curves(answer: Answer) -> list[tuple[str, list[Panel]]]:
 
 
 def _gains(answer: Answer) -> list[Panel]:
-    shown = [dataset for dataset in answer.datasets if any(curve.contender for curve in curves_of(answer, dataset))]
+    shown = [
+        dataset
+        for dataset in answer.datasets
+        if any(curve.contender is not None and curve.contender.gain is not None for curve in curves_of(answer, dataset))
+    ]
     return [
-        Panel(dataset, "", gains_figure(answer, dataset, name=f"gains-{place}"), gains_sentence(answer, dataset)) for place, dataset in enumerate(shown)
+        Panel(dataset, "", gains_figure(answer, dataset, name=f"gains-{place}"), gains_sentence(answer, dataset))
+        for place, dataset in enumerate(shown)
     ]
 
 

@@ -7,6 +7,7 @@ A sentence says no more than the intervals and verdicts behind it. Terminal and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from studies.analysis import Gain
 from studies.answer import Answer, Curve, Winner
@@ -44,7 +45,11 @@ def headline(answer: Answer, dataset: str) -> str:
 def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     curves = curves_of(answer, dataset)
     # A setting chosen before these seeds is an unbiased claim, so it is told rather than the best mean.
-    claims = [(curve, contender) for curve in curves if (contender := curve.contender) and contender.chosen_before and _good(answer, contender.gain)]
+    claims = [
+        (curve, contender)
+        for curve in curves
+        if (contender := curve.contender) and contender.chosen_before and _good(answer, contender.gain)
+    ]
     if claims:
         curve, contender = max(claims, key=lambda claim: abs(claim[1].gain.mean) if claim[1].gain else 0.0)
         also = "" if contender.cell_id == winner.cell_id else f"; the best mean is that of {called(winner.family, winner.setting)}"
@@ -56,21 +61,24 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     better = [curve for curve in curves if curve.verdict.better]
     if better:
         family = better[0].family
-        return f"On {dataset}, {family} beats cross-entropy as a family, but no one setting’s gain can be told from none{_best_mean(answer, winner)}."
+        unsure = "as a family, but no one setting’s gain can be told from none"
+        return f"On {dataset}, {family} beats cross-entropy {unsure}{_best_mean(answer, winner)}."
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
-    return f"On {dataset}, no family can be told from cross-entropy{_best_mean(answer, winner)}{_more_seeds(curves)}."
+    flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(curve.verdict.label == "FLAT" for curve in curves) else ""
+    return f"On {dataset}, no family can be told from cross-entropy{_best_mean(answer, winner)}{_more_seeds(curves)}{flat}."
 
 
 def curve_sentence(answer: Answer, curve: Curve) -> str:
     """What one response curve shows: the verdict, with the values that may be best."""
     verdict, symbol = curve.verdict, curve.knob.symbol
     optimum = [plain(value) for value in verdict.optimum_set]
+    best = "" if verdict.best is None else plain(verdict.best)
     other = "" if verdict.question.baseline is None else "other "
     said = {
         "FLAT": f"no {symbol} of {curve.family} tried falls short of the best by as much as {_sesoi(answer)}",
         "WORSE": f"{_baseline(curve)} is better than every {other}{symbol} of {curve.family} tried",
-        "EDGE": f"{curve.family} is best at {symbol} = {plain(verdict.best or 0.0)} and beats {_baseline(curve)}, but it is the last value tried: look beyond it",
+        "EDGE": f"{curve.family} beats {_baseline(curve)} and is best at the last {symbol} tried, {best}: look beyond it",
         "LOCATED": f"{curve.family} beats {_baseline(curve)}, and its best {symbol} is {listed(optimum, 'or')}",
         "BETTER": f"{curve.family} beats {_baseline(curve)}, though its best {symbol} may be any of {listed(optimum, 'and')}",
     }
@@ -84,7 +92,9 @@ def gains_sentence(answer: Answer, dataset: str) -> str:
     """What the gains over ``ce`` on one dataset show: the greatest in full, the others by which side they are on."""
     contenders = [(curve, curve.contender) for curve in curves_of(answer, dataset) if curve.contender is not None]
     gainers = [(curve, contender) for curve, contender in contenders if _good(answer, contender.gain)]
-    losers = [curve.family for curve, contender in contenders if contender.gain and contender.gain.different and not _good(answer, contender.gain)]
+    losers = [
+        curve.family for curve, contender in contenders if contender.gain and contender.gain.different and not _good(answer, contender.gain)
+    ]
     open_ = [curve.family for curve, contender in contenders if contender.gain is None or not contender.gain.different]
     clauses = []
     if gainers:
@@ -109,18 +119,18 @@ def screen_sentence(answer: Answer, dataset: str) -> str:
     unit, lost = metric_words(answer.spec).unit, len(rows) - len(measured)
     found = f"{called(str(best['family']), str(best['setting']))} did best of {counted(len(rows), 'screened configuration')}"
     told = f"{found}, with {number(float(best['value']), places(answer.spec.smallest_effect))}{unit}"
-    return f"On {dataset}, {told}; a screen's best is optimistic{f', and {lost} were lost' if lost else ''}."
+    return f"On {dataset}, {told}; a screen’s best is optimistic{f', and {lost} were lost' if lost else ''}."
 
 
 def alt_of_curve(answer: Answer, curve: Curve) -> str:
     """The response curve for those who do not see it: every mean, in order."""
     words, metric = metric_words(answer.spec), answer.spec.metric
     decimals = places(answer.spec.smallest_effect)
-    means = curve.table.dropna().groupby(curve.knob.name)[metric].mean()
-    told = ", ".join(f"{number(float(mean), decimals)} at {plain(float(value))}" for value, mean in means.items())
+    means = {value: fmean(seeds) for value, seeds in seeds_by_value(answer, curve).items()}
+    told = ", ".join(f"{number(mean, decimals)} at {plain(value)}" for value, mean in means.items())
     baseline = answer.baselines.get(curve.dataset)
     against = f"; cross-entropy {number(float(baseline[metric].mean()), decimals)}" if baseline is not None and len(baseline) else ""
-    return f"{words.name.capitalize()} of {curve.family} on {curve.dataset} against {curve.knob.symbol}: mean {told}{against}."
+    return f"{words.title} of {curve.family} on {curve.dataset} against {curve.knob.symbol}: mean {told}{against}."
 
 
 def alt_of_gains(answer: Answer, dataset: str) -> str:
@@ -157,6 +167,14 @@ def winner_of(answer: Answer, dataset: str) -> Winner | None:
     return next((winner for winner in answer.winners if winner.dataset == dataset), None)
 
 
+def seeds_by_value(answer: Answer, curve: Curve) -> dict[float, list[float]]:
+    """For each knob value of a curve, rising, the metric of the replicates that ended well."""
+    table, found = curve.table.dropna(), dict[float, list[float]]()
+    for value, measured in zip(table[curve.knob.name], table[answer.spec.metric], strict=True):
+        found.setdefault(float(value), []).append(float(measured))
+    return dict(sorted(found.items()))
+
+
 def optimum_words(curve: Curve) -> str:
     """The values that may be best, with the baseline where it may be best too: ``λ = 1 or 1.5, or ce``."""
     verdict = curve.verdict
@@ -175,7 +193,9 @@ def _undecided(curve: Curve) -> str:
     if verdict.best is None or verdict.n_seeds < 2:
         return f"too few replicates of {curve.family} ended well to judge it: at least two seeds are needed, and five are a start"
     more = f"; about {counted(verdict.more_seeds, 'more seed')} would decide" if verdict.more_seeds else ""
-    return f"{counted(verdict.n_seeds, 'seed')} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{more}"
+    return (
+        f"{counted(verdict.n_seeds, 'seed')} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{more}"
+    )
 
 
 def _does(subjects: Sequence[str], one: str, many: str) -> str:
@@ -198,6 +218,9 @@ def _gain_clause(answer: Answer, name: str, gain: Gain | None) -> str:
         return f"{name} has no measured gain"
     if answer.spec.maximize and gain.mean > 0:
         return f"{name} gains {_difference(answer, gain)} over cross-entropy ({interval_words(gain)}, {counted(gain.n, 'seed')})"
+    if gain.mean < 0 and not answer.spec.maximize:
+        measured = f"{interval_words(gain)}, {counted(gain.n, 'seed')}"
+        return f"{name} lowers {metric_words(answer.spec).name} by {_difference(answer, gain)} against cross-entropy ({measured})"
     return f"{name} {_standing(answer, gain)}"
 
 
@@ -227,4 +250,3 @@ def _best_mean(answer: Answer, winner: Winner) -> str:
 def _more_seeds(curves: Sequence[Curve]) -> str:
     wanted = [curve.verdict.more_seeds for curve in curves if curve.verdict.more_seeds]
     return f"; about {counted(min(wanted), 'more seed')} would decide" if wanted else ""
-

@@ -1,7 +1,7 @@
 """The sheet that every figure is drawn on: a Matplotlib figure that becomes an SVG text for a page in light or dark.
 
-Colours are named by what they mean and become CSS variables in the SVG, so that the page around it decides how they look; text stays text. Equal drawings give equal bytes. What is drawn is left to
-`studies.reporting.figures`.
+Colours are named by what they mean and become CSS variables in the SVG, so that the page around it decides how they look; text stays
+text. Equal drawings give equal bytes. What is drawn is left to `studies.reporting.figures`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Drawn with these light colours, each of its own, so that the SVG can be searched for them.
@@ -28,12 +28,12 @@ COLOURS: Mapping[str, str] = {
 }
 INK, MUTED, LINE, PAPER, BEST, LOST = COLOURS.values()
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "margin-studies",
     "font.family": ["DejaVu Sans"],
     "font.size": 11,
-    "axes.unicode_minus": True,
+    "text.parse_math": False,
     "path.simplify": False,
     "lines.dash_capstyle": "butt",
 }
@@ -94,7 +94,7 @@ def draw(sheet: Sheet, paint: Callable[[Axes], None], *, name: str, alt: str) ->
         axes.set_axisbelow(True)
         paint(axes)
         text = io.StringIO()
-        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _element(text.getvalue(), sheet, name, alt)
 
 

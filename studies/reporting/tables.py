@@ -24,7 +24,10 @@ MOST_LOST = 40
 
 
 def verdict_rows(answer: Answer) -> list[Row]:
-    """One row per confirmed dataset and family, those of which nothing is left among them; ``span`` counts a dataset's rows in its first."""
+    """One row per confirmed dataset and family, those of which nothing is left among them.
+
+    ``span`` is how many rows a dataset has, in the first of them.
+    """
     rows = [_verdict_row(curve) for curve in answer.curves]
     known = {(row["dataset"], row["family"]) for row in rows}
     confirm = answer.lost[answer.lost["key"].str.startswith("confirm-")] if len(answer.lost) else answer.lost
@@ -86,6 +89,8 @@ def notes(answer: Answer) -> list[str]:
         said.append(f"{counted(open_trials, 'trial')} still running or interrupted: this is the answer so far.")
     if spec.confirm is None:
         said.append("This study has no confirm stage: it looks for good settings and does not judge them.")
+    elif answer.screen["value"].isna().all() and len(answer.screen) and "confirm" not in begun:
+        said.append("No screened configuration has ended well, so there is nothing to confirm.")
     elif begun and "confirm" not in begun:
         said.append("The confirm stage has not started: nothing here has been checked on fresh seeds.")
     elif begun:
@@ -94,10 +99,17 @@ def notes(answer: Answer) -> list[str]:
 
 
 def _seed_notes(answer: Answer, planned: int) -> list[str]:
-    seeds = max((len(table) for table in answer.baselines.values()), default=0)
     if planned < 2:
         return ["A single seed per cell: noise cannot be estimated, so nothing is judged."]
-    return [f"Cross-entropy has {seeds} of its {planned} confirm seeds so far."] if seeds < planned else []
+    said = []
+    for dataset, table in answer.baselines.items():
+        mine = answer.lost[(answer.lost["dataset"] == dataset) & (answer.lost["family"] == "ce")]
+        lost = sum(str(key).startswith("confirm-") for key in mine["key"])
+        if lost and table.empty:
+            said.append(f"On {dataset}, every replicate of cross-entropy was lost: there is nothing to measure gains against.")
+        elif len(table) + lost < planned:
+            said.append(f"On {dataset}, {len(table) + lost} of {planned} confirm seeds have ended for cross-entropy so far.")
+    return said
 
 
 def no_verdicts(answer: Answer) -> str:
@@ -165,7 +177,10 @@ def recipe(answer: Answer) -> list[tuple[str, str]]:
     spec = answer.spec
     training = spec.recipe
     rows = [
-        ("Training", f"{counted(training.epochs, 'epoch')} of {training.optimizer}, batches of {training.batch_size}, {training.lr_schedule} rate"),
+        (
+            "Training",
+            f"{counted(training.epochs, 'epoch')} of {training.optimizer}, batches of {training.batch_size}, {training.lr_schedule} rate",
+        ),
         ("Families", listed(list(spec.families))),
         ("Regularisers", listed(list(spec.regularizers)) or "none"),
         ("Judged by", f"{metric_words(spec).name}, smallest effect of interest {spec.smallest_effect:g}{metric_words(spec).points}"),
@@ -200,7 +215,7 @@ def lost_rows(answer: Answer) -> tuple[list[Row], int]:
         return [], 0
     kinds = answer.lost.assign(stage=answer.lost["key"].str.partition("-")[0])
     grouped = kinds.groupby(["dataset", "family", "stage", "status", "reason"], sort=False).size().reset_index(name="trials")
-    rows = [{name: str(value) for name, value in row.items()} for row in grouped.to_dict("records")]
+    rows = [{str(name): str(value) for name, value in row.items()} for row in grouped.to_dict("records")]
     return rows[:MOST_LOST], max(len(rows) - MOST_LOST, 0)
 
 
@@ -210,15 +225,17 @@ def method(answer: Answer) -> list[str]:
     said = ["Validation examples choose and measure; the test split has not been touched."]
     if spec.confirm is not None:
         said += [
-            "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are differences "
-            "seed by seed and can be surer than the bars around two means suggest.",
+            "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are "
+            "differences seed by seed and can be surer than the bars around two means suggest.",
             f"“May be best” is Hsu’s set: with {confidence} confidence it holds the best of the values tried. A set of many values "
             "means that more seeds are needed, not that the values are equal.",
             "FLAT is a finding, with a bound on what was missed; UNDECIDED is not, and says how many more seeds might decide.",
             f"Each interval holds at {confidence} by itself, not for all families and datasets at once.",
         ]
     if spec.screen is not None and spec.confirm is not None:
-        said.append("A family’s other values are those of its best screened configuration. Confirm seeds are fresh: none of them chose anything.")
+        said.append(
+            "A family’s other values are those of its best screened configuration. Confirm seeds are fresh: none of them chose anything."
+        )
     said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
     return said
 

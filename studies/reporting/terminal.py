@@ -56,7 +56,9 @@ def print_result(answer: Answer, console: Console) -> None:
     if rows:
         console.print(result_table(answer))
         if any(row["setting_note"] for row in rows):
-            console.print("* picked on these same seeds: the interval is widened for that, the mean stays optimistic", style="dim", highlight=False)
+            console.print(
+                "* picked on these same seeds: the interval is widened for that, the mean stays optimistic", style="dim", highlight=False
+            )
         if any(row["more"] for row in rows):
             console.print("seeds: how many were compared, and how many more might decide", style="dim", highlight=False)
     for note in notes(answer):

@@ -40,6 +40,11 @@ class MetricWords:
     unit: str = ""
     points: str = ""
 
+    @property
+    def title(self) -> str:
+        """The name at the start of a sentence."""
+        return self.name[:1].upper() + self.name[1:]
+
 
 METRICS = {
     "val_accuracy": MetricWords("validation accuracy", " %", " points"),
@@ -118,11 +123,10 @@ def half_width(measured: Gain | Summary) -> float | None:
 
 
 def gain_places(gain: Gain) -> int:
-    """Decimals for a gain: what its interval supports, and enough to see on which side of zero each end lies."""
+    """Decimals for a gain: what its interval supports, and one more where else an end or the mean would look like zero."""
     decimals = places(half_width(gain))
-    while decimals < _MOST_PLACES and any(end and round(end, decimals) == 0.0 for end in (gain.low, gain.high)):
-        decimals += 1
-    return decimals
+    vanishing = any(end and round(end, decimals) == 0.0 for end in (gain.low, gain.high))
+    return decimals + 1 if vanishing or (decimals == 0 and abs(gain.mean) < 1.0) else decimals
 
 
 def interval_words(gain: Gain) -> str:

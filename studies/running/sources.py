@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
@@ -62,15 +63,26 @@ class ListedTrials:
         return not self._waiting
 
 
+@dataclass
+class _OpenCell:
+    """A suggested cell, until all its replicates have ended."""
+
+    config: Config
+    asked: optuna.Trial | None
+    replicates: int
+    values: dict[str, float | None]
+
+
 class TpeTrials:
     """Optuna's conditional TPE, one model per dataset, over cells: it is told a cell's mean over its seeds.
 
-    The sampler of the n-th suggestion is seeded by (study seed, dataset, n); a suggestion also depends on the results that are in
-    by then, hence on the order in which trials end.
+    A suggestion depends on the study's seed, the dataset, its number and the results that are in by then, hence on the order in which
+    trials end.
 
     Args:
         spec: The study.
-        history: Configurations already suggested per dataset, in order, with their results by trial key where they have ended.
+        history: Configurations already suggested per dataset, in order.
+        ended: Results by trial key of those trials that have ended; None for one that was lost.
     """
 
     def __init__(self, spec: StudySpec, history: Mapping[str, Sequence[Config]], ended: Mapping[str, float | None]) -> None:
@@ -100,52 +112,66 @@ class TpeTrials:
 
 
 class _TpeSearch:
+    """The search of one dataset."""
+
     def __init__(
         self, spec: StudySpec, dataset: DatasetConfig, history: Sequence[Config], ended: Mapping[str, float | None], trials: int
     ) -> None:
         self.dataset = dataset
+        self.handed_out = 0
         self._spec = spec
         self._space = spec.space()
         self._limit = trials
         self._suggested = 0
-        self.handed_out = 0
-        self._study = optuna.create_study(direction="maximize" if spec.maximize else "minimize")
+        self._study = optuna.create_study(
+            direction="maximize" if spec.maximize else "minimize", sampler=tpe_sampler(derive_seed(spec.seed, dataset.key, "tpe"))
+        )
         self._waiting: deque[PlannedTrial] = deque()
-        self._open: dict[str, tuple[Config, dict[str, float | None]]] = {}
+        self._open: dict[str, _OpenCell] = {}
+        self._means: dict[str, float | None] = {}
         for config in history:
-            self._add(config, ended)
+            self._add(config, None, ended)
 
     @property
     def exhausted(self) -> bool:
         return not self._waiting and self._suggested >= self._limit
 
     def next(self) -> PlannedTrial | None:
-        if not self._waiting and self._suggested < self._limit:
-            self._study.sampler = tpe_sampler(derive_seed(self._spec.seed, self.dataset.key, "tpe", self._suggested))
-            self._add(suggest(self._space, self._study.ask()), {})
+        while not self._waiting and self._suggested < self._limit:
+            asked = self._study.ask()
+            self._add(suggest(self._space, asked), asked, {})
         self.handed_out += 1
         return self._waiting.popleft() if self._waiting else None
 
     def tell(self, trial: PlannedTrial, value: float | None) -> None:
-        config, values = self._open.get(trial.cell.cell_id, (None, {}))
-        if config is None:
+        cell = self._open.get(trial.cell.cell_id)
+        if cell is None:
             return
-        values[trial.key] = value
-        replicates = screen_replicates(self._spec, self.dataset, config)
-        if all(replicate.key in values for replicate in replicates):
-            good = [value for value in values.values() if value is not None]
-            self._study.add_trial(frozen_trial(self._space, config, sum(good) / len(good) if good else None))
+        cell.values[trial.key] = value
+        if len(cell.values) == cell.replicates:
             del self._open[trial.cell.cell_id]
+            good = [value for value in cell.values.values() if value is not None]
+            self._means[trial.cell.cell_id] = sum(good) / len(good) if good else None
+            self._record(cell, self._means[trial.cell.cell_id])
 
-    def _add(self, config: Config, ended: Mapping[str, float | None]) -> None:
+    def _add(self, config: Config, asked: optuna.Trial | None, ended: Mapping[str, float | None]) -> None:
         self._suggested += 1
         replicates = screen_replicates(self._spec, self.dataset, config)
-        cell_id = replicates[0].cell.cell_id
-        if cell_id in self._open:
+        cell, cell_id = _OpenCell(config, asked, len(replicates), {}), replicates[0].cell.cell_id
+        if cell_id in self._open or cell_id in self._means:  # suggested before: a cell is measured once
+            self._record(cell, self._means.get(cell_id))
             return
-        self._open[cell_id] = (config, {})
+        self._open[cell_id] = cell
         for replicate in replicates:
             if replicate.key in ended:
                 self.tell(replicate, ended[replicate.key])
             else:
                 self._waiting.append(replicate)
+
+    def _record(self, cell: _OpenCell, value: float | None) -> None:
+        if cell.asked is None:
+            self._study.add_trial(frozen_trial(self._space, cell.config, value))
+        elif value is None:
+            self._study.tell(cell.asked, state=optuna.trial.TrialState.FAIL)
+        else:
+            self._study.tell(cell.asked, value)

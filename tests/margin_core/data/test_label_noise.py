@@ -64,7 +64,12 @@ def test_the_nearest_class_is_never_the_class_itself() -> None:
     assert nearest_classes(images, torch.arange(4), 4).tolist() == [1, 2, 1, 1]
 
 
-def test_replicates_have_their_own_noise_and_equal_seeds_the_same() -> None:
-    first, again, other = (prepare(DatasetConfig("digits", 0.3), study_seed=0, replicate=replicate).train_y for replicate in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+def wrong_places(study_seed: int, replicate: int) -> torch.Tensor:
+    noisy = prepare(DatasetConfig("digits", 0.3), study_seed=study_seed, replicate=replicate)
+    return torch.nonzero(noisy.train_y != noisy.dataset.labels[noisy.train_indices]).squeeze(1)
+
+
+def test_equal_seeds_have_the_same_noise_and_each_replicate_and_study_its_own() -> None:
+    assert torch.equal(wrong_places(0, 0), wrong_places(0, 0))
+    for other in (wrong_places(0, 1), wrong_places(1, 0)):
+        assert not torch.equal(wrong_places(0, 0), other)

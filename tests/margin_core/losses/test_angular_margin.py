@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from mpmath import mpf, sin
+from mpmath import acos, mpf, sin
 from torch.nn.functional import normalize
 
 from margin_core.losses.angular_margin import LEAST_SINE, angular_margin
@@ -33,8 +33,8 @@ def test_values_and_derivatives_are_those_of_the_definition(m: float) -> None:
         psi = angular_margin(cosine, m)
         psi.backward()
         exact = mpf(cosine.item())
-        assert abs(mpf(psi.item()) - oracle.psi(oracle.acos(exact), mpf(m))) < 1e-14
-        slope = oracle.derivative(lambda c: oracle.psi(oracle.acos(c), mpf(m)), exact)
+        assert abs(mpf(psi.item()) - oracle.psi(acos(exact), mpf(m))) < 1e-14
+        slope = oracle.derivative(lambda c: oracle.psi(acos(c), mpf(m)), exact)
         assert cosine.grad is not None
         assert abs(mpf(cosine.grad.item()) - slope) < 1e-12 * max(1, abs(slope))
 
@@ -84,5 +84,5 @@ def test_the_margin_s_own_gradient_is_exact() -> None:
     m = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     angular_margin(torch.tensor(0.2, dtype=torch.float64), m).backward()
     assert m.grad is not None
-    exact = -sin(oracle.acos(mpf(0.2)) + mpf(0.7))
+    exact = -sin(acos(mpf(0.2)) + mpf(0.7))
     assert abs(mpf(m.grad.item()) - exact) < 1e-14

@@ -153,6 +153,15 @@ def test_a_learning_rate_beyond_all_reason_diverges_and_says_so(family: str, rec
     assert trial.evaluate("test").keys() == {"test_accuracy", "test_nll", "test_ece", "class_margin", "test_sample_margin"}
 
 
+def test_a_weight_that_is_not_finite_is_divergence_though_no_output_shows_it() -> None:
+    trial = Trial(cell(), study_seed=0, replicate=0)
+    # A unit that its ReLU keeps at 0 for every image.
+    next(layer for layer in trial.model.backbone if isinstance(layer, torch.nn.Linear)).bias.data[0] = -math.inf
+    report = trial.run_epoch()
+    assert all(math.isfinite(value) for value in report.metrics.values())
+    assert report.diverged
+
+
 def test_a_weight_of_0_trains_as_if_the_regulariser_were_not_there() -> None:
     without = run(Trial(cell(), study_seed=0, replicate=0))
     zero = run(Trial(cell(regularizers={"sample_margin": 0.0, "zero_centroid": 0.0}), study_seed=0, replicate=0))

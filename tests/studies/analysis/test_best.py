@@ -102,6 +102,13 @@ def test_missing_runs_are_fitted_as_ordinary_least_squares_would() -> None:
     np.testing.assert_allclose(fit.allowance()[1:, 0], dunnett_constant(4, df, 0.05) * np.sqrt(residual[0] / df * np.diag(covariance)))
 
 
+def test_a_seed_without_any_run_changes_nothing() -> None:
+    scores = np.random.default_rng(4).normal(size=(5, 4))
+    plain, padded = compare_with_best(scores), compare_with_best(np.insert(scores, 2, np.nan, axis=0))
+    np.testing.assert_array_equal(padded.means, plain.means)
+    np.testing.assert_array_equal(padded.allowance(), plain.allowance())
+
+
 def test_many_tables_at_once_are_compared_as_one_by_one() -> None:
     scores = np.random.default_rng(1).normal(size=(3, 5, 4))
     scores[:, 2, 1] = np.nan
