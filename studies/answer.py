@@ -102,7 +102,7 @@ class Answer:
     Attributes:
         spec: The study file.
         curves: One per confirmed dataset and family.
-        baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric.
+        baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
         winners: For each dataset the cell to export.
         screen: One row per screened configuration: ``dataset, family, setting, value, config``.
         counts: Trials by ``stage`` and ``status``.
@@ -164,11 +164,11 @@ def answer(ledger: Ledger) -> Answer:
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
     arms = confirm_arms(spec, results) if spec.confirm is not None else []
     confirm = _measured_in(table, "confirm", spec.metric)
-    baselines = {arm.dataset: _values(confirm, arm, spec.metric).dropna() for arm in arms if arm.family == "ce"}
+    baselines = {arm.dataset: _values(confirm, arm, spec.metric) for arm in arms if arm.family == "ce"}
     return Answer(
         spec=spec,
         curves=tuple(_curves(spec, arms, table, confirm, baselines)),
-        baselines=baselines,
+        baselines={dataset: values.dropna() for dataset, values in baselines.items()},
         winners=tuple(_winners(spec, arms, table, confirm, baselines)),
         screen=_screen_table(spec, results),
         counts=_counts(ledger),
@@ -296,7 +296,7 @@ def _contender(spec: StudySpec, arms: list[Arm], nominee: Arm | None, confirm: p
 
 
 def _gain(spec: StudySpec, values: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> Gain | None:
-    pairs = values.dropna().merge(baseline, on="seed", suffixes=("", "_baseline"))
+    pairs = values.dropna().merge(baseline.dropna(), on="seed", suffixes=("", "_baseline"))
     if len(pairs) < 2:
         return None
     return paired_gain(pairs[spec.metric].to_numpy(), pairs[f"{spec.metric}_baseline"].to_numpy(), alpha=alpha)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from studies.workspace import DEFAULT_WORKDIR
@@ -59,7 +60,7 @@ def run(
     from margin_core.data import resolve_data_root
 
     root = resolve_data_root(data_root)
-    exported = _exported_trial(study)
+    exported = _exported_trial(study, overrides or ())
     if exported is not None:
         _repeat(exported, root, as_json)
         return
@@ -134,7 +135,7 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
     console.print(table)
     for row in lost:
-        console.print(f"{row['status']} {row['key']}: {row['reason']}", highlight=False)
+        _say(console, f"{row['status']} {row['key']}: {row['reason']}")
 
 
 @app.command()
@@ -153,7 +154,7 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         return
     console = Console()
     print_result(found, console)
-    console.print(f"report    {files.report}", highlight=False, soft_wrap=True)
+    _say(console, f"report    {files.report}")
 
 
 @app.command()
@@ -177,8 +178,8 @@ def export(
         return
     console = Console()
     for name, path in written.items():
-        console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
-        console.print(f"  repeat it:  margin-studies run {path / 'config.yaml'}", highlight=False, soft_wrap=True)
+        _say(console, f"{name}: {path}")
+        _say(console, f"  repeat it:  margin-studies run {path / 'config.yaml'}")
 
 
 @app.command()
@@ -224,7 +225,7 @@ def doctor(
         table = Table("", "check", "found", "what to do", show_lines=False)
         marks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "wrong": "[red]wrong[/red]"}
         for check in checks:
-            table.add_row(marks[check.state], check.name, check.found, check.advice)
+            table.add_row(marks[check.state], *map(escape, (check.name, check.found, check.advice)))
         Console().print(table)
     if any(check.state == "wrong" for check in checks):
         raise typer.Exit(1)
@@ -323,29 +324,31 @@ def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
     from studies.reporting import print_result
 
     where = "" if workdir == DEFAULT_WORKDIR else f" --workdir {workdir}"
-    say: Callable[[str], None] = lambda text: console.print(text, highlight=False, soft_wrap=True)  # noqa: E731
     print_result(outcome.answer, console)
     if outcome.stopped:
-        say(f"[red]stopped[/red]: {outcome.stopped}")
+        _say(console, f"stopped: {outcome.stopped}", style="red")
     elif not outcome.complete:
-        say(f"interrupted; finish it with:  margin-studies resume {outcome.spec.name}{where}")
-    say(f"report    {outcome.files.report}")
-    say(f"verdicts  {outcome.files.verdicts}")
-    say(f"export    margin-studies export {outcome.spec.name}{where}")
-    say(f"MLflow    {'margin-studies ui' + where if outcome.tracking_uri.startswith('sqlite:') else outcome.tracking_uri}")
+        _say(console, f"interrupted; finish it with:  margin-studies resume {outcome.spec.name}{where}")
+    _say(console, f"report    {outcome.files.report}")
+    _say(console, f"verdicts  {outcome.files.verdicts}")
+    _say(console, f"export    margin-studies export {outcome.spec.name}{where}")
+    _say(console, f"MLflow    {'margin-studies ui' + where if outcome.tracking_uri.startswith('sqlite:') else outcome.tracking_uri}")
     if outcome.mirror_error:
-        say(f"[yellow]MLflow did not take everything[/yellow] ({outcome.mirror_error}); the ledger has it, and resume sends it again")
+        lost = f"MLflow did not take everything ({outcome.mirror_error}); the ledger has it, and resume sends it again"
+        _say(console, lost, style="yellow")
 
 
-def _exported_trial(path: str) -> Any:
+def _exported_trial(path: str, overrides: Iterable[str]) -> Any:
     from studies.export import TRIAL_KIND, ExportedTrial
-    from studies.spec import parse_yaml
+    from studies.spec import apply_overrides, parse_yaml, read_text
 
     if not Path(path).is_file():
         return None
     with _one_sentence():
-        data = parse_yaml(Path(path).read_text())
-        return ExportedTrial.from_dict(data) if isinstance(data, dict) and data.get("kind") == TRIAL_KIND else None
+        data = parse_yaml(read_text(Path(path)))
+        if not isinstance(data, dict) or data.get("kind") != TRIAL_KIND:
+            return None
+        return ExportedTrial.from_dict(apply_overrides(data, overrides))
 
 
 def _repeat(exported: Any, data_root: Path | None, as_json: bool) -> None:
@@ -383,8 +386,13 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except (CallError, StudyFileError, StudyError, LedgerError, FileNotFoundError) as error:
-        Console(stderr=True).print(f"[red]error[/red]: {error}", highlight=False, soft_wrap=True, markup=True)
+        _say(Console(stderr=True), f"[red]error[/red]: {escape(str(error))}", markup=True)
         raise typer.Exit(2) from None
+
+
+def _say(console: Console, text: str, *, style: str = "", markup: bool = False) -> None:
+    """Print a line as it is: paths and reasons may hold brackets, and must not be wrapped."""
+    console.print(text, style=style, markup=markup, highlight=False, soft_wrap=True)
 
 
 def _print_json(data: object) -> None:
@@ -397,5 +405,7 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(*rows[0]) if rows else Table()
     for row in rows:
-        table.add_row(*("  ".join(f"{item:g}" for item in value) if isinstance(value, list) else str(value) for value in row.values()))
+        table.add_row(
+            *("  ".join(f"{item:g}" for item in value) if isinstance(value, list) else escape(str(value)) for value in row.values())
+        )
     Console().print(table)

@@ -80,7 +80,7 @@ def _torchvision() -> Check:
     try:
         importlib.import_module("torchvision")
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         advice = (
             "torch and torchvision are not of one build; install both from the same index: pip install -c constraints.txt torch torchvision"
         )
@@ -137,7 +137,7 @@ def _data_root(given: Path | None) -> Check:
 def _workdir(workdir: Path) -> Check:
     """Looks without making anything: the nearest folder that exists must be writable."""
     there = _existing(workdir)
-    if os.access(there, os.W_OK):
+    if there.is_dir() and os.access(there, os.W_OK):
         return Check("work directory", "ok", str(workdir))
     return Check("work directory", "wrong", f"{there} cannot be written", "give another --workdir")
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
+from margin_core.knobs import Schedule
 from margin_core.losses import get_family
-from margin_core.training import Cell, CheckpointError, Trial
+from margin_core.training import Cell, CheckpointError, Setting, Trial
 from studies.answer import Answer, Winner, answer
 from studies.preflight import CallError
 from studies.tracking.ledger import Ledger
@@ -58,6 +59,8 @@ class ExportedTrial:
         try:
             cell = Cell.from_dict(data["cell"])
             cell.check()
+            if int(data["threads"]) < 1:
+                raise ValueError(f"threads must be >= 1, got {data['threads']!r}")
             return cls(cell, int(data["study_seed"]), int(data["replicate"]), int(data["threads"]), dict(data.get("result", {})))
         except KeyError as error:
             raise CallError(f"the configuration lacks the key {error.args[0]!r}") from error
@@ -106,9 +109,17 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
 
 
 def loss_settings(cell: Cell) -> dict[str, Any]:
-    """What `margin_core.losses.build_loss` takes, and the regularisers' weights."""
-    data = cell.to_dict()
-    return {"family": cell.family, "reads": get_family(cell.family).reads, "knobs": data["knobs"], "regularizers": data["regularizers"]}
+    """What `margin_core.losses.build_loss` takes, and the regularisers' weights; a schedule is told by the value that it ends with."""
+    return {
+        "family": cell.family,
+        "reads": get_family(cell.family).reads,
+        "knobs": {name: _at_the_end(setting) for name, setting in cell.knobs.items()},
+        "regularizers": {name: _at_the_end(weight) for name, weight in cell.regularizers.items()},
+    }
+
+
+def _at_the_end(setting: Setting) -> float | str:
+    return setting.value(1.0) if isinstance(setting, Schedule) else setting
 
 
 def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[ExportedTrial, str]:

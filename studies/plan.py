@@ -270,7 +270,7 @@ def _nuisance_alone(spec: StudySpec, results: Sequence[ScreenResult], dataset: s
     """The ``ce`` arm where no ``ce`` trial of the screen ended well: it takes the nuisance values of the best configuration."""
     mine = [result for result in results if result.dataset == dataset and result.value is not None]
     best = min(mine, key=lambda result: _badness(spec, result), default=None)
-    return {"family": "ce", **{name: value for name, value in best.config.items() if "." not in name and name != "family"}} if best else None
+    return {name: "ce" if name == "family" else value for name, value in best.config.items() if "." not in name} if best else None
 
 
 def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> ScreenResult | None:

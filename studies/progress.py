@@ -9,6 +9,7 @@ from types import TracebackType
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -84,7 +85,7 @@ class StudyDisplay:
             self._progress.update(self._task, completed=self._ended)
         if status in ("failed", "diverged"):
             self._lost += 1
-            self._say(f"[yellow]{status}[/yellow] {trial.key} ({describe(trial.config)}): {reason}")
+            self._say(f"[yellow]{status}[/yellow] {trial.key} ({describe(trial.config)}): {escape(reason)}")
         else:
             self._note_best(trial, metrics.get(self._spec.metric))
         if not self._live and self._total and (self._ended * 10 // self._total) > ((self._ended - 1) * 10 // self._total):

@@ -66,14 +66,14 @@ def run_study(
     Raises:
         StudyError: ``workdir`` holds a study of this name with another study file.
     """
-    from studies.running.driver import StudyStopped, ray_session, run_stages
-
     files = study_files(workdir, spec.name)
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
     complete, stopped = False, ""
     with Ledger(files.ledger) as ledger:
         _claim(ledger, spec)
+        from studies.running.driver import StudyStopped, ray_session, run_stages  # imports Ray: not for a call that is refused
+
         mirror = MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir)
         mirror.start()
         try:
@@ -107,7 +107,7 @@ def open_files(workdir: Path, study: str | None) -> StudyFiles:
     """
     known = find_studies(workdir)
     if study is not None and (Path(study) / "ledger.sqlite").is_file():
-        return StudyFiles(Path(study))
+        return StudyFiles(Path(study).resolve())
     if study in known:
         return study_files(workdir, study)
     listed = f"; studies there: {', '.join(known)}" if known else ""

@@ -178,7 +178,7 @@ def _paint_screen(axes: Axes, answer: Answer, rows: pd.DataFrame, families: Sequ
     spec, measured = answer.spec, rows.dropna(subset=["value"])
     window = metric_window(measured["value"].tolist(), maximize=spec.maximize, least=spec.smallest_effect)
     # Room at the bad end for how many are beyond it or lost.
-    room = 0.2 * (window.high - window.low)
+    room = 0.28 * (window.high - window.low)
     bad_end = window.low - room if spec.maximize else window.high + room
     axes.set_xlim(min(bad_end, window.low), max(bad_end, window.high))
     axes.set_ylim(len(families), 0)

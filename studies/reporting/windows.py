@@ -93,9 +93,10 @@ def gain_window(means: Iterable[float], ends: Iterable[float], *, maximize: bool
     """
     window = metric_window([0.0, *means], maximize=maximize, least=least)
     room = window.high - window.low
-    bounds = [-1.5 * least, 1.5 * least, *(end for end in ends if math.isfinite(end))]
+    bounds = [end for end in ends if math.isfinite(end)]
     low = max(min([window.low, *bounds]), window.low - room)
     high = min(max([window.high, *bounds]), window.high + room)
+    low, high = min(low, -1.5 * least), max(high, 1.5 * least)
     edge = _PAD * (high - low)
     return Window(low - edge, high + edge)
 

@@ -14,5 +14,5 @@ def check_address(address: str | None) -> None:
         raise ConnectionError(f"--address must be HOST:PORT, ray://HOST:PORT, auto or local, got {address!r}")
     try:
         socket.create_connection((host, int(port)), timeout=5.0).close()
-    except OSError as error:
-        raise ConnectionError(f"no Ray cluster answers at {address!r}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"no Ray cluster answers at {address!r}: {getattr(error, 'strerror', None) or error}") from error

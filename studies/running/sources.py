@@ -14,9 +14,13 @@ import optuna
 
 from margin_core.data import DatasetConfig
 from margin_core.seeds import derive_seed
-from search_spaces import Config, frozen_trial, suggest, tpe_sampler
+from search_spaces import Config, Space, frozen_trial, grid_size, sobol, suggest, tpe_sampler
 from studies.plan import PlannedTrial, screen_replicates
 from studies.spec import StudySpec
+
+# How often TPE may repeat itself before a Sobol point is taken, and how many points are looked at for a new one.
+_REPEATS = 10
+_DRAWS = 1000
 
 
 class TrialSource(Protocol):
@@ -76,6 +80,9 @@ class _OpenCell:
 class TpeTrials:
     """Optuna's conditional TPE, one model per dataset, over cells: it is told a cell's mean over its seeds.
 
+    Every cell is measured once, so a small space is exhausted before all the study's trials are used. Where TPE only repeats itself,
+    a Sobol point takes its turn.
+
     A suggestion depends on the study's seed, the dataset, its number and the results that are in by then, hence on the order in which
     trials end.
 
@@ -92,7 +99,11 @@ class TpeTrials:
         self._searches = [
             _TpeSearch(spec, entry.config(), history.get(entry.config().key, ()), ended, screen.trials) for entry in spec.datasets
         ]
-        self.total = screen.trials * screen.seeds * len(spec.datasets)
+
+    @property
+    def total(self) -> int:
+        """How many trials there are, those that ended before included."""
+        return sum(search.total for search in self._searches)
 
     def next(self) -> PlannedTrial | None:
         """The next trial of the dataset that is furthest behind."""
@@ -120,9 +131,9 @@ class _TpeSearch:
         self.dataset = dataset
         self.handed_out = 0
         self._spec = spec
+        self._seeds = spec.screen.seeds if spec.screen else 0
         self._space = spec.space()
-        self._limit = trials
-        self._suggested = 0
+        self._limit = _least_cells(self._space, trials)
         self._study = optuna.create_study(
             direction="maximize" if spec.maximize else "minimize", sampler=tpe_sampler(derive_seed(spec.seed, dataset.key, "tpe"))
         )
@@ -133,15 +144,33 @@ class _TpeSearch:
             self._add(config, None, ended)
 
     @property
+    def total(self) -> int:
+        return self._limit * self._seeds
+
+    @property
     def exhausted(self) -> bool:
-        return not self._waiting and self._suggested >= self._limit
+        return not self._waiting and self._cells >= self._limit
+
+    @property
+    def _cells(self) -> int:
+        return len(self._open) + len(self._means)
 
     def next(self) -> PlannedTrial | None:
-        while not self._waiting and self._suggested < self._limit:
-            asked = self._study.ask()
-            self._add(suggest(self._space, asked), asked, {})
+        if not self._waiting and self._cells < self._limit:
+            self._suggest()
+        if not self._waiting:
+            return None
         self.handed_out += 1
-        return self._waiting.popleft() if self._waiting else None
+        return self._waiting.popleft()
+
+    def _suggest(self) -> None:
+        """Add a cell that is new."""
+        for _ in range(_REPEATS):
+            asked = self._study.ask()
+            if self._add(suggest(self._space, asked), asked, {}):
+                return
+        if not any(self._add(sobol(self._space, seed=self._spec.seed, index=index), None, {}) for index in range(_DRAWS)):
+            self._limit = self._cells
 
     def tell(self, trial: PlannedTrial, value: float | None) -> None:
         cell = self._open.get(trial.cell.cell_id)
@@ -154,19 +183,22 @@ class _TpeSearch:
             self._means[trial.cell.cell_id] = sum(good) / len(good) if good else None
             self._record(cell, self._means[trial.cell.cell_id])
 
-    def _add(self, config: Config, asked: optuna.Trial | None, ended: Mapping[str, float | None]) -> None:
-        self._suggested += 1
+    def _add(self, config: Config, asked: optuna.Trial | None, ended: Mapping[str, float | None]) -> bool:
+        """Take a configuration up; returns whether its cell is new."""
         replicates = screen_replicates(self._spec, self.dataset, config)
         cell, cell_id = _OpenCell(config, asked, len(replicates), {}), replicates[0].cell.cell_id
-        if cell_id in self._open or cell_id in self._means:  # suggested before: a cell is measured once
-            self._record(cell, self._means.get(cell_id))
-            return
+        if cell_id in self._open or cell_id in self._means:
+            if asked is not None:
+                self._record(cell, self._means.get(cell_id))
+            return False
         self._open[cell_id] = cell
         for replicate in replicates:
             if replicate.key in ended:
+                self.handed_out += 1
                 self.tell(replicate, ended[replicate.key])
             else:
                 self._waiting.append(replicate)
+        return True
 
     def _record(self, cell: _OpenCell, value: float | None) -> None:
         if cell.asked is None:
@@ -175,3 +207,11 @@ class _TpeSearch:
             self._study.tell(cell.asked, state=optuna.trial.TrialState.FAIL)
         else:
             self._study.tell(cell.asked, value)
+
+
+def _least_cells(space: Space, trials: int) -> int:
+    """As many cells as are asked for, or as there are."""
+    try:
+        return min(trials, grid_size(space))
+    except ValueError:  # a range, which has no end of them
+        return trials

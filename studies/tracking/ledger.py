@@ -8,6 +8,7 @@ Rows are keyed by what they are (stage, cell, seed, epoch), so writing one again
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -87,7 +88,7 @@ class Ledger:
         self.path = path
         if read_only and not path.is_file():
             raise LedgerError(f"there is no ledger at {path}")
-        address = f"file:{path}?mode=ro" if read_only else str(path)
+        address = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
         try:
             self._connection = sqlite3.connect(address, uri=read_only, timeout=30.0, isolation_level=None, check_same_thread=False)
             self._connection.row_factory = sqlite3.Row
@@ -144,7 +145,7 @@ class Ledger:
     # Writing trials
 
     def start(self, trial: PlannedTrial) -> None:
-        """Record that a trial runs; one that was interrupted before runs again as the same trial."""
+        """Record that a trial runs; one that was interrupted before runs again as the same trial, one that ended stays as it is."""
         cell = trial.cell
         with self._writing():
             self._connection.execute(
@@ -153,7 +154,8 @@ class Ledger:
             )
             self._connection.execute(
                 "INSERT INTO trials (key, stage, cell_id, seed, status, started) VALUES (?, ?, ?, ?, 'running', ?)"
-                " ON CONFLICT (key) DO UPDATE SET status = 'running', reason = '', ended = NULL, attempts = attempts + 1",
+                " ON CONFLICT (key) DO UPDATE SET status = 'running', reason = '', ended = NULL, attempts = attempts + 1"
+                " WHERE status IN ('running', 'interrupted')",
                 (trial.key, trial.stage, cell.cell_id, trial.replicate, time.time()),
             )
 
@@ -226,7 +228,7 @@ class Ledger:
             record = dict(row)
             metrics = json.loads(record.pop("metrics") or "{}")
             usable = record["status"] in SUCCEEDED
-            records.append({**record, **{name: value if usable else None for name, value in metrics.items()}})
+            records.append({**record, **{name: value if usable else math.nan for name, value in metrics.items()}})
         base = ["key", "stage", "cell_id", "dataset", "family", "seed", "status", "reason", "wall_seconds", "epoch", "seconds"]
         return pd.DataFrame(records) if records else pd.DataFrame(columns=base)
 

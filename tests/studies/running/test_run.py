@@ -191,8 +191,10 @@ def test_killed_workers_are_started_again_and_diverged_trials_are_results(tmp_pa
         "confirm": None,
     }
     process = start("run", write(tmp_path, study), "--workdir", tmp_path, "--json")
-    wait_until(lambda: bool(_actors(process)) and _any_rows(tmp_path, "struck"), process)
-    for actor in _actors(process):
+    wait_until(lambda: _any_rows(tmp_path, "struck"), process)
+    struck: list[psutil.Process] = []
+    wait_until(lambda: bool(struck.extend(_actors(process)) or struck), process)
+    for actor in struck:
         actor.kill()
     outcome = finish(process, 0)
     assert outcome["complete"]
@@ -213,7 +215,7 @@ def test_trials_that_raise_stop_the_study_with_their_reason_and_status_1(tmp_pat
     raw.mkdir(parents=True)
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (raw / f"{name}-ubyte").write_bytes(b"not an IDX file")
-    study = {**SMALL, "name": "broken", "datasets": ["mnist"], "tolerance": {"consecutive": 3}}
+    study = {**SMALL, "name": "broken", "datasets": ["mnist"], "tolerance": {"consecutive": 3, "failed_share": 1}}
     outcome = run("run", write(tmp_path, study), "--workdir", tmp_path, "--data-root", tmp_path / "data", status=1)
     assert not outcome["complete"]
     assert outcome["stopped"].startswith("3 trials in a row failed")
@@ -249,7 +251,8 @@ def _actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
-            if "TrialActor" in " ".join(child.cmdline()):
+            title = " ".join(child.cmdline())  # an actor's title names the method that it runs
+            if title.startswith(("ray::TrialActor", "ray::ResourceTrainable")):
                 found.append(child)
         except psutil.Error:
             continue

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from studies.analysis.rule import LABELS
+from studies.reporting.sentences import curve_sentence, gains_sentence, headline, screen_sentence
+from studies.reporting.wording import gain_words, interval_words, number
+
+
+def curve_of(answer, family):
+    return next(curve for curve in answer.curves if (curve.dataset, curve.family) == ("digits", family))
+
+
+def test_a_gain_that_is_told_apart_is_given_with_its_interval_and_seeds(found):
+    gain = curve_of(found, "gds").contender.gain
+    said = f"gds with λ = 1 gains {number(gain.mean, 2)} points over cross-entropy ({interval_words(gain)}, 5 seeds): told apart from none"
+    assert headline(found, "digits") == f"On digits, {said}."
+    assert gains_sentence(found, "digits").startswith(f"On digits, {said}")
+
+
+def test_no_difference_is_said_plainly(build, noisy):
+    answer = build(noisy)
+    said = headline(answer, "digits")
+    assert said.startswith("On digits, no family can be told from cross-entropy")
+    assert "told apart from none" not in said
+    assert gains_sentence(answer, "digits") == "On digits, gds and gradient_decay cannot be told from cross-entropy."
+
+
+def test_a_difference_too_small_to_matter_is_ruled_out(build, noisy):
+    answer = build(noisy, sesoi=5.0)
+    assert headline(answer, "digits").endswith("; no knob moves it by as much as 5 points.")
+
+
+def test_a_worse_family_is_said_to_do_worse(build, peaked):
+    answer = build(lambda trial: peaked(trial) - 3.0 * (trial.config["family"] == "gradient_decay"))
+    assert "gradient_decay does worse than cross-entropy" in gains_sentence(answer, "digits")
+
+
+def test_a_setting_picked_on_its_own_seeds_is_said_to_be_optimistic(build, peaked):
+    answer = build(peaked, screen=None, nuisance={})
+    assert headline(answer, "digits").endswith("though the size is optimistic, for it was picked on these same seeds.")
+
+
+def test_a_metric_of_which_less_is_better_is_lowered(build, peaked):
+    answer = build(lambda trial: (100.0 - peaked(trial)) / 10.0, metric="val_nll", sesoi=0.01)
+    said = headline(answer, "digits")
+    assert said.startswith("On digits, gds with λ = 1 lowers validation NLL by 0.1")
+    assert "(−0." in said
+
+
+def test_a_screen_alone_gives_no_verdict(build, peaked):
+    answer = build(peaked, confirm=None)
+    assert headline(answer, "digits").endswith("which is optimistic: nothing has been confirmed on fresh seeds.")
+
+
+def test_a_single_seed_tells_nothing_apart(build, peaked):
+    answer = build(peaked, seeds=1)
+    assert "too few seeds to tell families apart" in headline(answer, "digits")
+
+
+def test_nothing_measured_gives_no_answer(build, peaked):
+    answer = build(peaked, screened=False, seeds=0)
+    assert headline(answer, "digits") == "On digits, no trial has ended well yet, so there is no answer."
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_verdict_has_a_sentence_of_its_own_about_the_family(found, label):
+    curve = curve_of(found, "gds")
+    said = {other: curve_sentence(found, replace(curve, verdict=replace(curve.verdict, label=other))) for other in LABELS}
+    assert said[label].startswith("On digits, ")
+    assert "gds" in said[label]
+    assert list(said.values()).count(said[label]) == 1
+
+
+def test_a_located_optimum_is_named(found):
+    assert curve_sentence(found, curve_of(found, "gds")) == "On digits, gds beats cross-entropy (λ = 0), and its best λ is 1."
+
+
+def test_an_open_question_says_how_many_seeds_would_decide(build, noisy):
+    answer = build(noisy)
+    curve = curve_of(answer, "gradient_decay")
+    assert curve.verdict.label == "UNDECIDED"
+    assert f"about {curve.verdict.more_seeds} more seeds would decide" in curve_sentence(answer, curve)
+
+
+def test_the_screen_is_said_to_be_optimistic_with_its_losses(build, peaked):
+    answer = build(lambda trial: None if trial.config["family"] == "gradient_decay" else peaked(trial))
+    assert screen_sentence(answer, "digits").endswith("a screen’s best is optimistic, and 8 were lost.")
+
+
+def test_a_gain_is_printed_to_within_a_tenth_of_its_half_width(found):
+    gain = curve_of(found, "gds").contender.gain
+    for scale in (0.01, 0.1, 0.3, 1.0, 3.0, 7.0, 10.0, 100.0):
+        wide = replace(gain, mean=gain.mean, low=gain.mean - scale, high=gain.mean + scale)
+        printed = float(gain_words(wide).split(" ")[0].replace("−", "-"))
+        assert abs(printed - wide.mean) <= 0.1 * scale
+
+
+def test_an_end_that_is_not_zero_is_not_printed_as_zero(found):
+    gain = replace(curve_of(found, "gds").contender.gain, mean=0.6, low=0.03, high=1.17)
+    assert gain_words(gain) == "+0.60 (0.03 to 1.17)"
