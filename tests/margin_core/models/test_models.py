@@ -116,7 +116,7 @@ def test_the_scale_is_the_product_of_the_norms_of_all_weights(name: str, in_shap
     model = build(name, in_shape)
     layers = [module for module in model.modules() if isinstance(module, (torch.nn.Linear, torch.nn.Conv2d))]
     product = math.prod(float(layer.weight.detach().double().norm()) for layer in layers)
-    assert float(log_scale(model)) == pytest.approx(math.log(product), rel=1e-6)
+    assert log_scale(model).item() == pytest.approx(math.log(product), rel=1e-6)
 
 
 def test_multiplying_each_weight_by_c_multiplies_the_scale_by_c_to_the_number_of_layers() -> None:

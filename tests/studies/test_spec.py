@@ -1,0 +1,295 @@
+"""The study file: everything that can be wrong with it is one sentence that names the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studies.plan import stage_sizes
+from studies.spec import StudyFileError, apply_overrides, list_presets, parse_yaml, read_study, study_from
+from tests.studies.builders import BETA_SCHEDULE, STUDY, TWO_DATASETS, WITHOUT_SCREEN, study
+
+
+def sentence(*overrides: str, base: dict[str, Any] = STUDY) -> str:
+    """What is said of the small study with overrides."""
+    with pytest.raises(StudyFileError) as caught:
+        study_from(apply_overrides(base, overrides))
+    return str(caught.value)
+
+
+# Sentences that are this project's own, whole.
+SENTENCES = {
+    "families.gdss={}": (
+        "families.gdss is not a known loss family (did you mean 'gds'?); "
+        "known: ce, gds, gradient_decay, two_scale, norm_face, cos_face, arc_face, lm_softmax"
+    ),
+    "families.gds.lamb=1": "families.gds.lamb is not a known knob or option of gds (did you mean 'lam'?); known: lam, tau, hardest",
+    "families.gds.lam=-1": "families.gds.lam must be >= 0, got -1",
+    "families.gds.lam=[1, 1]": "families.gds.lam: a choice's values must differ, got 1.0 twice",
+    "families.gds.hardest=loose": "families.gds.hardest must be one of attached, detached or a list of them, got 'loose'",
+    "families.gds.lam.x=1": "--set families.gds.lam.x: 'x' is not a place in a list of 3",
+    "regularizers.sample_margin.weight=-1": "regularizers.sample_margin.weight must be >= 0, got -1",
+    "nuisance.lr=0": "nuisance.lr must be > 0, got 0",
+    "nuisance.lrr=1": "nuisance.lrr is not a known nuisance value (did you mean 'lr'?); known: lr, weight_decay",
+    "datasets=[digit]": "datasets: unknown dataset 'digit' (did you mean 'digits'?)",
+    "datasets=[digits, digits]": "datasets: 'digits' is listed twice; give one of them a label",
+    "datasets=[digits, {dataset: digits, label_noise: 0.2, label: digits}]": "datasets: 'digits' is listed twice; give one of them a label",
+    "datasets=[3]": "datasets.0: must be a mapping of keys to values, got 3",
+    "datasets.0.label_noise=0.2": "--set datasets.0.label_noise: there is a plain value above 'label_noise'",
+    "datasets.1=digits": "--set datasets.1: '1' is not a place in a list of 1",
+    "recipe.epoch=3": "unknown key 'recipe.epoch' (did you mean 'epochs'?)",
+    "recipe={}": "the key 'recipe.epochs' is missing",
+    "recipe=3": "recipe: must be a mapping of keys to values, got 3",
+    "families=[ce]": "families: must be a mapping of keys to values, got ['ce']",
+    "screen.asha.grace=1": "unknown key 'screen.asha.grace' (did you mean 'grace_epochs'?)",
+    "screen.trials=null": "screen: trials must be given with searcher sobol",
+    "confirm.value=3": "unknown key 'confirm.value' (did you mean 'values'?)",
+    "confirm.families=0": "confirm.families: must be a whole number >= 1 or a list of families, got 0",
+    "confirm.families=[]": "confirm.families: must be a whole number >= 1 or a list of families, got []",
+    "confirm.families=[gds, 3]": "confirm.families: must be a whole number >= 1 or a list of families, got ['gds', 3]",
+    "confirm.families=[gds, gds]": "confirm.families: 'gds' is listed twice",
+    "confirm.families=[gsd]": "confirm: 'gsd' is not among the study's families (did you mean 'gds'?)",
+    "confirm.values.gds=[0, -1]": "confirm.values.gds: lam must be >= 0, got -1.0",
+    "confirm.values.gsd=[1]": "confirm: 'gsd' is not among the study's families (did you mean 'gds'?)",
+    "confirm.values.ce=[0.1]": "confirm.values.ce: the family has no curve, got [0.1]",
+    "families={gds: {}}": "families: ce must be among them, for confirm measures every gain against it",
+    "metric=val_nll": "sesoi must be given with metric val_nll: only accuracy has a default (0.2 points)",
+    "model=resnet": "model must be one of mlp-<width>[-<width>...], lenet5, timm:<name>, got 'resnet'",
+    "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
+    "a..b=1": (
+        "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, screen, "
+        "confirm, metric, sesoi, alpha, resources, tolerance)"
+    ),
+    "noequals": "--set takes key=value, got 'noequals'",
+    "=3": "--set takes key=value, got '=3'",
+    "name=[1": "not valid YAML at line 1, column 3: expected ',' or ']', but got '<stream end>'",
+}
+
+# Where pydantic words the rest: the key, what is allowed and what was given must be told.
+WORDS = {
+    "recipe.epochs=0": ("recipe.epochs: ", "greater than or equal to 1", "got 0"),
+    "recipe.epochs=many": ("recipe.epochs: ", "integer", "got 'many'"),
+    "recipe.epochs='3'": ("recipe.epochs: ", "integer", "got '3'"),
+    "recipe.epochs=true": ("recipe.epochs: ", "integer", "got True"),
+    "recipe.clip_norm=yes": ("recipe.clip_norm: ", "number", "got True"),
+    "recipe.momentum=1": ("recipe.momentum: ", "less than 1", "got 1"),
+    "recipe.optimizer=lion": ("recipe.optimizer: ", "'sgd' or 'adamw'", "got 'lion'"),
+    "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random' or 'tpe'", "got 'bayes'"),
+    "screen.trials=0": ("screen.trials: ", "greater than or equal to 1", "got 0"),
+    "screen.asha.reduction=1": ("screen.asha.reduction: ", "greater than or equal to 2", "got 1"),
+    "confirm.seeds=2.5": ("confirm.seeds: ", "integer", "got 2.5"),
+    "confirm.values.gds=grid": ("confirm.values.gds: ", "list", "got 'grid'"),
+    "confirm.values.gds=[]": ("confirm.values.gds: ", "at least 1", "got []"),
+    "confirm.values.gds=[a]": ("confirm.values.gds.0: ", "number", "got 'a'"),
+    "datasets=digits": ("datasets: ", "list", "got 'digits'"),
+    "datasets=[]": ("datasets: ", "at least 1", "got []"),
+    "datasets=[{dataset: digits, label_noise: 1}]": ("datasets.0.label_noise: ", "less than 1", "got 1"),
+    "datasets=[{dataset: digits, noise: pink}]": ("datasets.0.noise: ", "'symmetric' or 'nearest'", "got 'pink'"),
+    "metric=accuracy": ("metric: ", "'val_accuracy', 'val_nll', 'val_ece', 'class_margin' or 'val_sample_margin'", "got 'accuracy'"),
+    "sesoi=0": ("sesoi: ", "greater than 0", "got 0"),
+    "sesoi=.nan": ("sesoi: ", "greater than 0", "got nan"),
+    "alpha=0.5": ("alpha: ", "less than 0.5", "got 0.5"),
+    "seed=-1": ("seed: ", "greater than or equal to 0", "got -1"),
+    "name=a/b": ("name: ", "match pattern", "got 'a/b'"),
+    "name=3": ("name: ", "string", "got 3"),
+    "model=3": ("model: ", "string", "got 3"),
+    "resources.gpu=-1": ("resources.gpu: ", "greater than or equal to 0", "got -1"),
+    "tolerance.failed_share=2": ("tolerance.failed_share: ", "less than or equal to 1", "got 2"),
+    "families.gds.lam=much": ("families.gds.lam must be", "a number (>= 0)", '"grid", "search"', "got 'much'"),
+    "nuisance.lr={low: 0.1, high: 0.01}": ("nuisance.lr", "low < high", "low=0.1, high=0.01"),
+    "regularizers.sample_margins={}": ("regularizers.sample_margins", "did you mean 'sample_margin'", "zero_centroid"),
+    "model='timm:no_such_net'": ("model", "timm", "no_such_net"),
+    "name={": ("not valid YAML", "line 1"),
+    "name=2026-13-45": ("not valid YAML", "month"),
+    "name=!!int three": ("not valid YAML", "three"),
+    "name=!!python/object:os.system x": ("not valid YAML", "line 1", "os.system"),
+}
+
+
+@pytest.mark.parametrize("override", SENTENCES)
+def test_a_bad_value_is_one_sentence(override: str) -> None:
+    assert sentence(override) == SENTENCES[override]
+
+
+@pytest.mark.parametrize("override", WORDS)
+def test_a_bad_value_is_told_with_its_key_and_what_is_allowed(override: str) -> None:
+    told = sentence(override)
+    assert [word for word in WORDS[override] if word not in told] == []
+    assert "\n" not in told
+    assert "Section" not in told and "instance of" not in told
+
+
+@pytest.mark.parametrize("key", ["name", "datasets", "model", "families", "recipe"])
+def test_a_missing_key_is_named(key: str) -> None:
+    without = {name: value for name, value in STUDY.items() if name != key}
+    assert sentence(base=without) == f"the key {key!r} is missing"
+
+
+def test_a_misspelt_key_is_told_before_the_missing_one() -> None:
+    misspelt = {"recipes" if name == "recipe" else name: value for name, value in STUDY.items()}
+    assert sentence(base=misspelt) == "unknown key 'recipes' (did you mean 'recipe'?)"
+
+
+def test_a_study_without_screen_and_confirm_asks_for_one() -> None:
+    assert sentence("screen=null", "confirm=null") == "a study needs a screen or a confirm section"
+
+
+@pytest.mark.parametrize("without_grid", [("screen={searcher: grid}",), ("screen=null",)])
+def test_a_range_is_refused_where_a_grid_is_needed(without_grid: tuple[str, ...]) -> None:
+    told = sentence(*without_grid, "nuisance.lr={low: 0.01, high: 0.1}")
+    assert told == "lr has no grid: it is the range [0.01, 0.1]; give a list of values instead"
+
+
+@pytest.mark.parametrize(("data", "kind"), [(None, "NoneType"), (3, "int"), ("digits", "str"), ([STUDY], "list")])
+def test_a_file_that_is_no_mapping_is_refused(data: object, kind: str) -> None:
+    with pytest.raises(StudyFileError) as caught:
+        study_from(data)
+    assert str(caught.value) == f"a study file is a mapping of keys to values, got {kind}"
+
+
+def test_a_syntax_error_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("name: small\ndatasets: [digits]\nrecipe: {epochs: 1\nmodel: mlp-8\n")
+    with pytest.raises(StudyFileError) as caught:
+        read_study(str(path))
+    assert str(caught.value) == "not valid YAML at line 4, column 6: expected ',' or '}', but got ':'"
+
+
+def test_a_key_that_stands_twice_is_told_with_its_line() -> None:
+    with pytest.raises(StudyFileError) as caught:
+        parse_yaml("families:\n  gds: {lam: 1}\n  ce: {}\n  gds: {lam: 2}\n")
+    assert str(caught.value) == "not valid YAML at line 4, column 3: the key 'gds' stands twice"
+
+
+def test_brackets_without_end_are_no_crash() -> None:
+    with pytest.raises(StudyFileError, match="not valid YAML"):
+        parse_yaml("[" * 5000)
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(StudyFileError) as caught:
+        read_study(str(path))
+    assert str(caught.value).startswith(f"{path} cannot be read as text: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_preset_is_told_with_the_nearest() -> None:
+    with pytest.raises(StudyFileError) as caught:
+        read_study("quickstrat")
+    assert str(caught.value) == f"no preset and no file is called 'quickstrat' (did you mean 'quickstart'?); presets: {', '.join(list_presets())}"
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "0.1e-3", ".1e-3", "+1e-4", "100e-6"])
+def test_a_power_of_ten_is_a_number(text: str) -> None:
+    assert parse_yaml(f"lr: {text}") == {"lr": pytest.approx(1e-4)}
+    assert study_from(apply_overrides(STUDY, [f"nuisance.lr={text}"])).nuisance == {"lr": pytest.approx(1e-4)}
+
+
+@pytest.mark.parametrize("text", ["e4", "1e", "-e4", "1e4x", "digits"])
+def test_a_word_stays_a_word(text: str) -> None:
+    assert parse_yaml(f"name: {text}") == {"name": text}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_is_read_as_python_writes_it(value: float) -> None:
+    assert parse_yaml(f"[{value!r}, {value:e}]") == [value, float(f"{value:e}")]
+
+
+def test_overrides_set_nested_keys_places_and_new_keys_and_change_nothing_else() -> None:
+    base = {"datasets": ["digits", {"dataset": "digits", "label_noise": 0.2}], "screen": {"searcher": "sobol", "trials": 3}}
+    before = json.dumps(base)
+    changed = apply_overrides(
+        base, ["screen.trials=20", "datasets.1.label_noise=0.4", "datasets.0=mnist", "recipe.epochs=5", "name=other", "screen.asha={}"]
+    )
+    assert changed == {
+        "datasets": ["mnist", {"dataset": "digits", "label_noise": 0.4}],
+        "screen": {"searcher": "sobol", "trials": 20, "asha": {}},
+        "recipe": {"epochs": 5},
+        "name": "other",
+    }
+    assert json.dumps(base) == before
+
+
+def test_a_later_override_wins_and_an_equals_sign_may_stand_in_the_value() -> None:
+    assert apply_overrides({}, ["seed=1", "seed=2", "description='a=b'"]) == {"seed": 2, "description": "a=b"}
+
+
+def test_an_override_reaches_below_a_family_without_a_body() -> None:
+    assert apply_overrides({"families": {"gds": None}}, ["families.gds.lam=[0, 1]"]) == {"families": {"gds": {"lam": [0, 1]}}}
+
+
+@given(st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)))
+def test_an_override_of_a_new_section_is_what_its_yaml_says(value: object) -> None:
+    assert apply_overrides({"a": 1}, [f"b.c={json.dumps(value)}"]) == {"a": 1, "b": {"c": value}}
+
+
+@pytest.mark.parametrize("preset", list_presets())
+def test_every_preset_can_be_read_and_planned(preset: str) -> None:
+    spec = read_study(preset)
+    assert spec.name == preset
+    assert spec.description
+    assert [size.trials for size in stage_sizes(spec) if size.trials < 1] == []
+
+
+def test_a_study_file_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps(STUDY))
+    assert read_study(str(path), ["seed=7"]) == study(seed=7)
+
+
+ROUND_TRIPS: dict[str, dict[str, Any]] = {
+    "small": {},
+    "without a screen": WITHOUT_SCREEN,
+    "datasets with dials": {"datasets": [*TWO_DATASETS, {"dataset": "digits", "label_noise": 0.1, "noise": "nearest"}]},
+    "a schedule, ranges and None": {
+        "families": {"ce": None, "gradient_decay": {"beta": BETA_SCHEDULE, "tau": {"low": 0.5, "high": 2}}},
+        "nuisance": {"lr": {"low": 1e-3, "high": 1, "scale": "log"}},
+        "confirm": None,
+        "recipe": {"epochs": 2, "clip_norm": None},
+    },
+    "every section": {
+        "screen": {"searcher": "tpe", "trials": 5, "seeds": 2, "asha": {"grace_epochs": 2}},
+        "confirm": {"families": ["gds"], "seeds": 2, "values": {"gds": [0, 0.5]}},
+        "metric": "val_nll",
+        "sesoi": 1e-3,
+        "alpha": 0.1,
+        "resources": {"cpu": 0.5, "gpu": 0.25},
+        "tolerance": {"failed_share": 0, "consecutive": 2, "retries": 0},
+    },
+}
+
+
+@pytest.mark.parametrize("changes", ROUND_TRIPS.values(), ids=list(ROUND_TRIPS))
+def test_a_study_comes_back_whole_from_the_ledgers_json(changes: dict[str, Any]) -> None:
+    spec = study(**changes)
+    again = study_from(json.loads(json.dumps(spec.model_dump(mode="json"))))
+    assert again == spec
+    assert again.model_dump(mode="json") == spec.model_dump(mode="json")
+    assert again.space() == spec.space()
+
+
+@pytest.mark.parametrize("preset", list_presets())
+def test_a_preset_comes_back_whole_from_the_ledgers_json(preset: str) -> None:
+    spec = read_study(preset)
+    assert study_from(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+
+
+def test_more_of_the_metric_is_better_only_where_it_is() -> None:
+    assert [study(metric=metric, sesoi=0.1).maximize for metric in ("val_accuracy", "class_margin", "val_nll", "val_ece")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_accuracy_alone_has_a_smallest_effect_of_its_own() -> None:
+    assert study().smallest_effect == 0.2
+    assert study(metric="val_nll", sesoi=0.01).smallest_effect == 0.01
