@@ -7,7 +7,7 @@ This is the one reading of a ledger that the terminal, the report, ``verdicts.js
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from search_spaces import Config
 from studies.analysis import Gain, Summary, Verdict, judge, paired_gain, summarise
 from studies.plan import Arm, confirm_arms, response_knob
 from studies.spec import StudySpec, study_from
-from studies.tracking.ledger import Ledger
+from studies.tracking.ledger import Ledger, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def answer(ledger: Ledger) -> Answer:
         spec=spec,
         curves=tuple(_curves(spec, arms, table, confirm, baselines)),
         baselines={dataset: values.dropna() for dataset, values in baselines.items()},
-        winners=tuple(_winners(spec, arms, table, confirm, baselines)),
+        winners=tuple(_winners(spec, arms, confirm, baselines, _screen_means(ledger, table, spec.metric))),
         screen=_screen_table(spec, results),
         counts=_counts(ledger),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
@@ -192,18 +192,18 @@ def describe(config: Config) -> str:
         if f"{name}.kind" in config:
             parts.append(f"{knob.symbol} = {_schedule_words(config, name)}")
         elif name in config and (len(knob.grid) > 1 or config[name] != knob.default):
-            parts.append(f"{knob.symbol} = {config[name]:g}")
+            parts.append(f"{knob.symbol} = {config[name]:.4g}")
     for name, value in config.items():
         if name.endswith(".weight") and isinstance(value, (int, float)) and value:
-            parts.append(f"{name.removesuffix('.weight')} {value:g}")
+            parts.append(f"{name.removesuffix('.weight')} {value:.4g}")
     return ", ".join(parts) or "as it is"
 
 
 def _schedule_words(config: Config, name: str) -> str:
     kind, start = config[f"{name}.kind"], config[f"{name}.start"]
     if kind == "constant":
-        return f"{start:g}"
-    return f"{start:g} → {config[f'{name}.end']:g} ({kind}, first {float(config[f'{name}.length']):.0%})"
+        return f"{start:.4g}"
+    return f"{start:.4g} → {config[f'{name}.end']:.4g} ({kind}, first {float(config[f'{name}.length']):.0%})"
 
 
 def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
@@ -311,7 +311,11 @@ def _leader(spec: StudySpec, arms: list[Arm], confirm: pd.DataFrame) -> Arm | No
 
 
 def _winners(
-    spec: StudySpec, arms: list[Arm], table: pd.DataFrame, confirm: pd.DataFrame, baselines: Mapping[str, pd.DataFrame]
+    spec: StudySpec,
+    arms: list[Arm],
+    confirm: pd.DataFrame,
+    baselines: Mapping[str, pd.DataFrame],
+    screened: Sequence[tuple[TrialRecord, list[float]]],
 ) -> list[Winner]:
     winners = []
     for entry in spec.datasets:
@@ -319,7 +323,7 @@ def _winners(
         mine = [arm for arm in arms if arm.dataset == dataset]
         arm = _leader(spec, mine, confirm)
         if arm is None:
-            winners += _screen_winner(spec, dataset, table)
+            winners += _screen_winner(spec, dataset, screened)
             continue
         values = _values(confirm, arm, spec.metric).dropna()
         gain = (
@@ -341,17 +345,21 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
     return f"{said} {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
 
 
-def _screen_winner(spec: StudySpec, dataset: str, table: pd.DataFrame) -> list[Winner]:
-    rows = table[(table["stage"] == "screen") & (table["dataset"] == dataset)]
-    if spec.metric not in rows or rows[spec.metric].notna().sum() == 0:
+def _screen_means(ledger: Ledger, table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
+    """Each screened cell, by one of its trials, with the metric of its replicates that ended well."""
+    values = _measured_in(table, "screen", metric).dropna().groupby("cell_id")[metric].apply(list).to_dict()
+    trials = {trial.cell_id: trial for trial in ledger.trials("screen")}
+    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values]
+
+
+def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
+    sign = 1.0 if spec.maximize else -1.0
+    mine = [(summarise(values, alpha=spec.alpha), trial) for trial, values in screened if trial.dataset == dataset]
+    if not mine:
         return []
-    means = rows.groupby("cell_id", sort=False)[spec.metric].mean()
-    cell_id = str(means.idxmax() if spec.maximize else means.idxmin())
-    chosen = rows[rows["cell_id"] == cell_id]
-    values = chosen[spec.metric].dropna().to_numpy()
-    reason = f"best of {len(means)} screened cells; a screen's best is optimistic and was not confirmed on fresh seeds"
-    family = str(chosen["family"].iloc[0])
-    return [Winner(dataset, family, cell_id, "", summarise(values, alpha=spec.alpha), None, "screen", reason)]
+    summary, trial = max(mine, key=lambda item: sign * item[0].mean)
+    reason = f"best of {len(mine)} screened cells; a screen's best is optimistic and was not confirmed on fresh seeds"
+    return [Winner(dataset, trial.family, trial.cell_id, describe(trial.config), summary, None, "screen", reason)]
 
 
 def _screen_table(spec: StudySpec, results: list[Any]) -> pd.DataFrame:

@@ -112,7 +112,7 @@ def preview(
     for row in stages:
         bound = "≤ " if row["at_most"] else ""
         table.add_row(str(row["stage"]), f"{bound}{row['cells']}", f"{bound}{row['trials']}", f"{bound}{row['epochs']}")
-    Console().print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -129,7 +129,7 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     if as_json:
         _print_json({"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds})
         return
-    console = Console()
+    console = _console()
     table = Table("stage", "status", "trials", title=found.spec.name)
     for row in counts:
         table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
@@ -152,7 +152,7 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     if as_json:
         _print_json({**found.to_dict(), "report": str(files.report), "verdicts_file": str(files.verdicts)})
         return
-    console = Console()
+    console = _console()
     print_result(found, console)
     _say(console, f"report    {files.report}")
 
@@ -176,7 +176,7 @@ def export(
     if as_json:
         _print_json({"exported": {name: str(path) for name, path in written.items()}})
         return
-    console = Console()
+    console = _console()
     for name, path in written.items():
         _say(console, f"{name}: {path}")
         _say(console, f"  repeat it:  margin-studies run {path / 'config.yaml'}")
@@ -202,7 +202,7 @@ def ui(
     if as_json:
         _print_json({"url": f"http://127.0.0.1:{port}", "command": command})
         return
-    Console().print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", highlight=False)
+    _console().print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", highlight=False)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(command[0], command)
 
@@ -226,7 +226,7 @@ def doctor(
         marks = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "wrong": "[red]wrong[/red]"}
         for check in checks:
             table.add_row(marks[check.state], *map(escape, (check.name, check.found, check.advice)))
-        Console().print(table)
+        _console().print(table)
     if any(check.state == "wrong" for check in checks):
         raise typer.Exit(1)
 
@@ -297,7 +297,7 @@ def _run(spec: Any, workdir: Path, address: str | None, tracking_uri: str | None
 
     with _one_sentence():
         check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root)
-    console = Console()
+    console = _console()
     with _one_sentence(), StudyDisplay(spec, None if as_json else console) as display:
         outcome = run_study(spec, workdir=workdir, watcher=display, address=address, tracking_uri=tracking_uri, data_root=data_root)
     if as_json:
@@ -358,7 +358,7 @@ def _repeat(exported: Any, data_root: Path | None, as_json: bool) -> None:
         check_dataset(exported.cell.dataset.name, data_root)
     trial = exported.open(data_root)
     metrics: dict[str, float] = {}
-    console = Console()
+    console = _console()
     with console.status("training") as shown:
         while not trial.done:
             epoch = trial.run_epoch()
@@ -390,6 +390,12 @@ def _one_sentence() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
+def _console() -> Console:
+    """Standard output; where it is no terminal, wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=100)
+
+
 def _say(console: Console, text: str, *, style: str = "", markup: bool = False) -> None:
     """Print a line as it is: paths and reasons may hold brackets, and must not be wrapped."""
     console.print(text, style=style, markup=markup, highlight=False, soft_wrap=True)
@@ -408,4 +414,4 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_row(
             *("  ".join(f"{item:g}" for item in value) if isinstance(value, list) else escape(str(value)) for value in row.values())
         )
-    Console().print(table)
+    _console().print(table)

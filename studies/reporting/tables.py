@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from margin_core.losses import get_family
+from studies.analysis.rule import MOST_SEEDS
 from studies.answer import Answer, Contender, Curve
 from studies.plan import STAGES
 from studies.reporting.sentences import called, optimum_words
@@ -46,7 +47,7 @@ def _verdict_row(curve: Curve) -> Row:
     verdict, contender = curve.verdict, curve.contender
     row = _row(curve.dataset, curve.family, curve.title, label=str(verdict.label), optimum=optimum_words(curve), seeds=str(verdict.n_seeds))
     if verdict.more_seeds:
-        row["more"] = f"+{verdict.more_seeds} to decide"
+        row["more"] = f"+{'>' if verdict.more_seeds >= MOST_SEEDS else ''}{verdict.more_seeds} to decide"
     return row if contender is None else {**row, **_contender_cells(contender)}
 
 
