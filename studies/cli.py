@@ -8,6 +8,7 @@ for a machine. Exit status: 0 for success, 2 for a wrong call or study file, 1 f
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -189,8 +190,6 @@ def ui(
     as_json: AsJson = False,
 ) -> None:
     """Open MLflow's page on the work directory's own store."""
-    import os
-
     from studies.tracking.mlflow_mirror import embedded_uri
 
     store = workdir / "mlflow.db"
@@ -298,7 +297,7 @@ def _run(spec: Any, workdir: Path, address: str | None, tracking_uri: str | None
     with _one_sentence():
         check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root)
     console = _console()
-    with _one_sentence(), StudyDisplay(spec, None if as_json else console) as display:
+    with _one_sentence(), _stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
         outcome = run_study(spec, workdir=workdir, watcher=display, address=address, tracking_uri=tracking_uri, data_root=data_root)
     if as_json:
         _print_json(
@@ -318,6 +317,23 @@ def _run(spec: Any, workdir: Path, address: str | None, tracking_uri: str | None
         raise typer.Exit(1)
     if not outcome.complete:
         raise typer.Exit(130)
+
+
+@contextmanager
+def _stdout_kept_clean(as_json: bool) -> Iterator[None]:
+    """With ``--json``, send to standard error what Ray's own processes print, so that standard output is JSON alone."""
+    if not as_json:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:

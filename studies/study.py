@@ -72,13 +72,12 @@ def run_study(
     complete, stopped = False, ""
     with Ledger(files.ledger) as ledger:
         _claim(ledger, spec)
-        from studies.running.driver import StudyStopped, ray_session, run_stages  # imports Ray: not for a call that is refused
+        from studies.running.driver import StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
         mirror = MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir)
         mirror.start()
         try:
-            with ray_session(address):
-                complete = run_stages(spec, ledger, files.directory, data_root=data_root, watcher=watcher)
+            complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, watcher=watcher)
         except StudyStopped as error:
             stopped = str(error)
         finally:
@@ -119,9 +118,16 @@ def open_files(workdir: Path, study: str | None) -> StudyFiles:
 
 
 def recorded_spec(files: StudyFiles) -> StudySpec:
-    """The study file that a ledger was made with."""
+    """The study file that a ledger was made with, to go on with it.
+
+    Raises:
+        StudyError: The study's directory has not the study's name, so that going on would start anew beside it.
+    """
     with Ledger(files.ledger, read_only=True) as ledger:
-        return study_from(json.loads(ledger.meta("spec") or "{}"))
+        spec = study_from(json.loads(ledger.meta("spec") or "{}"))
+    if files.directory.name != spec.name:
+        raise StudyError(f"{files.directory} holds the study {spec.name!r}; rename it to {spec.name} to go on with it")
+    return spec
 
 
 def _claim(ledger: Ledger, spec: StudySpec) -> None:
@@ -133,11 +139,12 @@ def _claim(ledger: Ledger, spec: StudySpec) -> None:
         ledger.set_meta(
             "environment", json.dumps({name: version(name) for name in _RECORDED_PACKAGES} | {"python": platform.python_version()})
         )
-        ledger.set_meta("spec", json.dumps(wanted, sort_keys=True))
+        ledger.set_meta("spec", json.dumps(wanted))
         return
     held = study_from(json.loads(recorded)).model_dump(mode="json")
-    if held != wanted:
-        changed = sorted(key for key in wanted if held.get(key) != wanted[key])
+    # As text, for order counts too: the searchers take families in the file's order.
+    changed = sorted(key for key in wanted if json.dumps(held.get(key)) != json.dumps(wanted[key]))
+    if changed:
         raise StudyError(
             f"{ledger.path.parent} holds a study of this name with another study file (it differs in {', '.join(changed)}); "
             "give this one another name with --set name=..., or another --workdir"

@@ -107,5 +107,6 @@ class Loss(nn.Module):
         return per_sample.sum() if self.reduction == "sum" else per_sample
 
     def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
         settings = ", ".join(f"{name}={value}" for name, value in {**self.knobs, **self.options}.items())
         return f"{self.family.name}({settings}), num_classes={self.num_classes}, reduction={self.reduction}"

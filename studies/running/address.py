@@ -10,7 +10,7 @@ def check_address(address: str | None) -> None:
     if address is None or address in ("auto", "local"):
         return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise ConnectionError(f"--address must be HOST:PORT, ray://HOST:PORT, auto or local, got {address!r}")
     try:
         socket.create_connection((host, int(port)), timeout=5.0).close()

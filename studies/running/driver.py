@@ -7,11 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from studies.plan import Stage, confirm_trials, screen_trials
+from studies.plan import STAGES, Stage, confirm_trials, screen_trials
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
@@ -45,21 +45,30 @@ def ray_session(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, data_root: Path | None, watcher: Watcher) -> bool:
+def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str | None, data_root: Path | None, watcher: Watcher) -> bool:
     """Run every stage of ``spec`` that the ledger does not hold whole.
 
-    Needs a Ray session. Returns whether the study is complete; False after Ctrl-C, and a later call goes on from there.
+    Ray is started, or joined at ``address``, only if there is a trial to run. Returns whether the study is complete; False after
+    Ctrl-C, and a later call goes on from there.
 
     Raises:
         StudyStopped: Too many trials failed.
     """
     ledger.interrupt_running()
-    stages: list[Stage] = []
-    if spec.screen is not None:
-        stages.append("screen")
-    if spec.confirm is not None:
-        stages.append("confirm")
-    return all(_run_stage(spec, stage, ledger, directory, data_root, watcher) for stage in stages)
+    stages = [stage for stage in STAGES if getattr(spec, stage) is not None]
+    running = False
+    with ExitStack() as session:
+        for stage in stages:
+            source = trial_source(spec, stage, ledger)
+            watcher.stage_started(stage, source.total, sum(record.status in ENDED for record in ledger.trials(stage)))
+            if source.exhausted:
+                continue
+            if not running:
+                session.enter_context(ray_session(address))
+                running = True
+            if not _run_stage(spec, stage, source, ledger, directory, data_root, watcher):
+                return False
+    return True
 
 
 def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
@@ -81,12 +90,9 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     return TpeTrials(spec, {dataset: list(configs.values()) for dataset, configs in history.items()}, values)
 
 
-def _run_stage(spec: StudySpec, stage: Stage, ledger: Ledger, directory: Path, data_root: Path | None, watcher: Watcher) -> bool:
-    source = trial_source(spec, stage, ledger)
-    ended = sum(record.status in ENDED for record in ledger.trials(stage))
-    watcher.stage_started(stage, source.total, ended)
-    if source.exhausted:
-        return True
+def _run_stage(
+    spec: StudySpec, stage: Stage, source: TrialSource, ledger: Ledger, directory: Path, data_root: Path | None, watcher: Watcher
+) -> bool:
     stop = StopRequest(Tolerance(spec.tolerance, source.total))
     with _stopping_on_interrupt(stop):
         _fit(spec, stage, source, ledger, directory, data_root, watcher, stop)
@@ -107,6 +113,7 @@ def _fit(
 ) -> None:
     from ray import tune
 
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
     asha = spec.screen.asha if spec.screen and stage == "screen" else None
     checkpoints = directory / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -150,6 +157,19 @@ def _fit(
         ),
     )
     tuner.fit()
+
+
+def _pending_trials(spec: StudySpec, source: TrialSource) -> int:
+    """How many trials may wait for an actor at once.
+
+    Ray Tune's own choice beside a searcher is one. It takes the first actor that falls free, sooner than a new actor can start, so
+    short trials would never use a second one. A searcher that learns should not be asked further ahead than there are slots.
+    """
+    import ray
+
+    here: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    slots = int(min(here.get(name.upper(), 0.0) / need for name, need in spec.resources if need > 0.0))
+    return max(1, slots) if isinstance(source, TpeTrials) else max(16, 2 * slots)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _METRICS_PER_BATCH = 1000  # MLflow's own limit
+_FIRST_LOOK = 15.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
 _STUDY_KEY = "study"
 _RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
 
@@ -105,7 +106,7 @@ class MlflowMirror:
         return (self._workdir / "mlflow-artifacts").resolve().as_uri() if self._uri.startswith("sqlite:") else None
 
     def _follow(self) -> None:
-        pause, session = 2.0, None
+        pause, session = _FIRST_LOOK, None
         with Ledger(self._path) as ledger:
             while not self._over.wait(pause):
                 try:

@@ -88,7 +88,8 @@ def noise(*parts: object, scale: float) -> float:
 
 
 def accuracy(trial: PlannedTrial) -> float:
-    """Best for gds at lambda 1, then cos_face, then the rest; a seed moves all its cells alike, and each a little."""
+    """Best for gds at lambda 1 without a regulariser, then cos_face, then ce; a seed moves all its cells alike, and each a little."""
     config = trial.config
     shape = {"gds": 2.0 - abs(float(config.get("gds.lam", 0.0)) - 1.0), "cos_face": 0.5}.get(trial.cell.family, 0.0)
+    shape -= 5.0 * float(config.get("sample_margin.weight", 0.0))
     return 90.0 + shape + noise(trial.dataset, trial.replicate, scale=0.5) + noise(trial.key, scale=0.1)

@@ -165,6 +165,7 @@ def test_the_ce_arm_is_pure_where_smoothing_and_weights_were_scheduled(kind: str
     spec = study(
         families={"ce": {"label_smoothing": schedule}, "gds": {"tau": 1}},
         regularizers={"sample_margin": {"weight": schedule}},
+        confirm={"families": 1},
     )
     (ce,) = arms_of(confirm_arms(spec, found(spec, by_lr)), "ce")
     assert ce.config == {"family": "ce", "lr": 0.1}
@@ -322,11 +323,7 @@ def test_without_a_screen_the_response_knob_may_be_loose() -> None:
 
 @pytest.mark.parametrize("stage", [screen_trials, confirm_trials])
 def test_a_stage_that_the_study_has_not_got_is_told(stage: Callable[[StudySpec], list[PlannedTrial]]) -> None:
-    spec = (
-        study(screen=None, **{key: value for key, value in WITHOUT_SCREEN.items() if key != "screen"})
-        if stage is screen_trials
-        else study(confirm=None)
-    )
+    spec = study(**WITHOUT_SCREEN) if stage is screen_trials else study(confirm=None)
     with pytest.raises(ValueError, match="study small has no (screen|confirm) stage"):
         stage(spec)
 

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
 
 def write(directory: Path, study: dict[str, Any]) -> Path:
     path = directory / f"{study['name']}.yaml"
-    path.write_text(yaml.safe_dump(study))
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
     return path
 
 

@@ -13,7 +13,7 @@ from search_spaces import Config
 from studies.plan import PlannedTrial, build_cell, confirm_trials, screen_trials
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
 from studies.spec import StudySpec
-from tests.studies.builders import BETA_SCHEDULE, TWO_DATASETS, study
+from tests.studies.builders import BETA_SCHEDULE, TWO_DATASETS, WITHOUT_SCREEN, study
 
 RANGES: dict[str, Any] = {
     "families": {"ce": {"label_smoothing": 0}, "gds": {"lam": {"low": 0, "high": 2}, "tau": 1}, "gradient_decay": {"beta": BETA_SCHEDULE}},
@@ -41,8 +41,9 @@ def drain(source: TrialSource, at_once: int = 1) -> list[PlannedTrial]:
         while len(running) < at_once and (trial := source.next()) is not None:
             handed.append(trial)
             running.append(trial)
-        trial = running.pop(0)
-        source.tell(trial, quality(trial))
+        if running:
+            trial = running.pop(0)
+            source.tell(trial, quality(trial))
     assert source.next() is None
     return handed
 
@@ -162,8 +163,7 @@ def test_a_best_cell_that_stands_alone_does_not_hold_the_search_up() -> None:
     assert len(handed) == source.total == 40
 
 
-def test_cells_that_differ_in_name_only_end_the_search() -> None:
-    # A constant schedule of beta and a list with the same number are one cell each: three starts, and a whole-number range of two.
+def test_a_range_that_holds_few_numbers_ends_the_search_early() -> None:
     spec = tpe(trials=9, families={"ce": {"label_smoothing": 0}}, nuisance={"lr": {"low": 1, "high": 2, "integer": True}})
     source = TpeTrials(spec, {}, {})
     assert len(drain(source)) == source.total == 2
@@ -208,7 +208,7 @@ def test_a_cell_counts_by_the_mean_of_the_seeds_that_ended_well() -> None:
 def test_results_that_come_twice_or_of_a_stranger_change_nothing() -> None:
     spec = tpe(trials=12)
     plain, noisy = TpeTrials(spec, {}, {}), TpeTrials(spec, {}, {})
-    stranger = confirm_trials(study(**{**RANGES, "screen": None, "confirm": {"families": ["gds"]}, "nuisance": {"lr": 0.5}}))[0]
+    stranger = confirm_trials(study(**WITHOUT_SCREEN))[0]
     while (trial := plain.next()) is not None:
         assert noisy.next() == trial
         plain.tell(trial, quality(trial))

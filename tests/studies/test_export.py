@@ -1,0 +1,261 @@
+"""The export: files that run, and that give the recorded numbers again to the last digit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from margin_core.knobs import Schedule
+from margin_core.losses import build_loss
+from margin_core.training import Cell, Trial
+from studies.answer import Answer, open_answer
+from studies.cli import app
+from studies.export import ExportedTrial, export_study, loss_settings
+from studies.plan import build_cell, confirm_trials
+from studies.preflight import CallError
+from studies.tracking.ledger import Ledger
+from studies.workspace import StudyFiles, study_files
+from tests.studies import builders
+from tests.studies.conftest import NewLedger, train
+
+
+@pytest.fixture(scope="module")
+def found(trained_once: StudyFiles) -> Answer:
+    return open_answer(trained_once.directory)
+
+
+@pytest.fixture
+def exported(trained: StudyFiles) -> Path:
+    """The export of the digits."""
+    return export_study(trained, data_root=None, dataset="digits")["digits"]
+
+
+def config(directory: Path) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load((directory / "config.yaml").read_text())
+    return data
+
+
+def winning_key(found: Answer, dataset: str = "digits") -> str:
+    """The first replicate of the winner."""
+    (winner,) = [winner for winner in found.winners if winner.dataset == dataset]
+    return f"confirm-{winner.cell_id}-0"
+
+
+def test_every_dataset_is_exported_into_its_own_directory(trained: StudyFiles) -> None:
+    written = export_study(trained, data_root=None)
+    assert written == {name: trained.export / name for name in ("digits", "noisy")}
+    for directory in written.values():
+        assert sorted(file.name for file in directory.iterdir()) == ["config.yaml", "loss.yaml", "model.safetensors", "verdict.json"]
+    assert config(written["noisy"])["cell"]["dataset"] == {"name": "digits", "label_noise": 0.2, "noise": "symmetric", "label": "noisy"}
+
+
+def test_one_dataset_alone_can_be_exported(trained: StudyFiles) -> None:
+    assert export_study(trained, data_root=None, dataset="noisy") == {"noisy": trained.export / "noisy"}
+    assert [entry.name for entry in trained.export.iterdir()] == ["noisy"]
+
+
+def test_the_configuration_is_the_winning_trial_with_every_digit(trained: StudyFiles, exported: Path, found: Answer) -> None:
+    data = config(exported)
+    with Ledger(trained.ledger, read_only=True) as ledger:
+        assert data["cell"] == ledger.cell(winning_key(found).removeprefix("confirm-").removesuffix("-0"))
+        assert data["result"] == ledger.epochs(winning_key(found))[-1]["metrics"]
+    assert (data["kind"], data["study_seed"], data["replicate"], data["threads"]) == ("trial", 0, 0, 1)
+
+
+def test_running_the_configuration_gives_the_recorded_numbers_to_the_last_digit(exported: Path) -> None:
+    result = CliRunner().invoke(app, ["run", str(exported / "config.yaml"), "--json"])
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert said["metrics"] == said["recorded"] == config(exported)["result"]
+    assert said["same"] is True
+
+
+def test_running_the_configuration_in_a_new_process_gives_them_too(exported: Path) -> None:
+    # Not told how many threads to use: the file says it.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from studies.cli import main; main()", "run", str(exported / "config.yaml"), "--json"],
+        capture_output=True,
+        text=True,
+        env={**environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["val_accuracy"] == config(exported)["result"]["val_accuracy"]
+    assert json.loads(done.stdout)["same"] is True
+
+
+def test_a_person_sees_each_metric_beside_the_recorded_one(exported: Path) -> None:
+    result = CliRunner().invoke(app, ["run", str(exported / "config.yaml")])
+    assert result.exit_code == 0
+    (line,) = [line for line in result.stdout.splitlines() if "val_accuracy" in line]
+    assert line.count(repr(config(exported)["result"]["val_accuracy"])) == 2
+    assert "yes" in line
+
+
+def test_a_configuration_can_be_changed_as_it_is_run(exported: Path) -> None:
+    result = CliRunner().invoke(app, ["run", str(exported / "config.yaml"), "--set", "cell.recipe.epochs=1", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["same"] is False
+
+
+def test_the_loss_file_builds_the_loss(exported: Path, found: Answer) -> None:
+    data = yaml.safe_load((exported / "loss.yaml").read_text())
+    cell = Cell.from_dict(config(exported)["cell"])
+    assert (data["family"], data["reads"]) == ({"cos_face": ("cos_face", "cosines"), "ce": ("ce", "logits")}[cell.family])
+    loss = build_loss(data["family"], num_classes=10, **data["knobs"])
+    scores, target = torch.linspace(-1, 1, 50).reshape(5, 10).sin(), torch.arange(5)
+    trial = Trial(cell, study_seed=0, replicate=0)
+    assert torch.equal(loss(scores, target), trial.loss(scores, target))
+
+
+def test_a_schedule_is_told_by_its_last_value() -> None:
+    spec = builders.study(confirm=None)
+    scheduled = build_cell(
+        spec,
+        spec.datasets[0].config(),
+        {
+            "family": "gradient_decay",
+            **{f"gradient_decay.beta.{name}": value for name, value in {"kind": "linear", "start": 0.1, "end": 2.0, "length": 0.5}.items()},
+            **{
+                f"zero_centroid.weight.{name}": value for name, value in {"kind": "cosine", "start": 1.0, "end": 0.0, "length": 1.0}.items()
+            },
+        },
+    )
+    assert isinstance(scheduled.knobs["beta"], Schedule)
+    settings = loss_settings(scheduled)
+    assert settings == {"family": "gradient_decay", "reads": "logits", "knobs": {"beta": 2.0}, "regularizers": {"zero_centroid": 0.0}}
+    assert build_loss(settings["family"], num_classes=10, **settings["knobs"]).knobs["beta"] == 2.0
+
+
+def test_the_verdict_goes_with_it(exported: Path, found: Answer) -> None:
+    data = json.loads((exported / "verdict.json").read_text())
+    whole = found.to_dict()
+    assert data == {
+        "winner": whole["winners"][0],
+        "verdicts": [entry for entry in whole["verdicts"] if entry["dataset"] == "digits"],
+        "study": "real",
+        "metric": "val_accuracy",
+    }
+
+
+def test_the_weights_are_those_that_the_recorded_numbers_were_measured_with(exported: Path) -> None:
+    data = config(exported)
+    trial = Trial(Cell.from_dict(data["cell"]), study_seed=0, replicate=0)
+    trial.model.load_state_dict(load_file(exported / "model.safetensors"))
+    measured = trial.evaluate("val")
+    assert measured == {name: data["result"][name] for name in measured}
+
+
+@pytest.mark.parametrize("state", ["gone", "torn", "of an earlier epoch"])
+def test_a_missing_checkpoint_is_trained_again_to_the_same_weights(trained: StudyFiles, exported: Path, found: Answer, state: str) -> None:
+    from_checkpoint = load_file(exported / "model.safetensors")
+    checkpoint = trained.checkpoints / f"{winning_key(found)}.pt"
+    if state == "gone":
+        checkpoint.unlink()
+    elif state == "torn":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    else:
+        trial = ExportedTrial.from_dict(config(exported)).open(None)
+        trial.run_epoch()
+        trial.save(checkpoint)
+    again = load_file(export_study(trained, data_root=None, dataset="digits")["digits"] / "model.safetensors")
+    assert again.keys() == from_checkpoint.keys()
+    assert all(torch.equal(again[name], from_checkpoint[name]) for name in again)
+
+
+def test_a_loss_with_parameters_of_its_own_brings_them_along(tmp_path: Path) -> None:
+    spec = builders.study(
+        **{
+            **builders.WITHOUT_SCREEN,
+            "families": {"ce": {"label_smoothing": 0}, "two_scale": {"ratio": 10}},
+            "confirm": {"families": 1, "seeds": 1, "values": {"two_scale": [1]}},
+        }
+    )
+    files = study_files(tmp_path, "small")
+    files.directory.mkdir()
+    with builders.new_ledger(files.ledger, spec) as ledger:
+        ce, two_scale = confirm_trials(spec)
+        builders.write(ledger, ce, {"val_accuracy": 99.0}, "failed")
+        train(ledger, files, spec, two_scale)
+    exported = export_study(files, data_root=None)["digits"]
+    data, tensors = config(exported), load_file(exported / "model.safetensors")
+    assert {name for name in tensors if name.startswith("loss.")} == {"loss.R1", "loss.R2"}
+    trial = Trial(Cell.from_dict(data["cell"]), study_seed=0, replicate=0)
+    trial.model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("loss.")})
+    trial.loss.load_state_dict({name.removeprefix("loss."): tensor for name, tensor in tensors.items() if name.startswith("loss.")})
+    measured = trial.evaluate("val")
+    assert measured == {name: data["result"][name] for name in measured}
+
+
+def test_a_dataset_without_a_result_is_told_with_those_that_have_one(trained: StudyFiles) -> None:
+    with pytest.raises(CallError) as caught:
+        export_study(trained, data_root=None, dataset="mnist")
+    assert str(caught.value) == "nothing to export for 'mnist'; datasets with a result: digits, noisy"
+
+
+def test_a_study_without_a_result_has_nothing_to_export(new_ledger: NewLedger) -> None:
+    ledger = new_ledger(builders.study())
+    with pytest.raises(CallError) as caught:
+        export_study(StudyFiles(ledger.path.parent), data_root=None)
+    assert str(caught.value) == "nothing to export; datasets with a result: none yet"
+
+
+def test_an_exported_trial_comes_back_whole_from_its_yaml(exported: Path) -> None:
+    trial = ExportedTrial.from_dict(config(exported))
+    assert trial.to_dict() == config(exported)
+    assert ExportedTrial.from_dict(yaml.safe_load(yaml.safe_dump(trial.to_dict()))) == trial
+
+
+BROKEN = {
+    "cell={}": "the configuration cannot be run: cell: its keys must be dataset, model, family, knobs, regularizers, recipe, got ",
+    "cell=digits": "the configuration cannot be run: ",
+    "cell=null": "the configuration cannot be run: ",
+    "cell.knobs=[1]": "the configuration cannot be run: cell: knobs must be a mapping, got [1]",
+    "cell.family=gdss": "the configuration cannot be run: unknown loss family 'gdss'; known families: ce, gds",
+    "cell.model=lenet5": "the configuration cannot be run: lenet5 needs images of at least 12x12 pixels, got 8x8",
+    "cell.knobs.lamb=1": "unknown knob 'lamb'",
+    "cell.dataset.name=digit": "the configuration cannot be run: dataset must be one of digits, mnist, got 'digit'",
+    "cell.dataset.label_noise=2": "the configuration cannot be run: digits: label_noise must be in [0, 1), got 2",
+    "cell.recipe.epochs=0": "the configuration cannot be run: epochs must be a whole number >= 1, got 0",
+    "cell.recipe.epoch=3": "the configuration cannot be run: recipe key must be one of epochs, ",
+    "cell.regularizers.sample_margin=-1": "the configuration cannot be run: sample_margin: weight must be >= 0, got -1",
+    "threads=0": "the configuration cannot be run: threads must be >= 1, got 0",
+    "threads=many": "the configuration cannot be run: invalid literal for int() with base 10: 'many'",
+    "replicate=null": "the configuration cannot be run: ",
+    "result=3": "the configuration cannot be run: ",
+}
+
+
+@pytest.mark.parametrize("change", BROKEN)
+def test_a_broken_configuration_is_one_sentence_and_status_2(exported: Path, change: str) -> None:
+    result = CliRunner().invoke(app, ["run", str(exported / "config.yaml"), "--set", change])
+    assert result.exit_code == 2, result.exception
+    assert BROKEN[change] in result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("key", ["cell", "study_seed", "replicate", "threads"])
+def test_a_configuration_without_a_key_is_told(exported: Path, key: str) -> None:
+    path = exported / "config.yaml"
+    path.write_text(yaml.safe_dump({name: value for name, value in config(exported).items() if name != key}))
+    result = CliRunner().invoke(app, ["run", str(path)])
+    assert (result.exit_code, result.stderr) == (2, f"error: the configuration lacks the key {key!r}\n")
+
+
+def test_a_configuration_whose_data_are_not_here_is_told(exported: Path, tmp_path: Path) -> None:
+    changes = ["--set", "cell.dataset.name=mnist", "--data-root", str(tmp_path / "nowhere")]
+    result = CliRunner().invoke(app, ["run", str(exported / "config.yaml"), *changes])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: mnist: train-images-idx3-ubyte")
+    assert str(tmp_path / "nowhere") in result.stderr

@@ -1,0 +1,125 @@
+"""What is looked at before a study starts: each fault is one sentence."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from studies.preflight import CallError, check_call
+from studies.running.address import check_address
+from tests.studies.builders import WITHOUT_SCREEN, study
+
+
+@pytest.fixture(scope="module")
+def closed_port() -> Iterator[int]:
+    """A port that is taken, so that nobody else listens there, and on which nothing answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A server that answers as MLflow's does below ``/good``, and with an error elsewhere."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/good/health" else 500)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def told(tmp_path: Path, *, changes: dict[str, Any] | None = None, **options: Any) -> str:
+    """What is wrong with a call."""
+    call = {"workdir": tmp_path / "runs", "address": None, "tracking_uri": None, "data_root": None, **options}
+    with pytest.raises(CallError) as caught:
+        check_call(study(**(changes or {})), **call)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_good_call_makes_the_work_directory_and_nothing_else(tmp_path: Path, server: str) -> None:
+    options = {"address": server, "tracking_uri": f"http://{server}/good", "data_root": None}
+    check_call(study(), workdir=tmp_path / "runs", **options)  # type: ignore[arg-type]
+    check_call(study(), workdir=tmp_path / "runs", address=None, tracking_uri=None, data_root=None)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["runs"]
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_dataset_whose_files_are_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MARGIN_DATA", raising=False)
+    mnist = {"datasets": ["digits", "mnist"]}
+    how = "torchvision.datasets.MNIST(root, download=True) puts them there"
+    assert told(tmp_path, changes=mnist) == f"mnist: no data root was given (--data-root or MARGIN_DATA); {how}"
+    nowhere = tmp_path / "nowhere"
+    files = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+    assert told(tmp_path, changes=mnist, data_root=nowhere) == f"mnist: {files} not found in {nowhere}/MNIST/raw; {how}"
+    monkeypatch.setenv("MARGIN_DATA", str(nowhere))
+    assert told(tmp_path, changes=mnist) == f"mnist: {files} not found in {nowhere}/MNIST/raw; {how}"
+
+
+def test_a_plan_that_cannot_be_laid_out_is_told(tmp_path: Path) -> None:
+    said = told(tmp_path, changes={**WITHOUT_SCREEN, "families": {"ce": {"label_smoothing": 0}, "gds": {}, "cos_face": {}}})
+    assert said == "without a screen section, cos_face needs one value for each of cos_face.s"
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_a_ray_cluster_that_does_not_answer_is_told(tmp_path: Path, closed_port: int, form: str) -> None:
+    address = form.format(closed_port)
+    assert told(tmp_path, address=address) == f"no Ray cluster answers at {address!r}: Connection refused"
+
+
+@pytest.mark.parametrize(
+    "address", ["somewhere", "host:", ":6379", "ray://", "host:port", "ray://host", "host:²", "host:65536", "host:99999999999999999999"]
+)
+def test_an_address_that_is_none_is_told(tmp_path: Path, address: str) -> None:
+    assert told(tmp_path, address=address) == f"--address must be HOST:PORT, ray://HOST:PORT, auto or local, got {address!r}"
+
+
+def test_a_name_that_can_be_no_hosts_is_told(tmp_path: Path) -> None:
+    assert told(tmp_path, address="no..host:6379").startswith("no Ray cluster answers at 'no..host:6379': ")
+
+
+@pytest.mark.parametrize("address", [None, "auto", "local"])
+def test_an_address_on_this_machine_needs_no_look(address: str | None) -> None:
+    check_address(address)
+
+
+def test_a_tracking_server_that_does_not_answer_is_told(tmp_path: Path, closed_port: int, server: str) -> None:
+    uri = f"http://127.0.0.1:{closed_port}"
+    assert told(tmp_path, tracking_uri=uri) == f"no MLflow server answers at {uri}: [Errno 111] Connection refused"
+    assert told(tmp_path, tracking_uri=f"http://{server}/bad") == f"the MLflow server at http://{server}/bad answers with status 500"
+
+
+def test_a_work_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    workdir = tmp_path / "file" / "runs"
+    assert told(tmp_path, workdir=workdir) == f"the work directory {workdir} cannot be written: Not a directory"
+
+
+def test_nothing_is_made_where_something_is_wrong(tmp_path: Path, closed_port: int) -> None:
+    told(tmp_path, address=f"127.0.0.1:{closed_port}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_told_unless_a_cluster_has_it(tmp_path: Path, server: str) -> None:
+    changes = {"resources": {"gpu": 0.5}}
+    assert told(tmp_path, changes=changes) == "resources.gpu is 0.5, but this machine has no GPU that torch can use"
+    check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
