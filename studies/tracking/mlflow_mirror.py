@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 _METRICS_PER_BATCH = 1000  # MLflow's own limit
 _FIRST_LOOK = 15.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
 _STUDY_KEY = "study"
+_SOURCE = {"mlflow.source.name": "margin-studies", "mlflow.source.type": "LOCAL"}
 _RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
 
 
@@ -135,7 +136,8 @@ class _Session:
         found = self._client.get_experiment_by_name(self._spec.name)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(self._spec.name, artifact_location=artifact_location))
+        tags = {"mlflow.experimentKind": "custom_model_development", "mlflow.note.content": self._spec.description}
+        return str(self._client.create_experiment(self._spec.name, artifact_location=artifact_location, tags=tags))
 
     def _runs_by_tag(self) -> dict[str, str]:
         runs: dict[str, str] = {}
@@ -151,7 +153,7 @@ class _Session:
     def _run(self, key: str, name: str, tags: dict[str, str], started: float | None = None) -> str:
         if key not in self._runs:
             parent = {} if key == _STUDY_KEY else {"mlflow.parentRunId": self._parent}
-            identity = {"study": self._spec.name, "study_id": self._ledger.meta("study_id") or "", "key": key}
+            identity = {"study": self._spec.name, "study_id": self._ledger.meta("study_id") or "", "key": key, **_SOURCE}
             run = self._client.create_run(
                 self._experiment,
                 start_time=int(1000 * (started or time.time())),

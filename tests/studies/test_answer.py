@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from studies.analysis import Gain, judge
 from studies.answer import Answer, Contender, Curve, Winner, answer, describe, open_answer
 from studies.plan import PlannedTrial, screen_trials
 from studies.spec import StudySpec, study_from
-from studies.tracking.ledger import Ledger
 from tests.studies.builders import (
     BETA_SCHEDULE,
     STUDY,
@@ -32,7 +30,11 @@ from tests.studies.builders import (
 )
 from tests.studies.conftest import NewLedger
 
-Answered = Callable[[StudySpec, Score], Answer]
+
+class Answered(Protocol):
+    """Answers a whole study."""
+
+    def __call__(self, spec: StudySpec, score: Score = accuracy) -> Answer: ...
 
 
 @pytest.fixture
@@ -292,9 +294,9 @@ def test_a_study_has_an_answer_whenever_it_is_asked(new_ledger: NewLedger, chang
         for trial in screen_trials(spec) if stage == "screen" else confirmed(ledger, spec):
             ledger.start(trial)
             asked += 1
-            # After each of the first trials, when most is missing, and after every fifth later on.
+            # After each of the first trials, when most is missing, and after every seventh later on.
             often = stage == "confirm" and trial.replicate == 0 and changes == "screened"
-            if often or asked % 5 == 0:
+            if often or asked % 7 == 0:
                 said.append(answer(ledger))
             write_all(ledger, [trial], scored, spec.metric)
     said.append(answer(ledger))

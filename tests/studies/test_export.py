@@ -125,10 +125,14 @@ def test_a_schedule_is_told_by_its_last_value() -> None:
         spec.datasets[0].config(),
         {
             "family": "gradient_decay",
-            **{f"gradient_decay.beta.{name}": value for name, value in {"kind": "linear", "start": 0.1, "end": 2.0, "length": 0.5}.items()},
-            **{
-                f"zero_centroid.weight.{name}": value for name, value in {"kind": "cosine", "start": 1.0, "end": 0.0, "length": 1.0}.items()
-            },
+            "gradient_decay.beta.kind": "linear",
+            "gradient_decay.beta.start": 0.1,
+            "gradient_decay.beta.end": 2.0,
+            "gradient_decay.beta.length": 0.5,
+            "zero_centroid.weight.kind": "cosine",
+            "zero_centroid.weight.start": 1.0,
+            "zero_centroid.weight.end": 0.0,
+            "zero_centroid.weight.length": 1.0,
         },
     )
     assert isinstance(scheduled.knobs["beta"], Schedule)

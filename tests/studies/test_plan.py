@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from margin_core.knobs import Schedule
@@ -92,6 +92,7 @@ def known_in_part(spec: StudySpec, seed: int) -> list[ScreenResult]:
     return found(spec, value)
 
 
+@settings(max_examples=40)
 @given(specs(), st.integers(0, 5))
 def test_trial_keys_are_unique_and_confirm_seeds_are_never_screen_seeds(spec: StudySpec, seed: int) -> None:
     screen, confirm = screen_trials(spec), confirm_trials(spec, known_in_part(spec, seed))
@@ -100,6 +101,7 @@ def test_trial_keys_are_unique_and_confirm_seeds_are_never_screen_seeds(spec: St
     assert {trial.replicate for trial in confirm}.isdisjoint(trial.replicate for trial in screen)
 
 
+@settings(max_examples=40)
 @given(specs(), st.integers(0, 5))
 def test_the_sizes_told_beforehand_are_never_exceeded(spec: StudySpec, seed: int) -> None:
     real = {"screen": screen_trials(spec), "confirm": confirm_trials(spec, known_in_part(spec, seed))}
@@ -109,6 +111,7 @@ def test_the_sizes_told_beforehand_are_never_exceeded(spec: StudySpec, seed: int
         assert size.at_most or (len(real[size.stage]), len(cells)) == (size.trials, size.cells)
 
 
+@settings(max_examples=40)
 @given(specs(), st.integers(0, 5))
 def test_a_plan_laid_out_again_is_the_same_plan(spec: StudySpec, seed: int) -> None:
     assert screen_trials(spec) == screen_trials(spec)
@@ -116,6 +119,7 @@ def test_a_plan_laid_out_again_is_the_same_plan(spec: StudySpec, seed: int) -> N
     assert confirm_trials(spec, results) == confirm_trials(spec, results)
 
 
+@settings(max_examples=40)
 @given(specs(), st.integers(0, 5))
 def test_every_confirmed_dataset_has_one_pure_ce_arm_and_at_most_one_nominee_per_family(spec: StudySpec, seed: int) -> None:
     arms = confirm_arms(spec, known_in_part(spec, seed))
@@ -128,6 +132,7 @@ def test_every_confirmed_dataset_has_one_pure_ce_arm_and_at_most_one_nominee_per
             assert sum(arm.nominee for arm in arms_of(arms, family, dataset)) == bool(arms_of(arms, family, dataset))
 
 
+@settings(max_examples=40)
 @given(specs())
 def test_every_planned_cell_passes_its_own_check(spec: StudySpec) -> None:
     for trial in [*screen_trials(spec), *confirm_trials(spec, known_in_part(spec, 0))]:
@@ -324,7 +329,7 @@ def test_without_a_screen_the_response_knob_may_be_loose() -> None:
 @pytest.mark.parametrize("stage", [screen_trials, confirm_trials])
 def test_a_stage_that_the_study_has_not_got_is_told(stage: Callable[[StudySpec], list[PlannedTrial]]) -> None:
     spec = study(**WITHOUT_SCREEN) if stage is screen_trials else study(confirm=None)
-    with pytest.raises(ValueError, match="study small has no (screen|confirm) stage"):
+    with pytest.raises(ValueError, match=r"study small has no (screen|confirm) stage"):
         stage(spec)
 
 

@@ -44,14 +44,14 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def finish(process: subprocess.Popen[str], status: int) -> dict[str, Any]:
-    out, err = process.communicate(timeout=240)
+def finish(process: subprocess.Popen[str], status: int, timeout: float = 240) -> dict[str, Any]:
+    out, err = process.communicate(timeout=timeout)
     assert process.returncode == status, err[-3000:]
     return dict(json.loads(out))
 
 
-def run(*arguments: object, status: int = 0) -> dict[str, Any]:
-    return finish(start(*arguments, "--json"), status)
+def run(*arguments: object, status: int = 0, timeout: float = 240) -> dict[str, Any]:
+    return finish(start(*arguments, "--json"), status, timeout)
 
 
 def read(workdir: Path, study: str = "small") -> Ledger:

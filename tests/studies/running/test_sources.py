@@ -36,7 +36,8 @@ def quality(trial: PlannedTrial) -> float:
 
 def drain(source: TrialSource, at_once: int = 1) -> list[PlannedTrial]:
     """Run a source to its end with ``at_once`` trials under way, which end in the order in which they started."""
-    handed, running = [], []
+    handed: list[PlannedTrial] = []
+    running: list[PlannedTrial] = []
     while not source.exhausted or running:
         while len(running) < at_once and (trial := source.next()) is not None:
             handed.append(trial)
@@ -153,14 +154,14 @@ def test_a_small_space_is_measured_whole_and_no_cell_twice(at_once: int) -> None
 
 def test_a_best_cell_that_stands_alone_does_not_hold_the_search_up() -> None:
     # There is one ce cell, and it is by far the best: TPE asks for it again and again.
-    spec = tpe(trials=40, families={"ce": {"label_smoothing": 0}, "gds": {"lam": {"low": 0, "high": 2}, "tau": 1}}, nuisance={"lr": 0.1})
+    spec = tpe(trials=25, families={"ce": {"label_smoothing": 0}, "gds": {"lam": {"low": 0, "high": 2}, "tau": 1}}, nuisance={"lr": 0.1})
     source = TpeTrials(spec, {}, {})
     handed = []
     while (trial := source.next()) is not None:
         handed.append(trial)
         source.tell(trial, 99.0 if trial.cell.family == "ce" else 1.0)
     assert Counter(trial.cell.cell_id for trial in handed).most_common(1)[0][1] == 1
-    assert len(handed) == source.total == 40
+    assert len(handed) == source.total == 25
 
 
 def test_a_range_that_holds_few_numbers_ends_the_search_early() -> None:
