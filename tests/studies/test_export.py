@@ -94,6 +94,15 @@ def test_running_the_configuration_in_a_new_process_gives_them_too(exported: Pat
     assert json.loads(done.stdout)["same"] is True
 
 
+def test_a_trial_runs_with_the_threads_that_it_was_recorded_with(exported: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        ExportedTrial.from_dict({**config(exported), "threads": before + 1}).open(None)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_person_sees_each_metric_beside_the_recorded_one(exported: Path) -> None:
     result = CliRunner().invoke(app, ["run", str(exported / "config.yaml")])
     assert result.exit_code == 0
