@@ -80,7 +80,8 @@ class Winner:
         cell_id: The winning cell.
         setting: Its knob values in words.
         summary: Its mean, interval and seeds.
-        gain: Its paired gain over ``ce``, or None for ``ce`` itself and where there are fewer than two seeds.
+        gain: Its paired gain over ``ce``, optimistic since the cell was picked on the same seeds, with an interval that allows for that;
+            None for ``ce`` itself, in the screen and where there are fewer than two seeds.
         stage: The stage that measured it.
         reason: Why this cell, and how surely, in one sentence.
     """
@@ -326,9 +327,8 @@ def _winners(
             winners += _screen_winner(spec, dataset, screened)
             continue
         values = _values(confirm, arm, spec.metric).dropna()
-        gain = (
-            None if arm.family == "ce" else _gain(spec, values, baselines[dataset], spec.alpha if arm.nominee else spec.alpha / len(mine))
-        )
+        # Picked as the best of all cells on the seeds that measure it, whoever chose it before.
+        gain = None if arm.family == "ce" else _gain(spec, values, baselines[dataset], spec.alpha / len(mine))
         summary = summarise(values[spec.metric].to_numpy(), alpha=spec.alpha)
         reason = f"highest mean {spec.metric} of {len(mine)} confirmed cells over {summary.n} seeds; {_sureness(arm, gain)}"
         winners.append(Winner(dataset, arm.family, arm.cell.cell_id, describe(arm.config), summary, gain, "confirm", reason))
@@ -340,9 +340,8 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
         return "no family was measured above cross-entropy"
     if gain is None:
         return "too few seeds to tell it from cross-entropy"
-    said = "its gain over ce" if arm.nominee else "its gain over ce, optimistic for being the best of them,"
     told = "is told apart from none" if gain.different else "cannot be told from none"
-    return f"{said} {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
+    return f"its gain over ce, optimistic for being the best of them, {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
 
 
 def _screen_means(ledger: Ledger, table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
@@ -357,7 +356,8 @@ def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[Trial
     mine = [(summarise(values, alpha=spec.alpha), trial) for trial, values in screened if trial.dataset == dataset]
     if not mine:
         return []
-    summary, trial = max(mine, key=lambda item: sign * item[0].mean)
+    most = max(summary.n for summary, _ in mine)
+    summary, trial = max((item for item in mine if item[0].n == most), key=lambda item: sign * item[0].mean)
     reason = f"best of {len(mine)} screened cells; a screen's best is optimistic and was not confirmed on fresh seeds"
     return [Winner(dataset, trial.family, trial.cell_id, describe(trial.config), summary, None, "screen", reason)]
 

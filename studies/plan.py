@@ -253,8 +253,8 @@ def _base(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family
         if best is None and family == "ce":
             return _nuisance_alone(spec, results, dataset)
         return best.config if best else None
-    knob = response_knob(family)
-    name = f"{family}.{knob.name}" if knob else ""
+    knobs = get_family(family).knobs
+    name = f"{family}.{knobs[0].name}" if knobs else ""  # the curve's own knob, or the label smoothing that the ce arm is without
     configs: list[Config] = []
     for config in grid(spec.space()):
         rest = {key: value for key, value in config.items() if key != name and not key.startswith(f"{name}.")}

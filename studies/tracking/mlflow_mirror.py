@@ -7,6 +7,7 @@ ledger, so a server that was down gets the rest later, once. If MLflow cannot be
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import threading
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _METRICS_PER_BATCH = 1000  # MLflow's own limit
 _FIRST_LOOK = 15.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
+_SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _STUDY_KEY = "study"
 _SOURCE = {"mlflow.source.name": "margin-studies", "mlflow.source.type": "LOCAL"}
 _RUN_STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "diverged": "FAILED", "failed": "FAILED", "interrupted": "KILLED"}
@@ -40,16 +42,19 @@ def embedded_uri(workdir: Path) -> str:
 
 
 def check_tracking_uri(uri: str) -> None:
-    """Raise `ConnectionError` with one sentence where no MLflow server answers at ``uri``, before anything starts."""
-    if not uri.startswith(("http://", "https://")):
+    """Raise `ConnectionError` with one sentence where ``uri`` is no MLflow store, or no server answers there."""
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in _SCHEMES or ":" not in uri:
+        raise ConnectionError(f"--tracking-uri must begin with one of {', '.join(f'{name}:' for name in _SCHEMES)} got {uri!r}")
+    if scheme not in ("http", "https"):
         return
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=5.0):
             return
     except urllib.error.HTTPError as error:
         raise ConnectionError(f"the MLflow server at {uri} answers with status {error.code}") from error
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise ConnectionError(f"no MLflow server answers at {uri}: {getattr(error, 'reason', error)}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise ConnectionError(f"no MLflow server answers at {uri}: {getattr(error, 'reason', None) or error}") from error
 
 
 def connect(uri: str) -> MlflowClient:

@@ -1,0 +1,76 @@
+"""What the commands print: lines as they are, tables, JSON, and one sentence for what a user got wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn what a user can get wrong into one sentence on standard error and exit status 2."""
+    from studies.preflight import CallError
+    from studies.spec import StudyFileError
+    from studies.study import StudyError
+    from studies.tracking.ledger import LedgerError
+
+    try:
+        yield
+    except (CallError, StudyFileError, StudyError, LedgerError, FileNotFoundError) as error:
+        say(Console(stderr=True), f"[red]error[/red]: {escape(str(error))}", markup=True)
+        raise typer.Exit(2) from None
+
+
+def stdout() -> Console:
+    """Standard output; where it is no terminal, wide enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=100)
+
+
+def say(console: Console, text: str, *, style: str = "", markup: bool = False) -> None:
+    """Print a line as it is: paths and reasons may hold brackets, and must not be wrapped."""
+    console.print(text, style=style, markup=markup, highlight=False, soft_wrap=True)
+
+
+def print_json(data: object) -> None:
+    """Print plain data."""
+    print(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str))
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows of one shape as a table, or as JSON."""
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(*rows[0]) if rows else Table()
+    for row in rows:
+        table.add_row(
+            *("  ".join(f"{item:g}" for item in value) if isinstance(value, list) else escape(str(value)) for value in row.values())
+        )
+    stdout().print(table)
+
+
+@contextmanager
+def stdout_kept_clean(as_json: bool) -> Iterator[None]:
+    """With ``--json``, send to standard error what Ray's own processes print, so that standard output is JSON alone."""
+    if not as_json:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)

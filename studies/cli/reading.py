@@ -1,0 +1,100 @@
+"""The commands that read a ledger: ``status``, ``report``, ``export``, and ``ui`` for its mirror."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from studies.cli.options import AsJson, DataRoot, StudyName, Workdir
+from studies.cli.output import one_sentence, print_json, say, stdout
+from studies.workspace import DEFAULT_WORKDIR
+
+
+def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
+    """Show how far a study is, and which trials were lost."""
+    from studies.answer import open_answer
+    from studies.study import open_files
+
+    with one_sentence():
+        files = open_files(workdir, study)
+        found = open_answer(files.directory)
+    counts = found.counts.to_dict("records")
+    lost = found.lost.to_dict("records")
+    if as_json:
+        print_json({"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds})
+        return
+    console = stdout()
+    table = Table("stage", "status", "trials", title=found.spec.name)
+    for row in counts:
+        table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
+    console.print(table)
+    for row in lost:
+        say(console, f"{row['status']} {row['key']}: {row['reason']}")
+
+
+def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
+    """Write the report of a study as it stands, and print its answer."""
+    from studies.answer import open_answer
+    from studies.reporting import print_result
+    from studies.study import open_files, write_results
+
+    with one_sentence():
+        files = open_files(workdir, study)
+        found = open_answer(files.directory)
+    write_results(found, files)
+    if as_json:
+        print_json({**found.to_dict(), "report": str(files.report), "verdicts_file": str(files.verdicts)})
+        return
+    console = stdout()
+    print_result(found, console)
+    say(console, f"report    {files.report}")
+
+
+def export(
+    study: StudyName = None,
+    dataset: Annotated[str | None, typer.Option(help="Export one dataset only.")] = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the best configuration of each dataset as files that run."""
+    from margin_core.data import resolve_data_root
+    from studies.export import export_study
+    from studies.study import open_files
+
+    with one_sentence():
+        files = open_files(workdir, study)
+        written = export_study(files, data_root=resolve_data_root(data_root), dataset=dataset)
+    if as_json:
+        print_json({"exported": {name: str(path) for name, path in written.items()}})
+        return
+    console = stdout()
+    for name, path in written.items():
+        say(console, f"{name}: {path}")
+        say(console, f"  repeat it:  margin-studies run {path / 'config.yaml'}")
+
+
+def ui(
+    workdir: Workdir = DEFAULT_WORKDIR,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    as_json: AsJson = False,
+) -> None:
+    """Open MLflow's page on the work directory's own store."""
+    from studies.tracking.mlflow_mirror import embedded_uri
+
+    store = workdir / "mlflow.db"
+    with one_sentence():
+        if not store.is_file():
+            raise FileNotFoundError(f"there is no MLflow store in {workdir}; run a study there first")
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", embedded_uri(workdir)]
+    command += ["--artifacts-destination", (workdir / "mlflow-artifacts").resolve().as_uri(), "--host", "127.0.0.1", "--port", str(port)]
+    if as_json:
+        print_json({"url": f"http://127.0.0.1:{port}", "command": command})
+        return
+    stdout().print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", highlight=False)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(command[0], command)

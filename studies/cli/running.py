@@ -1,0 +1,171 @@
+"""The commands that run trials: ``run``, ``resume``, and ``preview``, which only tells what would run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from studies.cli.options import Address, AsJson, DataRoot, Overrides, StudyName, TrackingUri, Workdir
+from studies.cli.output import one_sentence, print_json, say, stdout, stdout_kept_clean
+from studies.workspace import DEFAULT_WORKDIR
+
+if TYPE_CHECKING:
+    from studies.export import ExportedTrial
+    from studies.spec import StudySpec
+    from studies.study import Outcome
+
+
+def run(
+    study: Annotated[str, typer.Argument(help="A preset's name, a study file, or an exported config.yaml.")],
+    overrides: Overrides = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    address: Address = None,
+    tracking_uri: TrackingUri = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a study to its report, going on from where it stopped; or repeat an exported trial."""
+    from margin_core.data import resolve_data_root
+
+    root = resolve_data_root(data_root)
+    exported = _exported_trial(study, overrides or ())
+    if exported is not None:
+        _repeat(exported, root, as_json)
+        return
+    from studies.spec import read_study
+
+    with one_sentence():
+        spec = read_study(study, overrides or ())
+    _run(spec, workdir, address, tracking_uri, root, as_json)
+
+
+def resume(
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    address: Address = None,
+    tracking_uri: TrackingUri = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Finish a study that was interrupted."""
+    from margin_core.data import resolve_data_root
+    from studies.study import open_files, recorded_spec
+
+    with one_sentence():
+        files = open_files(workdir, study)
+        spec = recorded_spec(files)
+    _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), as_json)
+
+
+def preview(
+    study: Annotated[str, typer.Argument(help="A preset's name or a study file.")], overrides: Overrides = None, as_json: AsJson = False
+) -> None:
+    """Show what a study would run: stages, cells, trials and epochs."""
+    from studies.plan import stage_sizes
+    from studies.spec import read_study
+
+    with one_sentence():
+        spec = read_study(study, overrides or ())
+        sizes = stage_sizes(spec)
+    stages = [
+        {"stage": s.stage, "cells": s.cells, "trials": s.trials, "epochs": s.trials * spec.recipe.epochs, "at_most": s.at_most}
+        for s in sizes
+    ]
+    if as_json:
+        print_json({"study": spec.name, "stages": stages})
+        return
+    table = Table("stage", "cells", "trials", "epochs", title=f"{spec.name}: {', '.join(d.config().key for d in spec.datasets)}")
+    for row in stages:
+        bound = "≤ " if row["at_most"] else ""
+        table.add_row(str(row["stage"]), f"{bound}{row['cells']}", f"{bound}{row['trials']}", f"{bound}{row['epochs']}")
+    stdout().print(table)
+
+
+def _run(spec: StudySpec, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None, as_json: bool) -> None:
+    from studies.preflight import check_call
+    from studies.progress import StudyDisplay
+    from studies.study import run_study
+
+    with one_sentence():
+        check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root)
+    console = stdout()
+    with one_sentence(), stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
+        outcome = run_study(spec, workdir=workdir, watcher=display, address=address, tracking_uri=tracking_uri, data_root=data_root)
+    if as_json:
+        print_json(
+            {
+                **outcome.answer.to_dict(),
+                "complete": outcome.complete,
+                "stopped": outcome.stopped,
+                "directory": str(outcome.files.directory),
+                "report": str(outcome.files.report),
+                "tracking_uri": outcome.tracking_uri,
+                "mirror_error": outcome.mirror_error,
+            }
+        )
+    else:
+        _print_outcome(outcome, workdir, console)
+    if outcome.stopped:
+        raise typer.Exit(1)
+    if not outcome.complete:
+        raise typer.Exit(130)
+
+
+def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
+    from studies.reporting import print_result
+
+    where = "" if workdir == DEFAULT_WORKDIR else f" --workdir {workdir}"
+    print_result(outcome.answer, console)
+    if outcome.stopped:
+        say(console, f"stopped: {outcome.stopped}", style="red")
+    elif not outcome.complete:
+        say(console, f"interrupted; finish it with:  margin-studies resume {outcome.spec.name}{where}")
+    say(console, f"report    {outcome.files.report}")
+    say(console, f"verdicts  {outcome.files.verdicts}")
+    say(console, f"export    margin-studies export {outcome.spec.name}{where}")
+    say(console, f"MLflow    {'margin-studies ui' + where if outcome.tracking_uri.startswith('sqlite:') else outcome.tracking_uri}")
+    if outcome.mirror_error:
+        lost = f"MLflow did not take everything ({outcome.mirror_error}); the ledger has it, and resume sends it again"
+        say(console, lost, style="yellow")
+
+
+def _exported_trial(path: str, overrides: Iterable[str]) -> ExportedTrial | None:
+    from studies.export import TRIAL_KIND, ExportedTrial
+    from studies.spec import apply_overrides, parse_yaml, read_text
+
+    if not Path(path).is_file():
+        return None
+    with one_sentence():
+        data = parse_yaml(read_text(Path(path)))
+        if not isinstance(data, dict) or data.get("kind") != TRIAL_KIND:
+            return None
+        return ExportedTrial.from_dict(apply_overrides(data, overrides))
+
+
+def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> None:
+    from margin_core.data import check_dataset
+
+    with one_sentence():
+        check_dataset(exported.cell.dataset.name, data_root)
+    trial = exported.open(data_root)
+    metrics: dict[str, float] = {}
+    console = stdout()
+    with console.status("training") as shown:
+        while not trial.done:
+            epoch = trial.run_epoch()
+            metrics = epoch.metrics
+            shown.update(f"epoch {epoch.epoch}/{exported.cell.recipe.epochs}")
+    same = {name: metrics.get(name) == value for name, value in exported.result.items()}
+    if as_json:
+        print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values())})
+        return
+    table = Table("metric", "now", "recorded", "same")
+    for name, value in metrics.items():
+        recorded = exported.result.get(name)
+        table.add_row(name, repr(value), "" if recorded is None else repr(recorded), {True: "yes", False: "no"}.get(same.get(name), ""))  # type: ignore[arg-type]
+    console.print(table)
