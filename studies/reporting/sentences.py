@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from studies.analysis import Gain
+from studies.analysis.rule import MOST_SEEDS
 from studies.answer import Answer, Curve, Winner
 from studies.reporting.wording import (
     counted,
@@ -192,10 +193,7 @@ def _undecided(curve: Curve) -> str:
     verdict = curve.verdict
     if verdict.best is None or verdict.n_seeds < 2:
         return f"too few replicates of {curve.family} ended well to judge it: at least two seeds are needed, and five are a start"
-    more = f"; about {counted(verdict.more_seeds, 'more seed')} would decide" if verdict.more_seeds else ""
-    return (
-        f"{counted(verdict.n_seeds, 'seed')} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{more}"
-    )
+    return f"{counted(verdict.n_seeds, 'seed')} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{_more_seeds([curve])}"
 
 
 def _does(subjects: Sequence[str], one: str, many: str) -> str:
@@ -249,4 +247,7 @@ def _best_mean(answer: Answer, winner: Winner) -> str:
 
 def _more_seeds(curves: Sequence[Curve]) -> str:
     wanted = [curve.verdict.more_seeds for curve in curves if curve.verdict.more_seeds]
-    return f"; about {counted(min(wanted), 'more seed')} would decide" if wanted else ""
+    if not wanted:
+        return ""
+    some = "at least" if min(wanted) >= MOST_SEEDS else "about"
+    return f"; {some} {counted(min(wanted), 'more seed')} would decide"

@@ -47,7 +47,7 @@ def _verdict_row(curve: Curve) -> Row:
     verdict, contender = curve.verdict, curve.contender
     row = _row(curve.dataset, curve.family, curve.title, label=str(verdict.label), optimum=optimum_words(curve), seeds=str(verdict.n_seeds))
     if verdict.more_seeds:
-        row["more"] = f"+{'>' if verdict.more_seeds >= MOST_SEEDS else ''}{verdict.more_seeds} to decide"
+        row["more"] = (f"{MOST_SEEDS}+" if verdict.more_seeds >= MOST_SEEDS else f"+{verdict.more_seeds}") + " to decide"
     return row if contender is None else {**row, **_contender_cells(contender)}
 
 
