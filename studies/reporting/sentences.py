@@ -193,7 +193,8 @@ def _undecided(curve: Curve) -> str:
     verdict = curve.verdict
     if verdict.best is None or verdict.n_seeds < 2:
         return f"too few replicates of {curve.family} ended well to judge it: at least two seeds are needed, and five are a start"
-    return f"{counted(verdict.n_seeds, 'seed')} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{_more_seeds([curve])}"
+    seeds = counted(verdict.n_seeds, "seed")
+    return f"{seeds} cannot tell whether any {curve.knob.symbol} of {curve.family} beats {_baseline(curve)}{_more_seeds([curve])}"
 
 
 def _does(subjects: Sequence[str], one: str, many: str) -> str:

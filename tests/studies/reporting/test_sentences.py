@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from studies.analysis.rule import LABELS
+from studies.analysis.rule import LABELS, MOST_SEEDS
 from studies.reporting.sentences import curve_sentence, gains_sentence, headline, screen_sentence
 from studies.reporting.wording import gain_words, interval_words, number
 
@@ -82,7 +82,10 @@ def test_an_open_question_says_how_many_seeds_would_decide(build, noisy):
     answer = build(noisy)
     curve = curve_of(answer, "gradient_decay")
     assert curve.verdict.label == "UNDECIDED"
-    assert f"about {curve.verdict.more_seeds} more seeds would decide" in curve_sentence(answer, curve)
+    few = replace(curve, verdict=replace(curve.verdict, more_seeds=7))
+    many = replace(curve, verdict=replace(curve.verdict, more_seeds=MOST_SEEDS))
+    assert curve_sentence(answer, few).endswith("; about 7 more seeds would decide.")
+    assert curve_sentence(answer, many).endswith(f"; at least {MOST_SEEDS} more seeds would decide.")
 
 
 def test_the_screen_is_said_to_be_optimistic_with_its_losses(build, peaked):
