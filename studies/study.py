@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -64,13 +67,13 @@ def run_study(
     """Run what is missing of ``spec`` in ``workdir``; see `studies.preflight` for what to check before.
 
     Raises:
-        StudyError: ``workdir`` holds a study of this name with another study file.
+        StudyError: ``workdir`` holds a study of this name with another study file, or another process runs it now.
     """
     files = study_files(workdir, spec.name)
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
     complete, stopped = False, ""
-    with Ledger(files.ledger) as ledger:
+    with _sole_driver(files), Ledger(files.ledger) as ledger:
         _claim(ledger, spec)
         from studies.running.driver import StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
@@ -128,6 +131,17 @@ def recorded_spec(files: StudyFiles) -> StudySpec:
     if files.directory.name != spec.name:
         raise StudyError(f"{files.directory} holds the study {spec.name!r}; rename it to {spec.name} to go on with it")
     return spec
+
+
+@contextmanager
+def _sole_driver(files: StudyFiles) -> Iterator[None]:
+    """Keep a second driver off the study; the lock goes with the process, however that ends."""
+    with (files.directory / "driver.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StudyError(f"another process is running the study in {files.directory}") from error
+        yield
 
 
 def _claim(ledger: Ledger, spec: StudySpec) -> None:

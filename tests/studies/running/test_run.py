@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -137,6 +138,16 @@ def test_a_finished_study_run_again_repeats_nothing(whole: tuple[Path, dict[str,
     assert again["verdicts"] == outcome["verdicts"]
     with read(workdir) as ledger:
         assert [(trial.key, trial.attempts) for trial in ledger.trials()] == before
+
+
+def test_a_study_that_another_process_runs_is_refused(whole: tuple[Path, dict[str, Any]]) -> None:
+    workdir, _ = whole
+    with (workdir / "small" / "driver.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = start("resume", "--workdir", workdir)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "another process is running the study" in err
 
 
 def test_a_changed_study_file_under_the_same_name_is_refused(whole: tuple[Path, dict[str, Any]]) -> None:
