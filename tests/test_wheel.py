@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -46,3 +48,14 @@ def test_the_wheel_declares_the_command_and_the_licence(wheel: zipfile.ZipFile) 
     assert "margin-studies = studies.cli:main" in wheel.read(f"{info}/entry_points.txt").decode()
     assert "License-Expression: Apache-2.0" in wheel.read(f"{info}/METADATA").decode()
     assert f"{info}/licenses/LICENSE" in wheel.namelist()
+
+
+def test_what_the_wheel_installs_previews_a_preset_far_from_this_tree(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path / "site")
+    code = "import studies; print(studies.__file__); from studies.cli import main; main()"
+    command = [sys.executable, "-c", code, "preview", "quickstart", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    place, _, printed = ran.stdout.partition("\n")
+    assert Path(place).is_relative_to(tmp_path / "site")
+    assert [stage["stage"] for stage in json.loads(printed)["stages"]] == ["screen", "confirm"]
