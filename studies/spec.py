@@ -6,7 +6,6 @@ allowed. The joint space itself is compiled by `search_spaces`; stages and trial
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
@@ -21,6 +20,7 @@ from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
 from search_spaces import Space, grid_size, joint_space
+from search_spaces.entries import did_you_mean
 
 Searcher = Literal["grid", "sobol", "random", "tpe"]
 Metric = Literal["val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
@@ -363,8 +363,7 @@ def _keys_at(location: list[str]) -> list[str]:
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]!r}?)" if close else f" (known: {', '.join(known)})" if known else ""
+    return did_you_mean(word, known) or (f" (known: {', '.join(known)})" if known else "")
 
 
 def _presets() -> Any:
