@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import top_k_accuracy_score
 from torch import Tensor
 
-from margin_core.metrics import close_enough_accuracy, top_k_accuracy
+from margin_core.metrics import SuperclassAccuracy, close_enough_accuracy, superclass_accuracy, top_k_accuracy
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
@@ -87,5 +87,60 @@ def test_arguments_that_do_not_fit_are_named() -> None:
         close_enough_accuracy(scores, target, 1.5)
     with pytest.raises(ValueError, match=r"target must be \(3,\) to go with scores, got \(2,\)"):
         top_k_accuracy(scores, target[:2], 1)
-    with pytest.raises(ValueError, match=r"scores must be \(N, K\) with N >= 1 and K >= 2, got \(0, 4\)"):
+    with pytest.raises(ValueError, match=r"TopKAccuracy\(k=1\) needs at least one example, got none"):
         top_k_accuracy(scores[:0], target[:0], 1)
+
+
+@given(tied_scores(), st.data())
+def test_a_superclass_is_hit_at_least_as_often_as_a_class(case: tuple[Tensor, Tensor], data: st.DataObject) -> None:
+    scores, target = case
+    classes = scores.shape[1]
+    groups = torch.tensor(data.draw(st.lists(st.integers(-1, 2), min_size=classes, max_size=classes)))
+    measured = superclass_accuracy(scores, target, groups)
+    assert measured >= top_k_accuracy(scores, target, 1)
+    predicted = [row.index(max(row)) for row in scores.tolist()]
+    hits = sum(int(groups[p]) == int(groups[label]) for p, label in zip(predicted, target.tolist(), strict=True))
+    assert measured == pytest.approx(100.0 * hits / len(target), abs=1e-12)
+
+
+def test_with_a_group_for_each_class_the_superclass_accuracy_is_the_accuracy_and_with_one_for_all_it_is_100() -> None:
+    scores, target = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)), torch.arange(50) % 4
+    assert superclass_accuracy(scores, target, torch.tensor([7, 3, 5, 1])) == top_k_accuracy(scores, target, 1)
+    assert superclass_accuracy(scores, target, torch.zeros(4, dtype=torch.int64)) == 100.0
+
+
+def test_a_nan_is_no_hit_of_its_superclass_either() -> None:
+    scores = torch.tensor([[float("nan"), 0.0], [1.0, 0.0]])
+    assert superclass_accuracy(scores, torch.tensor([0, 0]), torch.tensor([0, 0])) == 50.0
+
+
+@pytest.mark.parametrize("target", [0, 1])
+def test_at_a_distance_of_0_the_close_enough_accuracy_is_the_accuracy_where_nothing_ties(target: int) -> None:
+    probs = torch.randn(200, 2, generator=torch.Generator().manual_seed(1)).softmax(dim=1)
+    targets = torch.full((200,), target)
+    assert close_enough_accuracy(probs, targets, at=0.0) == top_k_accuracy(probs, targets, 1)
+
+
+def test_an_untrained_network_is_close_enough() -> None:
+    assert close_enough_accuracy(torch.full((4, 4), 0.25), torch.arange(4), at=0.0) == 100.0
+
+
+def test_classes_with_logits_of_minus_infinity_come_last_and_tie_there() -> None:
+    scores = torch.tensor([[float("-inf"), 0.0, float("-inf")]])
+    assert [top_k_accuracy(scores, torch.tensor([0]), k) for k in (1, 2, 3)] == [0.0, 100.0, 100.0]
+    assert [top_k_accuracy(scores, torch.tensor([2]), k) for k in (1, 2, 3)] == [0.0, 0.0, 100.0]
+    assert superclass_accuracy(scores, torch.tensor([2]), torch.tensor([0, 1, 1])) == 100.0
+
+
+def test_groups_that_do_not_fit_are_named() -> None:
+    scores, target = torch.zeros(3, 4), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"groups must be \(4,\) to go with scores, got \(3,\)"):
+        superclass_accuracy(scores, target, torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"groups must be integers \(K,\), got torch.float32 \(4,\)"):
+        superclass_accuracy(scores, target, torch.zeros(4))
+
+
+def test_counters_of_other_groups_are_not_merged() -> None:
+    one, other = SuperclassAccuracy(torch.tensor([0, 1])), SuperclassAccuracy(torch.tensor([0, 0]))
+    with pytest.raises(ValueError, match=r"other must be SuperclassAccuracy\(groups=\(0, 1\)\) to be merged with it, got Super"):
+        one.merge(other)

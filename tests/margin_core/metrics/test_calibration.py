@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss
 
-from margin_core.metrics import expected_calibration_error, negative_log_likelihood
+from margin_core.metrics import ExpectedCalibrationError, expected_calibration_error, negative_log_likelihood
 
 
 def brute_force_ece(probs: np.ndarray, target: np.ndarray, bins: int) -> float:
@@ -84,3 +84,42 @@ def test_the_negative_log_likelihood_agrees_with_scikit_learn(dtype: torch.dtype
 
 def test_a_hopeless_example_costs_its_distance_and_not_infinity() -> None:
     assert negative_log_likelihood(torch.tensor([[1e4, -1e4]]), torch.tensor([1])) == pytest.approx(2e4)
+
+
+def test_a_confidence_of_exactly_1_is_in_the_last_bin_in_every_precision() -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        probs = torch.tensor([[1.0, 0.0], [0.95, 0.05]], dtype=dtype)
+        sure = probs[1].max().item()
+        # One bin holds both, so their mean confidence is held against one hit of two.
+        assert expected_calibration_error(probs, torch.tensor([0, 1]), bins=10) == pytest.approx((1.0 + sure) / 2 - 0.5, abs=1e-12)
+
+
+def test_constant_logits_are_as_sure_as_they_are_right() -> None:
+    probs = torch.zeros(8, 4).softmax(dim=1)
+    assert expected_calibration_error(probs, torch.arange(8) % 4) == 0.0
+
+
+def test_classes_with_logits_of_minus_infinity_have_probability_0() -> None:
+    logits = torch.tensor([[float("-inf"), 0.0], [0.0, float("-inf")]])
+    assert expected_calibration_error(logits.softmax(dim=1), torch.tensor([1, 0])) == 0.0
+    assert negative_log_likelihood(logits, torch.tensor([1, 0])) == 0.0
+    assert negative_log_likelihood(logits, torch.tensor([0, 0])) == float("inf")
+
+
+def test_what_is_no_probability_is_refused_when_the_batches_are_read() -> None:
+    calibration = ExpectedCalibrationError()
+    calibration.update(torch.tensor([[0.5, 0.5]]), torch.tensor([0]))
+    calibration.update(torch.tensor([[1.5, -0.5]]), torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"probs must be in \[0, 1\], got 2 other values: take the softmax of logits first"):
+        calibration.compute()
+
+
+def test_half_precision_counts_beyond_2048() -> None:
+    probs = torch.tensor([[0.75, 0.25]], dtype=torch.float16).repeat(5000, 1)
+    assert expected_calibration_error(probs, (torch.arange(5000) % 4 == 3).long()) == 0.0
+
+
+def test_a_confidence_on_an_edge_is_in_the_bin_above_it() -> None:
+    # 0.6 and wrong, 0.7 and right: in one bin of [0.6, 0.8) they make up for half of each other, in two they would add up.
+    probs = torch.tensor([[0.6, 0.4], [0.7, 0.3]], dtype=torch.float64)
+    assert expected_calibration_error(probs, torch.tensor([1, 0]), bins=5) == pytest.approx((0.6 - 0.3) / 2)

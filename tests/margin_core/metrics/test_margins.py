@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from margin_core.metrics import class_margin, sample_margin
+from margin_core.metrics import MeanSampleMargin, class_margin, sample_margin
 
 
 def simplex(classes: int) -> torch.Tensor:
@@ -95,3 +95,29 @@ def test_the_sample_margins_of_a_simplex_are_the_largest_there_are() -> None:
 
 def test_opposite_prototypes_give_margins_of_2_and_minus_2() -> None:
     assert sample_margin(torch.tensor([[1.0, -1.0], [1.0, -1.0]]), torch.tensor([0, 1])).tolist() == [2.0, -2.0]
+
+
+@pytest.mark.parametrize("block", [1, 2, 7, 100])
+def test_the_class_margin_is_the_same_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    prototypes = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+    whole = class_margin(prototypes)
+    monkeypatch.setattr("margin_core.metrics.margins.BLOCK", block)
+    assert class_margin(prototypes) == whole
+    prototypes[19] = 0.0
+    assert math.isnan(class_margin(prototypes))
+
+
+def test_the_sample_margin_passes_gradient_and_its_mean_over_batches_does_not() -> None:
+    cosines = torch.tensor([[0.5, 0.25]], requires_grad=True)
+    sample_margin(cosines, torch.tensor([0])).sum().backward()
+    assert cosines.grad is not None
+    assert cosines.grad.tolist() == [[1.0, -1.0]]
+    mean = MeanSampleMargin()
+    mean.update(cosines, torch.tensor([0]))
+    assert mean.compute() == 0.25
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_cosines_give_margins_in_single(dtype: torch.dtype) -> None:
+    cosines = torch.tensor([[1.0, 0.99]], dtype=dtype)
+    assert sample_margin(cosines, torch.tensor([0])).tolist() == [1.0 - float(cosines[0, 1])]
