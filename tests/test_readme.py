@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # What makes the studies of this test small; the reader's are whole.
 SMALLER = ["--set", "screen.trials=8", "--set", "confirm.seeds=2", "--set", "confirm.families=1", "--set", "recipe.epochs=2"]
+
+QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
 
 
 def commands(first_word: str) -> list[str]:
@@ -58,6 +61,14 @@ def _answers(url: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:
@@ -133,13 +144,16 @@ def test_mnist_runs_on_a_data_root_a_cluster_and_a_server_as_typed(tmp_path: Pat
     run("margin-studies doctor", tmp_path)
     port = free_port()
     server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port)]
-    ray = str(Path(sys.executable).parent / "ray")
-    head = [ray, "start", "--head", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
-    with served(server, tmp_path, f"http://127.0.0.1:{port}/health"):
-        subprocess.run(head, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    head = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
+    head += [f"--port={(gcs := free_port())}", "--include-dashboard=false"]
+    with served(server, tmp_path, f"http://127.0.0.1:{port}/health"), subprocess.Popen(head, **QUIET) as cluster:
         try:
-            typed = clustered.replace("http://mlflow.example:5000", f"http://127.0.0.1:{port}")
+            while not _listens(gcs):
+                assert cluster.poll() is None
+                time.sleep(0.2)
+            typed = clustered.replace("http://mlflow.example:5000", f"http://127.0.0.1:{port}").replace("auto", f"127.0.0.1:{gcs}")
             out = run(typed, tmp_path, "--data-root", "datasets", "--workdir", "clustered", *small)
         finally:
-            subprocess.run([ray, "stop", "--force"], check=False, capture_output=True)
+            cluster.terminate()
+            cluster.wait(timeout=60)
     assert f"http://127.0.0.1:{port}" in out

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -42,7 +44,32 @@ def ray_session(address: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with _no_collection():
+            ray.shutdown()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect all garbage, and let no thread collect any in the block.
+
+    A thread that frees an object reference while Ray shuts down makes Ray end the whole process, and any thread can be the one whose
+    allocation starts a collection.
+    """
+
+    class Mark:
+        own: Mark
+
+    gc.disable()
+    mark = Mark()
+    mark.own = mark
+    dead = weakref.ref(mark)
+    del mark
+    while dead() is not None:  # a collection does nothing while another thread is at one
+        gc.collect()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str | None, data_root: Path | None, watcher: Watcher) -> bool:
