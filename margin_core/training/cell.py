@@ -64,6 +64,9 @@ class Cell:
                 raise ValueError(f"{family.name}: {name} is a named choice, it cannot follow a schedule")
             else:
                 _check_schedule(family.knob(name), setting, family.name)
+        # What knobs must hold together, along the way where they follow schedules.
+        for percent in range(101) if any(isinstance(setting, Schedule) for setting in self.knobs.values()) else [0]:
+            family.check({name: _value(setting, percent / 100.0) for name, setting in self.knobs.items()})
         for name, weight in self.regularizers.items():
             knob = get_regularizer(name).weight
             if isinstance(weight, Schedule):
@@ -109,6 +112,10 @@ def _check_schedule(knob: Knob, schedule: Schedule, owner: str) -> None:
         knob.check(value, owner)
     if knob.integer and schedule.kind in ("linear", "cosine"):
         raise ValueError(f"{owner}: {knob.name} takes whole numbers only, its schedule must be constant or step, got {schedule.kind}")
+
+
+def _value(setting: Setting, progress: float) -> float | str:
+    return setting.value(progress) if isinstance(setting, Schedule) else setting
 
 
 def _plain(setting: Setting) -> str | float | dict[str, object]:

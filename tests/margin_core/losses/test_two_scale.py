@@ -35,7 +35,7 @@ def test_at_the_start_the_loss_of_unconfident_samples_is_cross_entropy_whatever_
     for log_scale in (-10.0, 0.0, 90.0, 600.0):
         loss = build(eta=100.0)
         loss.initialise_scales(log_scale)
-        torch.testing.assert_close(loss(X, Y, log_scale), ce(X, Y).mean(), rtol=1e-12, atol=0.0)
+        torch.testing.assert_close(loss(X, Y, log_scale=log_scale), ce(X, Y).mean(), rtol=1e-12, atol=0.0)
 
 
 def test_a_scale_that_float64_does_not_hold_is_refused() -> None:
@@ -47,7 +47,7 @@ def test_a_scale_that_float64_does_not_hold_is_refused() -> None:
 def test_the_scales_gradients_are_those_of_equation_15() -> None:
     loss, log_scale = build(eta=0.5, ratio=3.0), 1.25
     loss.initialise_scales(log_scale)
-    loss(X, Y, log_scale).backward()
+    loss(X, Y, log_scale=log_scale).backward()
     r1, r2, r = mpf(loss.R1.item()), mpf(loss.R2.item()), exp(mpf(log_scale))
     expected = [mpf(0), mpf(0)]
     for row in X.tolist():
@@ -117,9 +117,9 @@ def test_a_scale_carried_below_the_smallest_is_taken_there_and_can_grow_again(va
 def test_predictions_use_the_first_scale_over_the_network_s() -> None:
     loss = build()
     loss.initialise_scales(2.0)
-    torch.testing.assert_close(loss.prediction_logits(X, 2.0), X)
-    torch.testing.assert_close(loss.prediction_logits(X, 3.0), X / math.e)
-    assert loss.prediction_logits(X.half(), 2.0).dtype == torch.float32
+    torch.testing.assert_close(loss.prediction_logits(X, log_scale=2.0), X)
+    torch.testing.assert_close(loss.prediction_logits(X, log_scale=3.0), X / math.e)
+    assert loss.prediction_logits(X.half(), log_scale=2.0).dtype == torch.float32
 
 
 def test_a_new_ratio_sets_the_second_scale_anew_and_the_same_one_leaves_it() -> None:
@@ -137,7 +137,7 @@ def test_the_scales_train_in_float32_too() -> None:
     loss = build(eta=0.5)
     log_scale = torch.tensor(95.0, requires_grad=True)  # beyond float32's largest number, as a scale
     loss.initialise_scales(log_scale)
-    loss(X.float(), Y, log_scale).backward()
+    loss(X.float(), Y, log_scale=log_scale).backward()
     for tensor in (loss.R1, loss.R2, log_scale):
         assert tensor.grad is not None
         assert tensor.grad.isfinite()

@@ -22,7 +22,7 @@ def objective(family: str, knobs: dict[str, Setting], regularizers: dict[str, fl
     cell = Cell(DatasetConfig("digits"), "mlp-50-20", family, knobs, regularizers, Recipe(epochs=1))
     reads = "cosines" if family in ("norm_face", "arc_face") else "logits"
     model = build_model("mlp-50-20", in_shape=(1, 8, 8), num_classes=10, reads=reads, seed_parts=(0, 0))
-    return Objective(cell, model, 10)
+    return Objective(cell, model, [3, 4] * 5)
 
 
 def sample_margins(model: Classifier) -> torch.Tensor:
