@@ -40,7 +40,8 @@ class Family:
             training samples of each class.
         inputs: What each call has besides scores and target, by name: ``norms``, the norms of feature and prototype multiplied,
             (..., K); ``log_scale``, the log of the network's scale (`margin_core.models.log_scale`).
-        constraint: Checks what knobs must hold together, given all of them; raises `ValueError`.
+        constraint: Checks what knobs must hold together, given all of them; raises `ValueError`. What it allows must be convex, so that a
+            space of values is good where its corners are.
         per_sample: Whether a sample's loss is its own affair. False where samples are chosen out of their batch, the last axis of the
             target.
         inverse_temperature: The factor that turns its scores into logits for prediction, given the knobs and, by name, the inputs.

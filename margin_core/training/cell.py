@@ -58,13 +58,11 @@ class Cell:
         family = get_family(self.family)
         options = [option.name for option in family.options]
         for name, setting in self.knobs.items():
-            if not isinstance(setting, Schedule):
-                family.check({name: setting})
-            elif name in options:
+            if isinstance(setting, Schedule) and name in options:
                 raise ValueError(f"{family.name}: {name} is a named choice, it cannot follow a schedule")
-            else:
+            if isinstance(setting, Schedule):
                 _check_schedule(family.knob(name), setting, family.name)
-        # What knobs must hold together, along the way where they follow schedules.
+        # All together, and where some follow a schedule also along the way: a family may ask for more than bounds.
         for percent in range(101) if any(isinstance(setting, Schedule) for setting in self.knobs.values()) else [0]:
             family.check({name: _value(setting, percent / 100.0) for name, setting in self.knobs.items()})
         for name, weight in self.regularizers.items():
