@@ -41,6 +41,9 @@ def _family_section(family: Family) -> str:
     if family.options:
         rows = ((f"`{o.name}`", f"`{o.default}`", ", ".join(f"`{choice}`" for choice in o.choices), o.source) for o in family.options)
         lines.append(_table(("option", "default", "allowed", "source"), rows))
+    given = [f"{how} `{name}`" for how, names in (("built with", family.needs), ("called with", family.inputs)) for name in names]
+    if given:
+        lines.append(f"Besides, the loss is {' and '.join(given)}; a study sees to it.\n")
     return "\n".join(lines)
 
 

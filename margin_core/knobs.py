@@ -53,6 +53,8 @@ class Knob:
     def allowed(self) -> str:
         """The bounds in words, for error messages and docs: ``> 0`` or ``in [0, 1]``."""
         noun = "a whole number " if self.integer else ""
+        if math.isinf(self.low):
+            return "any finite number" if math.isinf(self.high) else f"{noun}{'<' if self.open_high else '<='} {self.high:g}"
         if math.isinf(self.high):
             return f"{noun}{'>' if self.open_low else '>='} {self.low:g}"
         left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"

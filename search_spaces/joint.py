@@ -6,6 +6,7 @@ configuration back into the parts that a cell is made of. What may be written fo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -14,7 +15,7 @@ from margin_core.knobs import Knob, Schedule, ScheduleKind
 from margin_core.losses import Family, get_family, list_losses
 from margin_core.regularizers import get_regularizer, list_regularizers
 from search_spaces.entries import check_keys, knob_dimension, knob_parameters, mapping, option_dimension
-from search_spaces.space import Choice, Condition, Parameter, Space, Value
+from search_spaces.space import Choice, Condition, Dimension, Parameter, Range, Space, Value
 
 NUISANCE = (
     Knob("lr", "lr", default=0.1, low=0.0, high=float("inf"), open_low=True, grid=(0.01, 0.03, 0.1, 0.3), search=(0.001, 1.0), scale="log"),
@@ -124,7 +125,30 @@ def _family_parameters(family: Family, values: Mapping[str, object]) -> list[Par
     for option in family.options:
         dimension = option_dimension(f"{key}.{option.name}", option, values.get(option.name, option.default))
         parameters.append(Parameter(f"{family.name}.{option.name}", dimension, when))
+    _check_together(key, family, parameters)
     return parameters
+
+
+def _check_together(key: str, family: Family, parameters: list[Parameter]) -> None:
+    """Check what knobs must hold together, at the corners of what they may be; raises `ValueError` naming ``key``."""
+    extremes: dict[str, set[float]] = {knob.name: set() for knob in family.knobs}
+    for parameter in parameters:
+        knob, _, part = parameter.name.removeprefix(f"{family.name}.").partition(".")
+        if knob in extremes and part in ("", "start", "end"):
+            extremes[knob] |= _ends(parameter.dimension)
+    for corner in itertools.product(*extremes.values()):
+        try:
+            family.constraint(dict(zip(extremes, corner, strict=True)))
+        except ValueError as error:
+            raise ValueError(f"{key} has values that do not go together: {error}") from None
+
+
+def _ends(dimension: Dimension) -> set[float]:
+    """The least and the greatest number of a dimension."""
+    if isinstance(dimension, Range):
+        return {float(dimension.low), float(dimension.high)}
+    numbers = [float(value) for value in dimension.values if not isinstance(value, str)]
+    return {min(numbers), max(numbers)}
 
 
 def _regularizer_parameters(name: str, values: Mapping[str, object]) -> list[Parameter]:

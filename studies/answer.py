@@ -185,7 +185,7 @@ def open_answer(path: Path) -> Answer:
 
 
 def describe(config: Config) -> str:
-    """A configuration's loss in words: its family's knobs that are not at their only value, and its regularisers."""
+    """A configuration's loss in words: knobs that are not at their only value, options that are not the default, and regularisers."""
     family = get_family(str(config["family"]))
     parts = []
     for knob in family.knobs:
@@ -194,6 +194,9 @@ def describe(config: Config) -> str:
             parts.append(f"{knob.symbol} = {_schedule_words(config, name)}")
         elif name in config and (len(knob.grid) > 1 or config[name] != knob.default):
             parts.append(f"{knob.symbol} = {config[name]:.4g}")
+    for option in family.options:
+        if (choice := config.get(f"{family.name}.{option.name}", option.default)) != option.default:
+            parts.append(f"{option.name.replace('_', ' ')} {choice}")
     for name, value in config.items():
         if name.endswith(".weight") and isinstance(value, (int, float)) and value:
             parts.append(f"{name.removesuffix('.weight')} {value:.4g}")

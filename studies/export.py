@@ -96,7 +96,6 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     directory = files.export / winner.dataset
     directory.mkdir(parents=True, exist_ok=True)
     _write_yaml(directory / "config.yaml", exported.to_dict())
-    _write_yaml(directory / "loss.yaml", loss_settings(exported.cell))
     verdict = {
         "winner": next(entry for entry in found.to_dict()["winners"] if entry["dataset"] == winner.dataset),
         "verdicts": [entry for entry in found.to_dict()["verdicts"] if entry["dataset"] == winner.dataset],
@@ -104,7 +103,10 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
         "metric": found.spec.metric,
     }
     (directory / "verdict.json").write_text(json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    _save_model(_trained(exported, files.checkpoints / f"{key}.pt", data_root), directory / "model.safetensors")
+    trial = _trained(exported, files.checkpoints / f"{key}.pt", data_root)
+    needs: dict[str, Any] = {name: trial.loss.get_buffer(name).tolist() for name in trial.loss.family.needs}
+    _write_yaml(directory / "loss.yaml", {**loss_settings(exported.cell), **needs})
+    _save_model(trial, directory / "model.safetensors")
     return directory
 
 

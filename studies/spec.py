@@ -232,6 +232,13 @@ class StudySpec(_Section):
                 raise ValueError(f"confirm.values.{name}: the family has no curve, got {values!r}")
             for value in values:
                 knobs[0].check(value, f"confirm.values.{name}")
+        for name, entries in self.families.items():
+            knob = get_family(name).knobs[0]
+            if curve := sorted(set(self.confirm.values.get(name, knob.grid))):
+                try:
+                    joint_space({name: {**(entries or {}), knob.name: curve}})
+                except ValueError as error:
+                    raise ValueError(f"confirm: on the curve of {knob.name}, {error}") from None
 
 
 class _Loader(yaml.SafeLoader):

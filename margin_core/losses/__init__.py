@@ -6,12 +6,34 @@ knobs, reducing - is in `family`; the quantities that their formulas share are i
 
 from __future__ import annotations
 
-from margin_core.losses import arc_face, ce, cos_face, gds, gradient_decay, lm_softmax, norm_face, two_scale
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from margin_core.losses import (
+    arc_face,
+    ce,
+    cos_face,
+    focal,
+    gce,
+    gds,
+    gm_softmax,
+    gradient_decay,
+    l_softmax,
+    ldam,
+    lm_softmax,
+    margin_softmax,
+    norm_face,
+    ohem,
+    sphere_face,
+    truncated_ce,
+    two_scale,
+)
 from margin_core.losses.family import Family, Loss, Reduction
 
-FAMILIES: dict[str, Family] = {
-    module.FAMILY.name: module.FAMILY for module in (ce, gds, gradient_decay, two_scale, norm_face, cos_face, arc_face, lm_softmax)
-}
+LOGIT_FAMILIES = (ce, gds, gradient_decay, two_scale, focal, gce, truncated_ce, ohem)
+COSINE_FAMILIES = (norm_face, cos_face, arc_face, sphere_face, margin_softmax, l_softmax, gm_softmax, lm_softmax, ldam)
+FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in (*LOGIT_FAMILIES, *COSINE_FAMILIES)}
 """Every family by name, the baseline first."""
 
 
@@ -38,14 +60,15 @@ def loss_info(family: str) -> Family:
     return get_family(family)
 
 
-def build_loss(family: str, *, num_classes: int, reduction: Reduction = "mean", **knobs: float | str) -> Loss:
-    """A family with its knobs set, as a module called as ``loss(scores, target)``.
+def build_loss(family: str, *, num_classes: int, reduction: Reduction = "mean", **settings: float | str | Sequence[int] | Tensor) -> Loss:
+    """A family with its knobs set, as a module called as ``loss(scores, target)``, and for some with more (`Family.inputs`).
 
     Args:
         family: One of `list_losses`.
         num_classes: K, at least 2.
         reduction: ``mean``, ``sum`` or ``none``.
-        **knobs: The family's knobs and options by name; those left out have their defaults.
+        **settings: The family's knobs and options by name; those left out have their defaults. Besides, what the family ``needs``:
+            ``ldam`` the ``class_counts``, the number of training samples of each class.
 
     Raises:
         ValueError: For an unknown family, an unknown knob or a value out of bounds; it names the family, the knob, the value and
@@ -61,7 +84,7 @@ def build_loss(family: str, *, num_classes: int, reduction: Reduction = "mean", 
     """
     declaration = get_family(family)
     module = declaration.module or Loss
-    return module(declaration, num_classes=num_classes, reduction=reduction, values=knobs)
+    return module(declaration, num_classes=num_classes, reduction=reduction, values=settings)
 
 
 __all__ = ["FAMILIES", "Family", "Loss", "build_loss", "get_family", "list_losses", "loss_info"]

@@ -7,12 +7,20 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import angular_margin
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
 from margin_core.losses.family import Family
 
 
-def arc_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.5, s: KnobValue = 20.0) -> Tensor:
+def arc_face(
+    cosines: Tensor,
+    target: Tensor,
+    *,
+    m: KnobValue = 0.5,
+    s: KnobValue = 20.0,
+    gradient: Gradient = "exact",
+    beyond_pi: BeyondPi = "continue",
+) -> Tensor:
     """-log(e^{s psi} / (e^{s psi} + sum_{j != y} e^{s c_j})), psi = cos(theta_y + m): the unified margin softmax with m2 = m.
 
     Beyond theta_y + m = pi, psi goes on falling instead of rising again; its gradient is the exact one. Both are
@@ -23,14 +31,17 @@ def arc_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.5, s: KnobValu
         target: Class indices (...).
         m: Margin of the angle in radians, in [0, pi], a number or a tensor that broadcasts over (...). 0 is `norm_face`.
         s: Scale > 0, likewise.
+        gradient: ``exact``, or ``straight_through``: d psi / dc taken as 1; the loss is the same.
+        beyond_pi: ``continue``, or ``none``: psi = cos(theta_y + m) throughout.
 
     Returns:
         The loss of each sample (...).
     """
-    cosines = widen(cosines)
-    s = knob_tensor(s, cosines)
+    precision, cosines = cosines.dtype, widen(cosines)
     cosine = target_score(cosines, target).squeeze(-1)
-    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (angular_margin(cosine, m) - cosine))
+    psi = angular_margin(cosine, m2=m, gradient=gradient, beyond_pi=beyond_pi, precision=precision)
+    s = knob_tensor(s, cosines)
+    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (psi - cosine))
 
 
 FAMILY = Family(
@@ -62,6 +73,7 @@ FAMILY = Family(
             source="Largest margins, tables 1 and 3",
         ),
     ),
+    options=(GRADIENT, BEYOND_PI),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Deng et al., ArcFace, CVPR 2019; Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
 )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from margin_core.knobs import Knob
+from margin_core.losses.angular_margin import GRADIENT, Gradient
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
 from margin_core.losses.family import Family
 
 
-def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobValue = 20.0) -> Tensor:
+def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobValue = 20.0, gradient: Gradient = "exact") -> Tensor:
     """-log(e^{s (c_y - m)} / (e^{s (c_y - m)} + sum_{j != y} e^{s c_j})): the unified margin softmax with m3 = m.
 
     The margin stands inside the scale: s (c_y - m), not s c_y - m.
@@ -19,10 +20,12 @@ def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobVal
         target: Class indices (...).
         m: Margin of the cosine in [0, 2], a number or a tensor that broadcasts over (...). 0 is `norm_face`.
         s: Scale > 0, likewise.
+        gradient: As in the other margin families; here psi = c_y - m, whose slope is 1, and both choices are the same.
 
     Returns:
         The loss of each sample (...).
     """
+    GRADIENT.check(gradient, "cos_face")
     cosines = widen(cosines)
     m, s = knob_tensor(m, cosines), knob_tensor(s, cosines)
     return cross_entropy_of_gap(target_gap(cosines, target, s) - s * m)
@@ -57,6 +60,7 @@ FAMILY = Family(
             source="Largest margins, tables 1 and 3",
         ),
     ),
+    options=(GRADIENT,),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Wang et al., CosFace, CVPR 2018; Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
 )

@@ -6,16 +6,21 @@ knobs, changing them during training, and reducing per-sample losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from margin_core.knobs import Knob, Option
+from margin_core.losses.energies import KnobValue
 
 Reads = Literal["logits", "cosines"]
 Reduction = Literal["mean", "sum", "none"]
+Need = Literal["class_counts"]
+Input = Literal["norms", "log_scale"]
 PerSampleLoss = Callable[..., Tensor]
 
 
@@ -31,7 +36,15 @@ class Family:
         knobs: Its numbers; the first is the one that a response curve is drawn over.
         options: Its named choices.
         reference: Paper and equations.
-        inverse_temperature: The factor that turns its scores into logits for prediction, given the knobs.
+        needs: What it is built with besides its knobs, and its function is called with by that name: ``class_counts``, the number of
+            training samples of each class.
+        inputs: What each call has besides scores and target, by name: ``norms``, the norms of feature and prototype multiplied,
+            (..., K); ``log_scale``, the log of the network's scale (`margin_core.models.log_scale`).
+        constraint: Checks what knobs must hold together, given all of them; raises `ValueError`. What it allows must be convex, so that a
+            space of values is good where its corners are.
+        per_sample: Whether a sample's loss is its own affair. False where samples are chosen out of their batch, the last axis of the
+            target.
+        inverse_temperature: The factor that turns its scores into logits for prediction, given the knobs and, by name, the inputs.
         module: The module class where the family needs more than `Loss` (parameters of its own, say).
     """
 
@@ -42,7 +55,11 @@ class Family:
     reference: str
     knobs: tuple[Knob, ...] = ()
     options: tuple[Option, ...] = ()
-    inverse_temperature: Callable[[Mapping[str, float]], float] = lambda knobs: 1.0
+    needs: tuple[Need, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    constraint: Callable[[Mapping[str, float]], None] = lambda knobs: None
+    per_sample: bool = True
+    inverse_temperature: Callable[..., KnobValue] = lambda knobs: 1.0
     module: type[Loss] | None = None
 
     def knob(self, name: str) -> Knob:
@@ -54,7 +71,7 @@ class Family:
         raise ValueError(f"{self.name}: unknown knob {name!r}; its knobs are: {known}")
 
     def check(self, values: Mapping[str, object]) -> tuple[dict[str, float], dict[str, str]]:
-        """Split ``values`` into checked knobs and options, defaults filled in; raises `ValueError`."""
+        """Split ``values`` into knobs and options, each checked and then all together, defaults filled in; raises `ValueError`."""
         names = {option.name for option in self.options}
         knobs = {knob.name: knob.default for knob in self.knobs}
         options = {option.name: option.default for option in self.options}
@@ -63,6 +80,7 @@ class Family:
                 options[name] = next(o for o in self.options if o.name == name).check(value, self.name)
             else:
                 knobs[name] = self.knob(name).check(value, self.name)
+        self.constraint(knobs)
         return knobs, options
 
 
@@ -73,7 +91,7 @@ class Loss(nn.Module):
         family: The family's declaration.
         num_classes: K, at least 2.
         reduction: ``mean``, ``sum`` or ``none``.
-        values: Knobs and options by name.
+        values: Knobs and options by name, and what the family ``needs``, which is kept as a buffer of that name.
     """
 
     def __init__(self, family: Family, *, num_classes: int, reduction: Reduction, values: Mapping[str, object]) -> None:
@@ -85,20 +103,27 @@ class Loss(nn.Module):
         self.family = family
         self.num_classes = num_classes
         self.reduction = reduction
-        self.knobs, self.options = family.check(values)
+        self.knobs, self.options = family.check({name: value for name, value in values.items() if name not in family.needs})
+        for name in family.needs:
+            self.register_buffer(name, _class_counts(values.get(name), num_classes, family.name))
 
     def set_knobs(self, **values: float) -> None:
         """Change knobs during training, as a schedule asks."""
-        for name, value in values.items():
-            self.knobs[name] = self.family.knob(name).check(value, self.family.name)
+        knobs = {**self.knobs, **{name: self.family.knob(name).check(value, self.family.name) for name, value in values.items()}}
+        self.family.constraint(knobs)
+        self.knobs = knobs
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        """The loss of ``scores`` (..., K) for integer ``target`` (...)."""
-        return self.reduce(self.family.function(scores, target, **self.knobs, **self.options))
+    def arguments(self) -> dict[str, object]:
+        """What the pure function is called with besides scores, target and inputs."""
+        return {**self.knobs, **self.options, **{name: self.get_buffer(name) for name in self.family.needs}}
 
-    def prediction_logits(self, scores: Tensor) -> Tensor:
+    def forward(self, scores: Tensor, target: Tensor, **inputs: KnobValue) -> Tensor:
+        """The loss of ``scores`` (..., K) for integer ``target`` (...), given by name what the family has for ``inputs``."""
+        return self.reduce(self.family.function(scores, target, **self.arguments(), **inputs))
+
+    def prediction_logits(self, scores: Tensor, **inputs: KnobValue) -> Tensor:
         """Logits whose softmax is the family's prediction: no margin, and the family's own scale."""
-        return scores * self.family.inverse_temperature(self.knobs)
+        return scores * self.family.inverse_temperature(self.knobs, **inputs)
 
     def reduce(self, per_sample: Tensor) -> Tensor:
         """``per_sample`` reduced as the module was told."""
@@ -110,3 +135,12 @@ class Loss(nn.Module):
         """The settings, for ``repr``."""
         settings = ", ".join(f"{name}={value}" for name, value in {**self.knobs, **self.options}.items())
         return f"{self.family.name}({settings}), num_classes={self.num_classes}, reduction={self.reduction}"
+
+
+def _class_counts(value: object, num_classes: int, owner: str) -> Tensor:
+    """The number of training samples of each class, (K,), or `ValueError` naming what was given and what is allowed."""
+    given = value.tolist() if isinstance(value, (Tensor, np.ndarray)) else value
+    whole = isinstance(given, Sequence) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in given)
+    if not whole or len(given) != num_classes:  # type: ignore[arg-type]
+        raise ValueError(f"{owner}: class_counts must be {num_classes} whole numbers >= 1, one for each class, got {value!r}")
+    return torch.tensor(given)

@@ -5,21 +5,24 @@ from __future__ import annotations
 from torch import Tensor
 
 from margin_core.knobs import Knob
+from margin_core.losses.angular_margin import GRADIENT, Gradient
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, target_gap, widen
 from margin_core.losses.family import Family
 
 
-def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0) -> Tensor:
+def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0, gradient: Gradient = "exact") -> Tensor:
     """-log(e^{s c_y} / sum_j e^{s c_j}): the unified margin softmax with m1 = 1, m2 = m3 = 0.
 
     Args:
         cosines: c (..., K) in [-1, 1]; half precision is widened to float32.
         target: Class indices (...).
         s: Scale > 0, a number or a tensor that broadcasts over (...).
+        gradient: As in the other margin families; here psi = c_y, whose slope is 1, and both choices are the same.
 
     Returns:
         The loss of each sample (...).
     """
+    GRADIENT.check(gradient, "norm_face")
     cosines = widen(cosines)
     return cross_entropy_of_gap(target_gap(cosines, target, s))
 
@@ -43,6 +46,7 @@ FAMILY = Family(
             source="Largest margins, tables 1 and 3: 10, 20 and 64; 15, 30 and 45 fill in between",
         ),
     ),
+    options=(GRADIENT,),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Wang et al., NormFace, ACM Multimedia 2017; Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
 )

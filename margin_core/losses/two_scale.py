@@ -1,7 +1,7 @@
 """Two-scale loss: samples classified with confidence eta or more are judged at a larger scale R2, and so weigh less.
 
-The pure function takes the scales as logarithms; `TwoScaleLoss` holds them as parameters that train with the network. The
-network's own scale R comes from the caller, who knows the network.
+The pure function takes the scales as logarithms; `TwoScaleLoss` holds them as parameters, in the paper's three modes. The network's
+own scale R comes from the caller, who knows the network.
 """
 
 from __future__ import annotations
@@ -64,23 +64,41 @@ def two_scale(
 
 
 class TwoScaleLoss(Loss):
-    """`two_scale` with R1 and R2 as parameters, trained beside the network's as in the paper's eq. (14).
+    """`two_scale` with R1 and R2 of its own, which train with the network or stay, as ``mode`` says.
 
-    Call it as ``loss(scores, target, log_scale)`` with the network's log R. Before training, `initialise_scales` sets R1 to the
+    Call it as ``loss(scores, target, log_scale=log_R)`` with the network's log R. Before training, `initialise_scales` sets R1 to the
     network's initial scale and R2 to ``ratio`` times that; until then R1 is 1. Hand its parameters to the optimiser with the
     network's, without weight decay: shrinking a scale is not shrinking a weight.
 
-    At ``ratio`` = 1 there is one scale: R1 serves all samples and R2 gets no gradient. That is the paper's one-scale baseline.
+    - ``adaptive``, eq. (14): the parameters `R1` and `R2` are trained.
+    - ``fixed``, eq. (16): they keep their first values.
+    - ``separation``, eq. (18): the parameters are `R1` and the separation `Rs` = R2 / R1, which is trained. R1 is trained beside it, as in
+      section 3.5, or with ``first_scale="fixed"`` keeps its first value, as in eq. (17).
 
-    R1 and R2 themselves are the parameters, in float64, and not their logarithms: training a logarithm is another algorithm. A
-    step that carries one below `SMALLEST_SCALE` does not end the training: the loss is taken at that smallest scale, and the
+    At ``ratio`` = 1 there is one scale: R1 serves all samples and the other gets no gradient. That is the paper's one-scale baseline.
+
+    The parameters are the scales themselves, in float64, and a step moves them by as much as any weight: hardly, where R is in the
+    hundreds. With ``parametrisation="log"`` they are the scales' logarithms, `log_R1`, `log_R2` and `log_Rs`, which is another algorithm.
+    A step that carries a scale below `SMALLEST_SCALE` does not end the training: the loss is taken at that smallest scale, and the
     gradient is the one there, so the scale can grow again.
     """
 
+    R1: nn.Parameter
+    R2: nn.Parameter
+    Rs: nn.Parameter
+    log_R1: nn.Parameter
+    log_R2: nn.Parameter
+    log_Rs: nn.Parameter
+
     def __init__(self, family: Family, *, num_classes: int, reduction: Reduction, values: Mapping[str, object]) -> None:
         super().__init__(family, num_classes=num_classes, reduction=reduction, values=values)
-        self.R1 = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
-        self.R2 = nn.Parameter(torch.tensor(self.knobs["ratio"], dtype=torch.float64))
+        mode = self.options["mode"]
+        prefix = "log_" if self.options["parametrisation"] == "log" else ""
+        self._first, self._second = f"{prefix}R1", f"{prefix}{'Rs' if mode == 'separation' else 'R2'}"
+        first_trained = mode == "adaptive" or (mode == "separation" and self.options["first_scale"] == "trained")
+        for name, trained in ((self._first, first_trained), (self._second, mode != "fixed")):
+            self.register_parameter(name, nn.Parameter(torch.zeros((), dtype=torch.float64), requires_grad=trained))
+        self.initialise_scales(0.0)
 
     def initialise_scales(self, log_scale: KnobValue) -> None:
         """Set R1 = R, the scale of the network before training, and R2 = ratio R1.
@@ -91,41 +109,62 @@ class TwoScaleLoss(Loss):
         Raises:
             ValueError: If R or ratio R is no positive finite number in float64.
         """
-        number = knob_tensor(log_scale, self.R1).detach().item()
+        first = self.get_parameter(self._first)
+        number = knob_tensor(log_scale, first).detach().item()
         limit = math.log(torch.finfo(torch.float64).max) - math.log(self.knobs["ratio"])
         if not math.log(SMALLEST_SCALE) <= number < limit:
             lowest = math.log(SMALLEST_SCALE)
             raise ValueError(f"two_scale: log_scale must be in [{lowest:.4g}, {limit:.4g}), got {number!r}")
         with torch.no_grad():
-            self.R1.fill_(math.exp(number))
-            self.R2.copy_(self.R1 * self.knobs["ratio"])
+            first.fill_(number if self._in_logs else math.exp(number))
+        self._separate()
+
+    def scales(self) -> tuple[float, float]:
+        """R1 and R2 as they are now."""
+        log_r1, log_r2 = (log_r.detach() for log_r in self._log_scales())
+        return log_r1.exp().item(), log_r2.exp().item()
 
     def set_knobs(self, **values: float) -> None:
         """Change knobs during training; a ``ratio`` that differs from the present one sets R2 = ratio R1 anew."""
         before = self.knobs["ratio"]
         super().set_knobs(**values)
         if self.knobs["ratio"] != before:
-            with torch.no_grad():
-                self.R2.copy_(self.R1 * self.knobs["ratio"])
+            self._separate()
 
-    def forward(self, scores: Tensor, target: Tensor, log_scale: KnobValue = 0.0) -> Tensor:
-        """The loss of ``scores`` (..., K) for integer ``target`` (...), given the network's log R."""
+    def arguments(self) -> dict[str, object]:
+        """What `two_scale` is called with besides scores, target and the network's scale."""
         log_r1, log_r2 = self._log_scales()
-        eta = self.knobs["eta"]
-        return self.reduce(two_scale(scores, target, eta=eta, log_r1=log_r1, log_r2=log_r2, log_scale=log_scale))
+        return {"eta": self.knobs["eta"], "log_r1": log_r1, "log_r2": log_r2}
 
-    def prediction_logits(self, scores: Tensor, log_scale: KnobValue = 0.0) -> Tensor:
+    def prediction_logits(self, scores: Tensor, **inputs: KnobValue) -> Tensor:
         """Logits at the scale R1, which predictions always use: a new sample's confidence in its true class is not known."""
         log_r1, _ = self._log_scales()
-        factor = (log_r1 - knob_tensor(log_scale, log_r1)).exp()
+        factor = (log_r1 - knob_tensor(inputs.get("log_scale", 0.0), log_r1)).exp()
         scores = widen(scores)
         return scores * factor.to(scores.dtype)
 
+    @property
+    def _in_logs(self) -> bool:
+        return self.options["parametrisation"] == "log"
+
+    def _separate(self) -> None:
+        """Set R2 = ratio R1."""
+        first, second, ratio = self.get_parameter(self._first), self.get_parameter(self._second), self.knobs["ratio"]
+        with torch.no_grad():
+            if self.options["mode"] == "separation":
+                second.fill_(math.log(ratio) if self._in_logs else ratio)
+            else:
+                second.copy_(first + math.log(ratio) if self._in_logs else first * ratio)
+
     def _log_scales(self) -> tuple[Tensor, Tensor]:
-        """Log R1 and log R2, each taken at `SMALLEST_SCALE` at least, with the gradient of the scale where it is taken."""
-        r1, r2 = (r.detach().clamp_min(SMALLEST_SCALE) + (r - r.detach()) for r in (self.R1, self.R2))
-        log_r1 = r1.log()
-        return log_r1, log_r1 if self.knobs["ratio"] == 1.0 else r2.log()
+        """Log R1 and log R2, each scale taken at `SMALLEST_SCALE` at least, with the gradient of the scale where it is taken."""
+        parameters = self.get_parameter(self._first), self.get_parameter(self._second)
+        first, second = (
+            parameters if self._in_logs else ((r.detach().clamp_min(SMALLEST_SCALE) + (r - r.detach())).log() for r in parameters)
+        )
+        if self.knobs["ratio"] == 1.0:
+            return first, first
+        return first, first + second if self.options["mode"] == "separation" else second
 
 
 FAMILY = Family(
@@ -134,6 +173,7 @@ FAMILY = Family(
     reads="logits",
     function=two_scale,
     module=TwoScaleLoss,
+    inputs=("log_scale",),
     knobs=(
         Knob(
             name="eta",
@@ -163,12 +203,30 @@ FAMILY = Family(
     options=(
         Option(
             name="mode",
-            choices=("adaptive",),
+            choices=("adaptive", "fixed", "separation"),
             default="adaptive",
-            source="Two-scale loss, eq. (14): R1 and R2 are both trained",
+            source="Two-scale loss, eq. (14): R1 and R2 are trained; eq. (16): neither; eqs. (17), (18): R1 and the separation R2 / R1",
+        ),
+        Option(
+            name="first_scale",
+            choices=("trained", "fixed"),
+            default="trained",
+            source="Two-scale loss, of mode separation: R1 is trained as in section 3.5, or fixed as in eq. (17)",
+        ),
+        Option(
+            name="parametrisation",
+            choices=("linear", "log"),
+            default="linear",
+            source="Two-scale loss trains the scales themselves; their logarithms are ours",
+        ),
+        Option(
+            name="network_scale",
+            choices=("all_weights", "homogeneous", "last_layer"),
+            default="all_weights",
+            source="Which weights make up the R that a trial gives the loss: two-scale loss, eq. (9), literally, or see `log_scale`",
         ),
     ),
     reference=(
-        "Berlyand, Creese and Jabin, A novel multi-scale loss function for classification problems in machine learning, 2021, eqs. (9)-(15)"
+        "Berlyand, Creese and Jabin, A novel multi-scale loss function for classification problems in machine learning, 2021, eqs. (9)-(18)"
     ),
 )

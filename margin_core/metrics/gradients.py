@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from margin_core.losses import Loss, build_loss
+from margin_core.losses import Loss, build_loss, get_family
+
+# Norm of the feature times norm of the prototype, for the family that reads it; large enough for every cosine to tell.
+NORMS = 30.0
 
 
 def target_gradient(family: str, p_y: Tensor | Sequence[float], *, competitors: int = 1, **knobs: float | str) -> Tensor:
@@ -21,6 +24,8 @@ def target_gradient(family: str, p_y: Tensor | Sequence[float], *, competitors: 
     Families that read cosines are taken at x = s c, where their prediction's softmax gives p_y, so that NormFace has 1 - p_y too;
     times s it is the gradient with respect to the cosine. Prototypes form a simplex, as at the loss's optimum, and the feature has
     the cosine c to its own and -c / ``competitors`` to each other one; where no c in [-1, 1] gives p_y (small s), the result is NaN.
+
+    Classes are equally frequent (LDAM), and the norms of feature and prototype multiply to 30 (L-Softmax).
 
     GDS (Xia), figure 1 and eq. (12); Probability-dependent gradient decay (Zhang, Xie and Chen), figures 2 and 3 and eq. (11).
 
@@ -49,17 +54,17 @@ def target_gradient(family: str, p_y: Tensor | Sequence[float], *, competitors: 
         wanted = torch.as_tensor(p_y, dtype=torch.float64).detach().clone()
         if not bool(((wanted > 0.0) & (wanted < 1.0)).all()):
             raise ValueError(f"p_y must be in (0, 1), got values from {float(wanted.min())} to {float(wanted.max())}")
-        loss = build_loss(family, num_classes=competitors + 1, reduction="sum", **knobs).to(wanted.device)
-        scale = _prediction_scale(loss)
+        declared = get_family(family)
+        balanced = {"class_counts": [1] * (competitors + 1)} if "class_counts" in declared.needs else {}
+        inputs = {"norms": NORMS} if "norms" in declared.inputs else {}
+        loss = build_loss(family, num_classes=competitors + 1, reduction="sum", **balanced, **knobs).to(wanted.device)
+        scale = float(loss.prediction_logits(torch.ones((), dtype=torch.float64), **inputs).detach())
         scores = _scores(loss, wanted, competitors, scale).requires_grad_()
-        (gradient,) = torch.autograd.grad(loss(scores, torch.zeros_like(wanted, dtype=torch.int64)), scores)
+        # Each probability is a batch of its own, for families that choose among the samples of one.
+        alone = loss(scores.unsqueeze(-2), torch.zeros_like(wanted, dtype=torch.int64).unsqueeze(-1), **inputs)
+        (gradient,) = torch.autograd.grad(alone, scores)
     of_target: Tensor = gradient[..., 0].abs() / scale
     return of_target.where(scores.isfinite().all(dim=-1), torch.nan).detach()
-
-
-def _prediction_scale(loss: Loss) -> float:
-    """The factor between a family's scores and the logits of its prediction."""
-    return float(loss.prediction_logits(torch.ones((), dtype=torch.float64)).detach())
 
 
 def _scores(loss: Loss, p_y: Tensor, competitors: int, scale: float) -> Tensor:

@@ -12,10 +12,10 @@ from torch import nn
 from margin_core.heads import build_head
 from margin_core.losses.family import Reads
 from margin_core.models import lenet, mlp, timm_models
-from margin_core.models.classifier import Classifier, Output, log_scale
+from margin_core.models.classifier import Classifier, HomogeneityWarning, Output, log_scale
 from margin_core.seeds import seeded_initialisation
 
-__all__ = ["Classifier", "Output", "build_model", "check_model", "list_models", "log_scale"]
+__all__ = ["Classifier", "HomogeneityWarning", "Output", "build_model", "check_model", "list_models", "log_scale"]
 
 
 def list_models() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -44,13 +45,41 @@ class Classifier(nn.Module):
         """Cosines between the features of ``output`` and the prototypes, (N, K); not computed again where the scores are cosines."""
         return output.scores if isinstance(self.head, CosineHead) else self.head.cosines(output.features)
 
+    def norms(self, output: Output) -> Tensor:
+        """The norms of the features of ``output`` times those of the prototypes, (N, K): times the cosines, logits without a bias."""
+        features, prototypes = (torch.linalg.vector_norm(x.to(output.scores.dtype), dim=-1) for x in (output.features, self.head.weight))
+        norms: Tensor = features.unsqueeze(-1) * prototypes
+        return norms
 
-def log_scale(model: nn.Module) -> Tensor:
-    """The log of the network's scale: the sum of the logs of the Frobenius norms of all its weight matrices and filters.
+
+SOURCES = ("all_weights", "homogeneous", "last_layer")
+
+
+class HomogeneityWarning(UserWarning):
+    """The scale of a network is asked for whose scores do not grow in proportion to its weights."""
+
+
+def log_scale(model: nn.Module, source: str = "all_weights") -> Tensor:
+    """The log of the network's scale: the sum of the logs of the Frobenius norms of its layers' parameters.
 
     Two-scale loss (Berlyand, Creese and Jabin 2021), eq. (9), whose product is taken here as a sum of logs because it leaves the range
-    of single precision in deep networks. Biases, norm layers and embeddings of position are no linear maps and do not count. It is
-    float64, and attached to the graph, as the paper differentiates through it.
+    of single precision in deep networks. The paper divides the scores by it, so that they depend on no layer's length. That is so where
+    the scores are homogeneous in each layer's parameters; biases and normalisation undo it.
+
+    Args:
+        model: A network whose parts are registered in the order in which they are run, as those of this package are.
+        source: ``all_weights``: the paper's formula as it stands, of every weight matrix and filter; biases, norm layers and embeddings of
+            position are no linear maps and do not count. ``homogeneous``: the layers in which the scores are homogeneous, each with its
+            bias: the last one and, going back from it, those after the last bias or norm layer. ``last_layer``: the last weight matrix.
+
+    Returns:
+        log R, one float64 number, attached to the graph, as the paper differentiates through it.
+
+    Raises:
+        ValueError: If ``source`` is none of these.
+
+    Warns:
+        HomogeneityWarning: Where a layer that counts has a bias, or a bias or norm layer follows it, except with ``homogeneous``.
 
     Example:
         >>> layer = nn.Linear(1, 2, bias=False)
@@ -59,9 +88,23 @@ def log_scale(model: nn.Module) -> Tensor:
         >>> round(log_scale(layer).exp().item() ** 2, 4)
         2.0
     """
-    norms = [
-        torch.linalg.vector_norm(parameter)
-        for name, parameter in model.named_parameters()
-        if parameter.ndim >= 2 and name.rpartition(".")[2] == "weight"
-    ]
-    return torch.stack(norms).double().log().sum()
+    if source not in SOURCES:
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
+    layers = [parameters for module in model.modules() if (parameters := dict(module.named_parameters(recurse=False)))]
+    if source == "homogeneous":
+        first = next((i for i in reversed(range(len(layers))) if _breaks_homogeneity(layers[i])), 0)
+        return _log_norms([torch.cat([parameter.flatten() for parameter in layer.values()]) for layer in layers[first:]])
+    if any(map(_breaks_homogeneity, layers if source == "all_weights" else layers[-1:])):
+        message = "the network has biases or norm layers: its scores are not homogeneous in the weights whose scale is asked for"
+        warnings.warn(message, HomogeneityWarning, stacklevel=2)
+    weights = [layer["weight"] for layer in layers if "weight" in layer and layer["weight"].ndim >= 2]
+    return _log_norms(list(weights) if source == "all_weights" else list(weights[-1:]))
+
+
+def _breaks_homogeneity(layer: dict[str, nn.Parameter]) -> bool:
+    """Whether the layer adds a bias or normalises, so that nothing before it can scale the scores."""
+    return set(layer) != {"weight"} or layer["weight"].ndim < 2
+
+
+def _log_norms(parameters: list[Tensor]) -> Tensor:
+    return torch.stack([torch.linalg.vector_norm(parameter) for parameter in parameters]).double().log().sum()

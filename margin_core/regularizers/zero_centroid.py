@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import Literal
 
-from margin_core.knobs import Knob
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from margin_core.knobs import Knob, Option
 from margin_core.losses.energies import widen
 from margin_core.regularizers.regularizer import Regularizer
 
 
-def zero_centroid(prototypes: Tensor) -> Tensor:
+def zero_centroid(prototypes: Tensor, *, form: Literal["mean", "sum"] = "mean") -> Tensor:
     """R_W = |(1 / K) sum_j w_j|^2, the squared norm of the mean prototype.
 
-    The paper's prototypes are unit vectors. It takes the mean, so the term of K unit vectors is at most 1; a sum in the mean's
-    place would make it K^2 times as large.
+    The paper's prototypes are unit vectors, and the term of K unit vectors is at most 1. Its public code takes the sum of the
+    normalised prototypes, which is K^2 times as much: a weight of the code's is K^2 times one of the paper's. A study has the paper's.
 
     Args:
         prototypes: w (..., K, d); half precision is widened to float32.
+        form: ``mean``, or ``sum``: |sum_j w_j / |w_j||^2, as the public code has it.
 
     Returns:
         The term (...): one number for one set of prototypes.
 
     Raises:
-        ValueError: If ``prototypes`` has fewer than two axes.
+        ValueError: If ``prototypes`` has fewer than two axes, or ``form`` is neither.
 
     Example:
         >>> import torch
@@ -31,7 +35,18 @@ def zero_centroid(prototypes: Tensor) -> Tensor:
     """
     if prototypes.ndim < 2:
         raise ValueError(f"prototypes must have the shape (..., K, d), got {tuple(prototypes.shape)}")
-    return widen(prototypes).mean(dim=-2).square().sum(dim=-1)
+    FORM.check(form, "zero_centroid")
+    prototypes = widen(prototypes)
+    centroid = prototypes.mean(dim=-2) if form == "mean" else normalize(prototypes, dim=-1).sum(dim=-2)
+    return centroid.square().sum(dim=-1)
+
+
+FORM = Option(
+    name="form",
+    choices=("mean", "sum"),
+    default="mean",
+    source="Largest margins: mean in the paper; sum of normalised prototypes in its public code",
+)
 
 
 REGULARIZER = Regularizer(

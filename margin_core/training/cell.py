@@ -58,12 +58,13 @@ class Cell:
         family = get_family(self.family)
         options = [option.name for option in family.options]
         for name, setting in self.knobs.items():
-            if not isinstance(setting, Schedule):
-                family.check({name: setting})
-            elif name in options:
+            if isinstance(setting, Schedule) and name in options:
                 raise ValueError(f"{family.name}: {name} is a named choice, it cannot follow a schedule")
-            else:
+            if isinstance(setting, Schedule):
                 _check_schedule(family.knob(name), setting, family.name)
+        # All together, and where some follow a schedule also along the way: a family may ask for more than bounds.
+        for percent in range(101) if any(isinstance(setting, Schedule) for setting in self.knobs.values()) else [0]:
+            family.check({name: _value(setting, percent / 100.0) for name, setting in self.knobs.items()})
         for name, weight in self.regularizers.items():
             knob = get_regularizer(name).weight
             if isinstance(weight, Schedule):
@@ -109,6 +110,10 @@ def _check_schedule(knob: Knob, schedule: Schedule, owner: str) -> None:
         knob.check(value, owner)
     if knob.integer and schedule.kind in ("linear", "cosine"):
         raise ValueError(f"{owner}: {knob.name} takes whole numbers only, its schedule must be constant or step, got {schedule.kind}")
+
+
+def _value(setting: Setting, progress: float) -> float | str:
+    return setting.value(progress) if isinstance(setting, Schedule) else setting
 
 
 def _plain(setting: Setting) -> str | float | dict[str, object]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from margin_core.knobs import Schedule
-from margin_core.losses import build_loss
+from margin_core.losses import build_loss, get_family
+from margin_core.losses.two_scale import TwoScaleLoss
 from margin_core.models import Classifier, Output, log_scale
 from margin_core.regularizers import get_regularizer
 from margin_core.training.cell import Cell
-
-
-@runtime_checkable
-class ReadsNetworkScale(Protocol):
-    """A loss that is given the network's scale (`margin_core.models.log_scale`) at each call, as ``two_scale`` is."""
-
-    def initialise_scales(self, log_scale: Tensor) -> None:
-        """Set the loss's own scales by the network's before training."""
 
 
 class Objective:
@@ -27,19 +21,20 @@ class Objective:
     Args:
         cell: A checked cell.
         model: The network at its start.
-        num_classes: K.
+        class_counts: The number of training samples of each of the K classes.
     """
 
-    def __init__(self, cell: Cell, model: Classifier, num_classes: int) -> None:
+    def __init__(self, cell: Cell, model: Classifier, class_counts: Sequence[int]) -> None:
         self.model = model
         self.knob_schedules = {name: value for name, value in cell.knobs.items() if isinstance(value, Schedule)}
         self.weights = dict(cell.regularizers)
         self.progress = 0.0
         start: dict[str, Any] = {name: value.value(0.0) if isinstance(value, Schedule) else value for name, value in cell.knobs.items()}
-        self.loss = build_loss(cell.family, num_classes=num_classes, **start)
-        self.reads_scale = isinstance(self.loss, ReadsNetworkScale)
-        if isinstance(self.loss, ReadsNetworkScale):
-            self.loss.initialise_scales(log_scale(model).detach())
+        if "class_counts" in get_family(cell.family).needs:
+            start["class_counts"] = class_counts
+        self.loss = build_loss(cell.family, num_classes=len(class_counts), **start)
+        if isinstance(self.loss, TwoScaleLoss):
+            self.loss.initialise_scales(self._log_scale().detach())
 
     def set_progress(self, progress: float) -> None:
         """Move the scheduled knobs to a share ``progress`` (0 to 1) of the training's steps."""
@@ -60,7 +55,7 @@ class Objective:
 
     def __call__(self, output: Output, target: Tensor) -> Tensor:
         """The mean loss of a batch plus the weighted regularisers; a weight of 0 costs nothing."""
-        total: Tensor = self.loss(output.scores, target, **self._scale())
+        total: Tensor = self.loss(output.scores, target, **self._inputs(output))
         for name in self.weights:
             weight = self.weight(name)
             if weight != 0.0:
@@ -69,10 +64,15 @@ class Objective:
 
     def prediction_logits(self, output: Output) -> Tensor:
         """Logits whose softmax is the family's prediction, (N, K)."""
-        return self.loss.prediction_logits(output.scores, **self._scale())
+        return self.loss.prediction_logits(output.scores, **self._inputs(output))
 
-    def _scale(self) -> dict[str, Tensor]:
-        return {"log_scale": log_scale(self.model)} if self.reads_scale else {}
+    def _inputs(self, output: Output) -> dict[str, Tensor]:
+        """What the family's loss is given at each call besides scores and target."""
+        compute = {"norms": lambda: self.model.norms(output), "log_scale": self._log_scale}
+        return {name: compute[name]() for name in self.loss.family.inputs}
+
+    def _log_scale(self) -> Tensor:
+        return log_scale(self.model, source=self.loss.options["network_scale"])
 
     def _regularizer_value(self, name: str, output: Output, target: Tensor) -> Tensor:
         regularizer = get_regularizer(name)

@@ -107,7 +107,7 @@ class Trial:
             reads=get_family(cell.family).reads,
             seed_parts=(study_seed, replicate),
         ).to(self.device)
-        self.objective = Objective(cell, self.model, self.data.num_classes)
+        self.objective = Objective(cell, self.model, self.data.train_y.bincount(minlength=self.data.num_classes).tolist())
         self.loss: Loss = self.objective.loss.to(self.device)
         self.optimizer = build_optimizer(cell.recipe, self.model.parameters(), self.loss.parameters())
         self._parameters = [*self.model.parameters(), *self.loss.parameters()]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses import Family, build_loss, functional, get_family, list_losses, loss_info
+from margin_core.losses.family import Reduction
+from tests.conformance.families import BATCH, CLASSES, COUNTS, FAMILIES, LOGIT_FAMILIES, build, draw, inputs, loss_and_gradient, pure
 
-BATCH, CLASSES = 64, 5
-
-FAMILIES = [pytest.param(get_family(name), id=name) for name in list_losses()]
 KNOBS = [pytest.param(get_family(name), knob, id=f"{name}.{knob.name}") for name in list_losses() for knob in get_family(name).knobs]
 OPTIONS = [
     pytest.param(get_family(name), option.name, choice, id=f"{name}.{option.name}={choice}")
@@ -23,28 +23,33 @@ OPTIONS = [
     for choice in option.choices
     if choice != option.default
 ]
+# A knob that shifts the loss and moves no gradient, and options that change nothing in the loss itself: of the margins of norm_face and
+# cos_face both readings of the gradient are the same, and which weights make up the network's scale is the training's matter.
+MOVES_NO_GRADIENT = {("gm_softmax", "beta1")}
+CHANGES_NOTHING = {("norm_face", "gradient"), ("cos_face", "gradient"), ("two_scale", "network_scale")}
 BASELINES = [case for case in KNOBS if isinstance(case.values[1], Knob) and case.values[1].baseline is not None]
-
-
-def draw(family: Family, *shape: int, classes: int = CLASSES, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Scores (*shape, classes) such as the family reads, and targets (*shape)."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(*shape, classes, generator=generator, dtype=torch.float64)
-    scores = 3.0 * noise if family.reads == "logits" else torch.tanh(noise)
-    return scores.to(dtype), torch.randint(classes, shape, generator=generator)
-
-
-def loss_and_gradient(family: Family, scores: Tensor, target: Tensor, **values: float | str) -> tuple[Tensor, Tensor]:
-    leaf = scores.clone().requires_grad_()
-    module = build_loss(family.name, num_classes=scores.shape[-1], reduction="none", **values)
-    loss = module(leaf, target)
-    (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-    return loss.detach(), gradient
 
 
 def another_value(knob: Knob) -> float:
     """The value farthest from the default that a study would try."""
     return max((*knob.grid, *knob.search), key=lambda value: abs(value - knob.default))
+
+
+def all_gradients(family: Family, scores: Tensor, target: Tensor, **values: object) -> dict[str, Tensor | None]:
+    """Of the scores and of the loss's own parameters, those that are not trained included."""
+    leaf, module = scores.clone().requires_grad_(), build(family, scores.shape[-1], **values)
+    module(leaf, target, **inputs(family, scores)).sum().backward()
+    return {"scores": leaf.grad, **{name: parameter.grad for name, parameter in module.named_parameters()}}
+
+
+def differ(one: dict[str, Tensor | None], other: dict[str, Tensor | None]) -> bool:
+    for name in one.keys() | other.keys():
+        left, right = one.get(name), other.get(name)
+        if (left is None) != (right is None):
+            return True
+        if left is not None and right is not None and (left - right).abs().max() > 1e-3:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -80,7 +85,7 @@ def test_the_module_is_the_pure_function_at_its_knobs(family: Family) -> None:
     scores, target = draw(family, BATCH)
     loss, _ = loss_and_gradient(family, scores, target)
     knobs = {knob.name: knob.default for knob in family.knobs}
-    torch.testing.assert_close(loss, family.function(scores, target, **knobs), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(loss, pure(family, scores, target, **knobs), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(("family", "knob"), KNOBS)
@@ -89,15 +94,21 @@ def test_a_changed_knob_changes_the_loss_and_its_gradient(family: Family, knob: 
     loss, gradient = loss_and_gradient(family, scores, target)
     changed_loss, changed_gradient = loss_and_gradient(family, scores, target, **{knob.name: another_value(knob)})
     assert (loss - changed_loss).abs().max() > 1e-3
-    assert (gradient - changed_gradient).abs().max() > 1e-3
+    assert ((gradient - changed_gradient).abs().max() > 1e-3) != ((family.name, knob.name) in MOVES_NO_GRADIENT)
 
 
 @pytest.mark.parametrize(("family", "name", "choice"), OPTIONS)
-def test_a_changed_option_changes_the_gradient(family: Family, name: str, choice: str) -> None:
+def test_a_changed_option_changes_a_gradient_under_some_setting_of_the_others(family: Family, name: str, choice: str) -> None:
     scores, target = draw(family, BATCH)
-    _, gradient = loss_and_gradient(family, scores, target)
-    _, changed = loss_and_gradient(family, scores, target, **{name: choice})
-    assert (gradient - changed).abs().max() > 1e-3
+    knobs = {knob.name: max(*knob.grid, *knob.search) for knob in family.knobs}
+    others = [option for option in family.options if option.name != name]
+    changes = False
+    for choices in itertools.product(*(option.choices for option in others)):
+        setting = {**knobs, **dict(zip((option.name for option in others), choices, strict=True))}
+        changes |= differ(
+            all_gradients(family, scores, target, **setting), all_gradients(family, scores, target, **setting, **{name: choice})
+        )
+    assert changes != ((family.name, name) in CHANGES_NOTHING)
 
 
 @pytest.mark.parametrize(("family", "knob"), BASELINES)
@@ -113,11 +124,11 @@ def test_at_its_baseline_a_knob_has_the_gradient_of_cross_entropy(family: Family
 def test_set_knobs_gives_the_loss_of_a_module_built_with_the_new_value(family: Family, knob: Knob) -> None:
     scores, target = draw(family, BATCH)
     value = another_value(knob)
-    changed = build_loss(family.name, num_classes=CLASSES, reduction="none")
+    changed = build(family)
     changed.set_knobs(**{knob.name: value})
-    built = build_loss(family.name, num_classes=CLASSES, reduction="none", **{knob.name: value})
+    built = build(family, **{knob.name: value})
     assert changed.knobs == built.knobs
-    assert torch.equal(changed(scores, target), built(scores, target))
+    assert torch.equal(changed(scores, target, **inputs(family, scores)), built(scores, target, **inputs(family, scores)))
     with pytest.raises(ValueError, match=rf"{family.name}: {knob.name} must be .* got nan"):
         changed.set_knobs(**{knob.name: math.nan})
 
@@ -129,7 +140,7 @@ def test_a_bad_value_is_refused_with_the_family_the_knob_the_value_and_what_is_a
     bad += [knob.high + 1.0] * math.isfinite(knob.high)
     for value in bad:
         with pytest.raises(ValueError, match=f"^{family.name}: {knob.name} must be") as error:
-            build_loss(family.name, num_classes=CLASSES, **{knob.name: value})  # type: ignore[arg-type]
+            build(family, **{knob.name: value})
         assert repr(value) in str(error.value)
         assert knob.allowed in str(error.value)
 
@@ -137,22 +148,46 @@ def test_a_bad_value_is_refused_with_the_family_the_knob_the_value_and_what_is_a
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_unknown_knob_or_option_value_is_refused_with_the_known_ones(family: Family) -> None:
     with pytest.raises(ValueError, match=f"^{family.name}: unknown knob 'sharpness'.*{family.knobs[0].name}"):
-        build_loss(family.name, num_classes=CLASSES, sharpness=1.0)
+        build(family, sharpness=1.0)
     for option in family.options:
         with pytest.raises(ValueError, match=f"^{family.name}: {option.name} must be one of .*{option.default}.*got 'other'"):
-            build_loss(family.name, num_classes=CLASSES, **{option.name: "other"})
+            build(family, **{option.name: "other"})
+
+
+@pytest.mark.parametrize("family", [case for case in FAMILIES if "class_counts" in case.values[0].needs])  # type: ignore[union-attr]
+def test_class_counts_that_do_not_go_with_the_classes_are_refused(family: Family) -> None:
+    for bad in ((3, 2), (3, 2, 0), (3, 2, 1.5), (3, 2, True), 3, "abc", torch.ones(3)):
+        with pytest.raises(ValueError, match=rf"^{family.name}: class_counts must be 3 whole numbers >= 1, one for each class, got"):
+            build(family, 3, class_counts=bad)
+    with pytest.raises(ValueError, match=r"class_counts must be .*got None"):
+        build_loss(family.name, num_classes=3)
+    for good in ([3, 2, 1], (3, 2, 1), torch.tensor([3, 2, 1]), np.array([3, 2, 1])):
+        assert build(family, 3, class_counts=good).get_buffer("class_counts").tolist() == [3, 2, 1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reductions_agree(family: Family) -> None:
     scores, target = draw(family, BATCH)
-    none, total, mean = (build_loss(family.name, num_classes=CLASSES, reduction=r)(scores, target) for r in ("none", "sum", "mean"))
+    reductions: tuple[Reduction, ...] = ("none", "sum", "mean")
+    none, total, mean = (build(family, reduction=r)(scores, target, **inputs(family, scores)) for r in reductions)
     assert none.shape == target.shape
     assert torch.equal(total, none.sum())
-    assert torch.equal(mean, none.mean())
+    # Where samples are chosen out of their batch, the others are 0 and the mean is over those chosen.
+    assert torch.equal(mean, none.mean() if family.per_sample else none.sum() / none.count_nonzero())
 
 
-@pytest.mark.parametrize("family", [case for case in FAMILIES if case.values[0].reads == "logits"])  # type: ignore[union-attr]
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_a_sample_it_does_as_torch_s_cross_entropy(family: Family) -> None:
+    for classes in (2, CLASSES):
+        scores, target = draw(family, 0, classes=classes)
+        for reduction in ("none", "sum", "mean"):
+            result = build(family, classes, reduction)(scores, target, **inputs(family, scores))
+            expected = torch.nn.functional.cross_entropy(scores, target, reduction=reduction)
+            assert torch.equal(result.isnan(), expected.isnan())
+            assert torch.equal(result.nan_to_num(), expected.nan_to_num())
+
+
+@pytest.mark.parametrize("family", LOGIT_FAMILIES)
 def test_adding_a_constant_to_all_logits_changes_nothing(family: Family) -> None:
     scores, target = draw(family, BATCH)
     loss, gradient = loss_and_gradient(family, scores, target)
@@ -167,30 +202,42 @@ def test_renaming_the_classes_renames_the_gradient(family: Family) -> None:
     scores, target = draw(family, BATCH)
     order = torch.tensor([3, 0, 4, 1, 2])
     loss, gradient = loss_and_gradient(family, scores, target)
-    renamed_loss, renamed_gradient = loss_and_gradient(family, scores[..., order], order.argsort()[target])
+    counts = {name: [COUNTS[j] for j in order] for name in family.needs}
+    renamed_loss, renamed_gradient = loss_and_gradient(family, scores[..., order], order.argsort()[target], **counts)
     torch.testing.assert_close(renamed_loss, loss, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(renamed_gradient, gradient[..., order], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_another_order_of_the_samples_gives_the_same_losses_and_gradients_in_that_order(family: Family) -> None:
+    scores, target = draw(family, BATCH)
+    order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
+    loss, gradient = loss_and_gradient(family, scores, target)
+    reordered_loss, reordered_gradient = loss_and_gradient(family, scores[order], target[order])
+    torch.testing.assert_close(reordered_loss, loss[order], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(reordered_gradient, gradient[order], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_leading_axes_are_any_number_from_none_on(family: Family) -> None:
     scores, target = draw(family, 2, 3, 4)
     loss, gradient = loss_and_gradient(family, scores, target)
-    for i, j, k in itertools.product(range(2), range(3), range(4)):
-        one_loss, one_gradient = loss_and_gradient(family, scores[i, j, k], target[i, j, k])
-        assert one_loss.shape == ()
-        torch.testing.assert_close(one_loss, loss[i, j, k], rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(one_gradient, gradient[i, j, k], rtol=1e-12, atol=1e-12)
-    assert build_loss(family.name, num_classes=CLASSES, reduction="sum")(*draw(family, 0)) == 0.0
+    # A single sample, or the batch that a sample is chosen out of.
+    for at in itertools.product(range(2), range(3), range(4)) if family.per_sample else itertools.product(range(2), range(3)):
+        one_loss, one_gradient = loss_and_gradient(family, scores[at], target[at])
+        assert one_loss.shape == (() if family.per_sample else (4,))
+        torch.testing.assert_close(one_loss, loss[at], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(one_gradient, gradient[at], rtol=1e-12, atol=1e-12)
+    assert loss_and_gradient(family, scores[0, 0, 0], target[0, 0, 0])[0].shape == ()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_knob_tensor_over_the_leading_axes_equals_one_call_per_row(family: Family) -> None:
     scores, target = draw(family, 5, 16)
     rows = {knob.name: torch.linspace(*knob.search, 5, dtype=torch.float64) for knob in family.knobs}
-    together = family.function(scores, target, **{name: values.unsqueeze(-1) for name, values in rows.items()})
+    together = pure(family, scores, target, **{name: values.unsqueeze(-1) for name, values in rows.items()})
     for i in range(5):
-        alone = family.function(scores[i], target[i], **{name: float(values[i]) for name, values in rows.items()})
+        alone = pure(family, scores[i], target[i], **{name: float(values[i]) for name, values in rows.items()})
         torch.testing.assert_close(together[i], alone, rtol=1e-12, atol=1e-12)
 
 
@@ -201,99 +248,36 @@ def test_two_classes_suffice_and_one_does_not(family: Family) -> None:
     assert loss.isfinite().all()
     assert gradient.isfinite().all()
     with pytest.raises(ValueError, match=f"{family.name}: num_classes must be >= 2, got 1"):
-        build_loss(family.name, num_classes=1)
+        build(family, 1)
     with pytest.raises(ValueError, match="K >= 2"):
-        family.function(scores[..., :1], torch.zeros_like(target))
+        pure(family, scores[..., :1], torch.zeros_like(target))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_target_that_does_not_go_with_the_scores_is_refused(family: Family) -> None:
     scores, target = draw(family, BATCH)
     with pytest.raises(ValueError, match=r"target must have the shape \(64,\).*got \(64, 1\)"):
-        family.function(scores, target.unsqueeze(-1))
+        pure(family, scores, target.unsqueeze(-1))
     with pytest.raises(ValueError, match=r"target must hold integer class indices, got torch\.float32"):
-        family.function(scores, target.float())
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_low_precision_scores_give_a_finite_float32_loss_close_to_the_exact_one(family: Family, dtype: torch.dtype) -> None:
-    scores, target = draw(family, BATCH, dtype=dtype)
-    for knob in family.knobs:
-        for value in (*knob.grid, *knob.search):
-            loss, gradient = loss_and_gradient(family, scores, target, **{knob.name: value})
-            exact, _ = loss_and_gradient(family, scores.double(), target, **{knob.name: value})
-            assert loss.dtype == torch.float32
-            assert gradient.dtype == dtype
-            assert gradient.isfinite().all()
-            torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_extreme_scores_give_finite_losses_and_gradients(family: Family, dtype: torch.dtype) -> None:
-    extremes = [1e4, -1e4, 0.0] if family.reads == "logits" else [1.0, -1.0, 0.0]
-    scores = torch.tensor(list(itertools.product(extremes, repeat=3)), dtype=dtype).repeat(3, 1)
-    target = torch.arange(3).repeat_interleave(27)
-    for knob in family.knobs:
-        for value in knob.grid:
-            loss, gradient = loss_and_gradient(family, scores, target, **{knob.name: value})
-            assert loss.isfinite().all()
-            assert gradient.isfinite().all()
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_caller_s_tensors_are_not_written_to(family: Family) -> None:
-    scores, target = draw(family, BATCH)
-    scores.requires_grad_()
-    knobs = {knob.name: torch.full((BATCH,), knob.default, dtype=torch.float64) for knob in family.knobs}
-    given = (scores, target, *knobs.values())
-    before = [(tensor.detach().clone(), tensor._version) for tensor in given]
-    family.function(scores, target, **knobs).sum().backward()
-    for tensor, (value, version) in zip(given, before, strict=True):
-        assert torch.equal(tensor, value)
-        assert tensor._version == version
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_are_those_of_finite_differences(family: Family) -> None:
-    scores, target = draw(family, 6, seed=1)
-    inside = {knob.name: sum(knob.search) / 2.0 for knob in family.knobs}
-    knobs = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in inside.items()}
-
-    def function(scores: Tensor, *values: Tensor) -> Tensor:
-        return family.function(scores, target, **dict(zip(knobs, values, strict=True)))
-
-    assert torch.autograd.gradcheck(function, (scores.requires_grad_(), *knobs.values()))
-    assert torch.autograd.gradgradcheck(lambda scores: family.function(scores, target), (scores,))
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_autocast_does_not_lower_the_precision_of_the_loss(family: Family) -> None:
-    scores, target = draw(family, BATCH, dtype=torch.bfloat16)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside, gradient = loss_and_gradient(family, scores, target)
-    outside, expected = loss_and_gradient(family, scores, target)
-    assert torch.equal(inside, outside)
-    assert torch.equal(gradient, expected)
+        pure(family, scores, target.float())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_predictions_put_the_highest_score_first(family: Family) -> None:
     scores, _ = draw(family, BATCH)
-    logits = build_loss(family.name, num_classes=CLASSES).prediction_logits(scores)
+    logits = build(family).prediction_logits(scores, **{name: torch.full_like(scores, 2.0) for name in inputs(family, scores)})
     assert torch.equal(logits.argsort(dim=-1), scores.argsort(dim=-1))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_module_survives_a_trip_through_its_state(family: Family) -> None:
     scores, target = draw(family, BATCH)
-    one, other = (build_loss(family.name, num_classes=CLASSES) for _ in range(2))
+    one, other = (build(family) for _ in range(2))
     with torch.no_grad():
         for parameter in one.parameters():
             parameter.mul_(1.5)
     other.load_state_dict(one.state_dict())
-    assert torch.equal(one(scores, target), other(scores, target))
+    assert torch.equal(one(scores, target, **inputs(family, scores)), other(scores, target, **inputs(family, scores)))
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones() -> None:

@@ -388,6 +388,7 @@ def test_verdicts_are_plain_data_with_every_number_that_was_asked_for(answered: 
         ({"family": "ce", "lr": 0.1}, "as it is"),
         ({"family": "gds", "gds.lam": 1.5, "gds.tau": 1.0, "gds.hardest": "attached"}, "λ = 1.5"),
         ({"family": "gds", "gds.lam": 1.5, "gds.tau": 2.0}, "λ = 1.5, τ = 2"),
+        ({"family": "gds", "gds.lam": 1.5, "gds.tau": 1.0, "gds.hardest": "detached"}, "λ = 1.5, hardest detached"),
         ({"family": "gds", "gds.lam": 1.0, "sample_margin.weight": 0.1, "zero_centroid.weight": 0.0}, "λ = 1, sample_margin 0.1"),
         ({"family": "gradient_decay", "gradient_decay.beta.kind": "constant", "gradient_decay.beta.start": 0.1}, "β = 0.1"),
         (

@@ -210,6 +210,28 @@ def test_a_loss_with_parameters_of_its_own_brings_them_along(tmp_path: Path) -> 
     assert measured == {name: data["result"][name] for name in measured}
 
 
+def test_a_loss_that_needs_the_class_counts_is_told_with_them(tmp_path: Path) -> None:
+    spec = builders.study(
+        **{
+            **builders.WITHOUT_SCREEN,
+            "families": {"ce": {"label_smoothing": 0}, "ldam": {"s": 10}},
+            "confirm": {"families": 1, "seeds": 1, "values": {"ldam": [0.3]}},
+        }
+    )
+    files = study_files(tmp_path, "small")
+    files.directory.mkdir()
+    with builders.new_ledger(files.ledger, spec) as ledger:
+        ce, ldam = confirm_trials(spec)
+        builders.write(ledger, ce, {"val_accuracy": 99.0}, "failed")
+        train(ledger, files, spec, ldam)
+    data = yaml.safe_load((export_study(files, data_root=None)["digits"] / "loss.yaml").read_text())
+    assert len(data["class_counts"]) == 10
+    loss = build_loss(data["family"], num_classes=10, class_counts=data["class_counts"], **data["knobs"])
+    trial = Trial(ldam.cell, study_seed=0, replicate=0)
+    scores, target = torch.linspace(-1, 1, 50).reshape(5, 10).sin(), torch.arange(5)
+    assert torch.equal(loss(scores, target), trial.loss(scores, target))
+
+
 def test_a_dataset_without_a_result_is_told_with_those_that_have_one(trained: StudyFiles) -> None:
     with pytest.raises(CallError) as caught:
         export_study(trained, data_root=None, dataset="mnist")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from margin_core.losses import list_losses
 from studies.plan import stage_sizes
 from studies.spec import StudyFileError, apply_overrides, list_presets, parse_yaml, read_study, study_from
 from tests.studies.builders import BETA_SCHEDULE, STUDY, TWO_DATASETS, WITHOUT_SCREEN, study
@@ -24,9 +25,14 @@ def sentence(*overrides: str, base: dict[str, Any] = STUDY) -> str:
 
 # Sentences that are this project's own, whole.
 SENTENCES = {
-    "families.gdss={}": (
-        "families.gdss is not a known loss family (did you mean 'gds'?); "
-        "known: ce, gds, gradient_decay, two_scale, norm_face, cos_face, arc_face, lm_softmax"
+    "families.gdss={}": (f"families.gdss is not a known loss family (did you mean 'gds'?); known: {', '.join(list_losses())}"),
+    "families.gm_softmax={alpha1: [0.5, 1], alpha2: [0.25, 0.75]}": (
+        "families.gm_softmax has values that do not go together: "
+        "gm_softmax: alpha1 must be >= 0.5 and alpha2 <= alpha1, got alpha1 = 0.5 and alpha2 = 0.75"
+    ),
+    "families.gm_softmax={alpha1: 0.5, alpha2: 0.5}": (
+        "confirm: on the curve of alpha2, families.gm_softmax has values that do not go together: "
+        "gm_softmax: alpha1 must be >= 0.5 and alpha2 <= alpha1, got alpha1 = 0.5 and alpha2 = 1.0"
     ),
     "families.gds.lamb=1": "families.gds.lamb is not a known knob or option of gds (did you mean 'lam'?); known: lam, tau, hardest",
     "families.gds.lam=-1": "families.gds.lam must be >= 0, got -1",

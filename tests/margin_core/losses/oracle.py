@@ -32,6 +32,28 @@ def ce(x: Scores, y: int, at: Scores, *, label_smoothing: mpf) -> mpf:
     return -fsum(weight * log(exp(value) / total) for weight, value in zip(label, x, strict=True))
 
 
+def probability(x: Scores, y: int) -> mpf:
+    return exp(x[y]) / fsum(exp(value) for value in x)
+
+
+def focal(x: Scores, y: int, at: Scores, *, gamma: mpf) -> mpf:
+    p = probability(x, y)
+    return -((1 - p) ** gamma) * log(p)
+
+
+def gce(x: Scores, y: int, at: Scores, *, q: mpf) -> mpf:
+    return (1 - probability(x, y) ** q) / q
+
+
+def truncated_ce(x: Scores, y: int, at: Scores, *, k: mpf) -> mpf:
+    return -log(k) if probability(at, y) < k else -log(probability(x, y))
+
+
+def ohem(x: Scores, y: int, at: Scores, *, keep: mpf) -> mpf:
+    """Of a batch of one, which is always kept."""
+    return -log(probability(x, y))
+
+
 def gds(x: Scores, y: int, at: Scores, *, lam: mpf, tau: mpf, hardest: str = "attached") -> mpf:
     index = hardest_index(at, y)
     m = x[index] if hardest == "attached" else at[index]
@@ -63,15 +85,39 @@ def cos_face(c: Scores, y: int, at: Scores, *, m: mpf, s: mpf) -> mpf:
     return -log(own / (own + fsum(exp(s * value) for value in others(c, y))))
 
 
-def psi(theta: mpf, m: mpf) -> mpf:
-    """cos(theta + m) with the angular softmax's continuation: (-1)^k cos(phi) - 2k on [k pi, (k + 1) pi]."""
-    phi = theta + m
-    k = int(floor(phi / pi))
+def psi(theta: mpf, m1: mpf, m2: mpf, beyond_pi: str = "continue") -> mpf:
+    """cos(m1 theta + m2) with the angular softmax's continuation: (-1)^k cos(phi) - 2k on [k pi, (k + 1) pi]."""
+    phi = m1 * theta + m2
+    k = int(floor(phi / pi)) if beyond_pi == "continue" else 0
     return (-1) ** k * cos(phi) - 2 * k
 
 
-def arc_face(c: Scores, y: int, at: Scores, *, m: mpf, s: mpf) -> mpf:
-    own = exp(s * psi(acos(c[y]), m))
+def arc_face(c: Scores, y: int, at: Scores, *, m: mpf, s: mpf, beyond_pi: str = "continue") -> mpf:
+    return margin_softmax(c, y, at, m1=mpf(1), m2=m, m3=mpf(0), s=s, beyond_pi=beyond_pi)
+
+
+def margin_softmax(c: Scores, y: int, at: Scores, *, m1: mpf, m2: mpf, m3: mpf, s: mpf, beyond_pi: str = "continue") -> mpf:
+    own = exp(s * (psi(acos(c[y]), m1, m2, beyond_pi) - m3))
+    return -log(own / (own + fsum(exp(s * value) for value in others(c, y))))
+
+
+def sphere_face(c: Scores, y: int, at: Scores, *, m: mpf, s: mpf, lam: mpf, beyond_pi: str = "continue") -> mpf:
+    own = exp(s * (lam * c[y] + psi(acos(c[y]), m, mpf(0), beyond_pi)) / (1 + lam))
+    return -log(own / (own + fsum(exp(s * value) for value in others(c, y))))
+
+
+def l_softmax(c: Scores, y: int, at: Scores, *, m: mpf, lam: mpf, norms: Scores) -> mpf:
+    own = exp(norms[y] * (lam * c[y] + psi(acos(c[y]), m, mpf(0))) / (1 + lam))
+    return -log(own / (own + fsum(others([exp(size * value) for size, value in zip(norms, c, strict=True)], y))))
+
+
+def gm_softmax(c: Scores, y: int, at: Scores, *, alpha1: mpf, alpha2: mpf, beta1: mpf, beta2: mpf, s: mpf) -> mpf:
+    return -log(exp(s * (alpha1 * c[y] + beta1)) / (exp(s * (alpha2 * c[y] + beta2)) + fsum(exp(s * value) for value in others(c, y))))
+
+
+def ldam(c: Scores, y: int, at: Scores, *, max_margin: mpf, s: mpf, class_counts: Sequence[int]) -> mpf:
+    inverse_roots = [mpf(count) ** (mpf(-1) / 4) for count in class_counts]
+    own = exp(s * (c[y] - max_margin * inverse_roots[y] / max(inverse_roots)))
     return -log(own / (own + fsum(exp(s * value) for value in others(c, y))))
 
 

@@ -47,6 +47,8 @@ COSINES = [
 
 def draw(knob: Knob, rng: np.random.Generator) -> float:
     low, high = knob.search
+    if knob.integer:
+        return float(rng.integers(int(low), int(high), endpoint=True))
     return float(math.exp(rng.uniform(math.log(low), math.log(high))) if knob.scale == "log" else rng.uniform(low, high))
 
 
@@ -63,20 +65,30 @@ def cases(family: str, seed: int) -> Iterator[Case]:
             yield scores_, target, {knob.name: first if i == 0 else knob.default for i, knob in enumerate(declaration.knobs)}
 
 
-def formula_of(family: str, knobs: dict[str, float]) -> tuple[Callable[..., mpf], dict[str, object]]:
+def formula_of(family: str, knobs: dict[str, float], **given: object) -> tuple[Callable[..., mpf], dict[str, object]]:
     """The oracle's formula and its arguments; the two-scale paper writes R1, R2 and R where the knob is R2 / R1."""
     if family == "two_scale":
         return oracle.two_scale, {"eta": knobs["eta"], "r1": mpf(1), "r2": mpf(knobs["ratio"]), "scale": mpf(1)}
-    return getattr(oracle, family), dict(knobs)
+    return getattr(oracle, family), {**knobs, **given}
+
+
+def given(family: str, classes: int) -> dict[str, list[float] | list[int]]:
+    """What the family is called with besides scores, target and knobs: an entry for each class."""
+    declaration = get_family(family)
+    norms = {"norms": [0.3, 25.0, 4.0, 1.0, 7.5, 0.0, 2.0][:classes]} if "norms" in declaration.inputs else {}
+    return {**norms, **{name: [64, 3, 20, 1, 7, 9, 500][:classes] for name in declaration.needs}}
 
 
 def worst_error(family: str, case: Case, **options: str) -> float:
     """Largest error of the value and of any gradient entry, relative to the exact one where that is above 1."""
     x, y, knobs = case
     scores = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-    loss = get_family(family).function(scores, torch.tensor(y), **knobs, **options)
+    more = given(family, len(x))
+    tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in more.items()}
+    loss = get_family(family).function(scores, torch.tensor(y), **knobs, **tensors, **options)
     (gradient,) = torch.autograd.grad(loss, scores)
-    formula, arguments = formula_of(family, knobs)
+    exact_numbers = {name: [mpf(value) for value in values] for name, values in more.items()}
+    formula, arguments = formula_of(family, knobs, **exact_numbers)
     exact_loss, exact_gradient = oracle.value_and_gradient(formula, x, y, **arguments, **options)
     pairs = zip([loss.item(), *gradient.tolist()], [exact_loss, *exact_gradient], strict=True)
     return max(float(abs(mpf(ours) - exact) / max(1, abs(exact))) for ours, exact in pairs)
@@ -93,6 +105,12 @@ def test_gds_with_a_detached_hardest_competitor_is_that_of_the_paper() -> None:
         assert worst_error("gds", case, hardest="detached") < TOLERANCE, case
 
 
+@pytest.mark.parametrize("family", ["arc_face", "sphere_face", "margin_softmax"])
+def test_margins_that_rise_again_beyond_pi_are_those_of_their_formula(family: str) -> None:
+    for case in cases(family, seed=4):
+        assert worst_error(family, case, beyond_pi="none") < TOLERANCE, case
+
+
 @pytest.mark.parametrize("gap", [5.0, 20.0, 37.0, 60.0])
 @pytest.mark.parametrize(
     ("family", "knobs"),
@@ -103,6 +121,11 @@ def test_gds_with_a_detached_hardest_competitor_is_that_of_the_paper() -> None:
         ("gradient_decay", {"beta": 1.0, "tau": 1.0}),
         ("gradient_decay", {"beta": 0.01, "tau": 1.0}),
         ("two_scale", {"eta": 100.0, "ratio": 10.0}),
+        ("focal", {"gamma": 0.5}),
+        ("focal", {"gamma": 2.0}),
+        ("gce", {"q": 0.7}),
+        ("gce", {"q": 1e-9}),
+        ("truncated_ce", {"k": 0.1}),
     ],
 )
 def test_gradients_of_well_classified_samples_keep_their_digits(family: str, knobs: dict[str, float], gap: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -12,37 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from margin_core.losses.functional import arc_face, ce, cos_face, gds, gradient_decay, lm_softmax, norm_face, two_scale
-
-Sample = tuple[Tensor, Tensor]
-
-
-def number(low: float, high: float) -> st.SearchStrategy[float]:
-    return st.floats(low, high, allow_nan=False, width=64)
-
-
-@st.composite
-def sample(draw: st.DrawFn, bound: float) -> Sample:
-    """Scores of one sample of two to seven classes, each within the bound, and its target."""
-    scores = draw(st.lists(number(-bound, bound), min_size=2, max_size=7))
-    return torch.tensor(scores, dtype=torch.float64), torch.tensor(draw(st.integers(0, len(scores) - 1)))
-
-
-logits = sample(30.0)
-cosines = sample(1.0)
-scale = number(1.0, 64.0)
-
-
-def gradient(loss: object, scores: Tensor, target: Tensor, **knobs: object) -> Tensor:
-    leaf = scores.clone().requires_grad_()
-    return torch.autograd.grad(loss(leaf, target, **knobs), leaf)[0]  # type: ignore[operator]
-
-
-def one_hot(scores: Tensor, target: Tensor) -> Tensor:
-    return torch.eye(scores.shape[-1], dtype=scores.dtype)[target]
-
-
-def close(left: Tensor, right: Tensor | float, atol: float = 1e-12) -> None:
-    torch.testing.assert_close(left, torch.as_tensor(right, dtype=left.dtype), rtol=1e-12, atol=atol)
+from tests.margin_core.losses.samples import Sample, close, cosines, gradient, logits, number, one_hot, sample, scale
 
 
 def gds_gate(scores: Tensor, target: Tensor, lam: float) -> tuple[Tensor, Tensor]:
@@ -93,6 +62,16 @@ def test_detaching_the_hardest_competitor_of_gds_takes_its_own_pull_away_and_no_
     close(gds(*s, lam=lam), gds(*s, lam=lam, hardest="detached"))
 
 
+@given(sample(8.0), number(0.1, 5.0))
+def test_the_gate_of_gds_leans_to_the_hardest_competitor_for_misclassified_samples_only(s: Sample, lam: float) -> None:
+    x, y = s
+    lead = x[y] - torch.where(one_hot(x, y) == 1, -math.inf, x).max()
+    assume(abs(lead) > 1e-3)
+    p_y = x.softmax(dim=-1)[y]
+    alpha = (1 - (1 + gradient(gds, x, y, lam=lam)[y]) / p_y) / lam  # eq. (12), solved for alpha
+    assert (alpha > 0.5) == (lead < 0)
+
+
 @given(logits)
 def test_gradient_decay_with_beta_1_is_cross_entropy(s: Sample) -> None:
     close(gradient_decay(*s, beta=1.0), ce(*s))
@@ -111,6 +90,24 @@ def test_gradient_decay_is_cross_entropy_of_logits_with_log_beta_added_to_the_ta
 def test_the_target_s_gradient_of_gradient_decay_falls_with_its_probability_as_the_paper_derives(s: Sample, beta: float) -> None:
     p_y = s[0].softmax(dim=-1)[s[1]]
     close(gradient(gradient_decay, *s, beta=beta)[s[1]], -(1 - p_y) / (1 + (beta - 1) * p_y))
+
+
+@given(logits, number(0.001, 10.0), number(0.25, 4.0))
+def test_gradient_decay_pulls_the_target_as_hard_as_it_pushes_all_its_competitors(s: Sample, beta: float, tau: float) -> None:
+    x, y = s
+    pull = gradient(gradient_decay, x, y, beta=beta, tau=tau)
+    close(pull[y].abs(), torch.where(one_hot(x, y) == 1, 0.0, pull.abs()).sum())
+
+
+@given(number(1e-3, 100.0))
+def test_the_curvature_of_gradient_decay_is_a_quarter_at_most_and_that_where_p_is_1_over_1_and_beta(beta: float) -> None:
+    p = torch.cat([torch.linspace(0.01, 0.99, 99, dtype=torch.float64), torch.tensor([1.0 / (1.0 + beta)], dtype=torch.float64)])
+    z = torch.stack([p.logit(), torch.zeros_like(p)], dim=-1).requires_grad_()
+    target = torch.zeros(100, dtype=torch.int64)
+    (slope,) = torch.autograd.grad(gradient_decay(z, target, beta=beta).sum(), z, create_graph=True)
+    curvature = torch.autograd.grad(slope[:, 0].sum(), z)[0][:, 0]
+    assert (curvature <= 0.25 + 1e-12).all()
+    close(curvature[-1], 0.25)
 
 
 @given(logits, st.sampled_from([1e-300, 1e-30, 1e30, 1e300]))
@@ -202,13 +199,3 @@ def test_on_the_unit_sphere_the_mean_of_lm_softmax_is_least_at_the_simplex(class
     loss = lm_softmax(features @ prototypes.T, target, s=size)
     assert loss.mean() >= bound - 1e-12
     assert loss.max() <= 2.0 + math.log(classes - 1) / size
-
-
-@pytest.mark.parametrize("loss", [ce, gds, gradient_decay, two_scale])
-def test_a_class_of_score_minus_infinity_is_out_of_the_competition(loss: object) -> None:
-    target = torch.tensor(0)
-    masked = torch.tensor([1.0, 0.5, -math.inf, -1.0], dtype=torch.float64)
-    kept = masked[masked.isfinite()]
-    close(loss(masked, target), loss(kept, target))  # type: ignore[operator]
-    close(gradient(loss, masked, target)[masked.isfinite()], gradient(loss, kept, target))
-    assert gradient(loss, masked, target)[2] == 0.0

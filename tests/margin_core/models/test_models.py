@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
 
 from margin_core.heads import CosineHead
-from margin_core.models import Classifier, build_model, check_model, list_models, log_scale
+from margin_core.losses.family import Reads
+from margin_core.models import Classifier, HomogeneityWarning, build_model, check_model, list_models, log_scale
 
 SHAPES = {
     "mlp-50-20": [(1, 8, 8), (3, 32, 32)],
@@ -135,3 +138,56 @@ def test_the_scale_of_a_network_too_deep_for_single_precision_is_finite_and_diff
     scale.backward()
     first = deep[0].weight
     torch.testing.assert_close(first.grad, (first / first.norm() ** 2).detach())
+
+
+def bias_free(*widths: int) -> torch.nn.Sequential:
+    layers = [layer for pair in itertools.pairwise(widths) for layer in (torch.nn.Linear(*pair, bias=False), torch.nn.ReLU())]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def test_of_a_network_without_biases_the_homogeneous_scale_is_the_whole_one_and_nothing_is_warned_of() -> None:
+    model = bias_free(4, 6, 5, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(log_scale(model, "homogeneous"), log_scale(model))
+        last = model[-1].weight
+        torch.testing.assert_close(log_scale(model, "last_layer"), last.norm().log().double())
+
+
+@pytest.mark.parametrize("norm", [torch.nn.BatchNorm1d(6), torch.nn.LayerNorm(6)])
+def test_the_homogeneous_scale_starts_at_the_last_norm_layer_whose_scores_grow_with_it(norm: torch.nn.Module) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), norm, torch.nn.ReLU(), *bias_free(6, 5, 3)).eval()
+    images = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    scale, scores = log_scale(model, "homogeneous"), model(images)
+    affine = torch.cat([model[1].weight, model[1].bias])
+    torch.testing.assert_close(scale, (affine.norm().log() + model[3].weight.norm().log() + model[5].weight.norm().log()).double())
+    with torch.no_grad():
+        for factor, parameters in ((2.0, model[1].parameters()), (3.0, model[3].parameters()), (5.0, model[5].parameters())):
+            for parameter in parameters:
+                parameter.mul_(factor)
+    torch.testing.assert_close(model(images), 30.0 * scores)
+    torch.testing.assert_close(log_scale(model, "homogeneous"), scale + math.log(30.0))
+
+
+def test_a_last_layer_with_a_bias_is_homogeneous_together_with_it_and_alone() -> None:
+    model = torch.nn.Sequential(*bias_free(4, 6, 5), torch.nn.Linear(5, 3))
+    joint = torch.cat([model[-1].weight.flatten(), model[-1].bias])
+    torch.testing.assert_close(log_scale(model, "homogeneous"), joint.norm().log().double())
+
+
+@pytest.mark.parametrize("source", ["all_weights", "last_layer"])
+def test_a_scale_in_which_the_scores_are_not_homogeneous_is_warned_of(source: str) -> None:
+    with pytest.warns(HomogeneityWarning, match="the network has biases or norm layers"):
+        log_scale(build("mlp-50-20"), source)
+
+
+def test_an_unknown_source_of_the_scale_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="source must be one of all_weights, homogeneous, last_layer, got 'first_layer'"):
+        log_scale(bias_free(4, 3), "first_layer")
+
+
+@pytest.mark.parametrize("reads", ["logits", "cosines"])
+def test_norms_times_cosines_are_the_logits_without_a_bias(reads: Reads) -> None:
+    model = build_model("mlp-50-20", in_shape=(1, 8, 8), num_classes=10, reads=reads, seed_parts=(0, 0))
+    output = model(torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(model.norms(output) * model.cosines(output), output.features @ model.head.weight.T)

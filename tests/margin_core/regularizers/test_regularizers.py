@@ -115,6 +115,15 @@ def test_the_zero_centroid_term_vanishes_at_the_simplex_and_is_one_where_all_pro
     assert zero_centroid(simplex[:1].expand(classes, classes)).item() == pytest.approx(1.0, rel=1e-14)
 
 
+def test_the_sum_of_the_public_code_is_k_squared_times_the_mean_of_normalised_prototypes() -> None:
+    prototypes = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    code = zero_centroid(prototypes, form="sum")
+    torch.testing.assert_close(code, 49.0 * zero_centroid(normalize(prototypes, dim=-1)), rtol=1e-12, atol=0.0)
+    torch.testing.assert_close(zero_centroid(5.0 * prototypes, form="sum"), code, rtol=1e-12, atol=0.0)
+    with pytest.raises(ValueError, match="zero_centroid: form must be one of mean, sum, got 'median'"):
+        zero_centroid(prototypes, form="median")  # type: ignore[arg-type]
+
+
 def test_the_zero_centroid_term_is_one_number_for_each_set_of_prototypes() -> None:
     assert zero_centroid(torch.ones(5, 3, 2)).tolist() == [2.0] * 5
     with pytest.raises(ValueError, match=r"prototypes must have the shape \(\.\.\., K, d\), got \(3,\)"):

@@ -100,6 +100,12 @@ def test_a_cell_with_defaults_is_good_for_every_family(family: str) -> None:
     Cell(DatasetConfig("digits"), "mlp-50-20", family, {}, dict.fromkeys(list_regularizers(), 0.1), Recipe(epochs=1)).check()
 
 
+def test_knobs_that_must_hold_together_are_checked_together_along_their_schedules() -> None:
+    both = {"alpha1": Schedule("linear", 1.0, 2.0), "alpha2": Schedule("linear", 0.5, 1.5)}
+    Cell(DatasetConfig("digits"), "mlp-50-20", "gm_softmax", {"alpha1": 2.0, "alpha2": 1.5}, {}, Recipe(epochs=1)).check()
+    Cell(DatasetConfig("digits"), "mlp-50-20", "gm_softmax", both, {}, Recipe(epochs=1)).check()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -115,6 +121,10 @@ def test_a_cell_with_defaults_is_good_for_every_family(family: str) -> None:
         ({"knobs": {"lam": Schedule("linear", 1.0, -1.0)}}, "gds: lam must be"),
         ({"knobs": {"hardest": "softly"}}, "gds: hardest must be one of attached, detached, got 'softly'"),
         ({"knobs": {"hardest": Schedule("constant", 1.0)}}, "gds: hardest is a named choice, it cannot follow a schedule"),
+        ({"family": "gm_softmax", "knobs": {"alpha1": 1.2, "alpha2": 1.5}}, "gm_softmax: alpha1 must be >= 0.5 and alpha2 <= alpha1"),
+        ({"family": "gm_softmax", "knobs": {"alpha2": Schedule("cosine", 0.0, 1.5)}}, "gm_softmax: alpha1 must be >= 0.5 and alpha2 <="),
+        ({"family": "ldam", "knobs": {"class_counts": 3.0}}, "ldam: unknown knob 'class_counts'"),
+        ({"family": "l_softmax", "knobs": {"m": 1.5}}, "l_softmax: m must be a whole number >= 1, got 1.5"),
         ({"regularizers": {"margin": 0.5}}, "'margin'"),
         ({"regularizers": {"sample_margin": -0.5}}, "sample_margin: weight must be"),
         ({"regularizers": {"sample_margin": Schedule("step", 0.0, float("inf"))}}, "sample_margin: weight must be"),

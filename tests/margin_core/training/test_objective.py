@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from margin_core.data import DatasetConfig
 from margin_core.knobs import Schedule
-from margin_core.models import Classifier, build_model
+from margin_core.losses import get_family
+from margin_core.losses.two_scale import TwoScaleLoss
+from margin_core.models import Classifier, build_model, log_scale
 from margin_core.training import Cell, Recipe, Setting
 from margin_core.training.objective import Objective
 
@@ -20,9 +22,8 @@ TARGET = torch.arange(32) % 10
 
 def objective(family: str, knobs: dict[str, Setting], regularizers: dict[str, float | Schedule]) -> Objective:
     cell = Cell(DatasetConfig("digits"), "mlp-50-20", family, knobs, regularizers, Recipe(epochs=1))
-    reads = "cosines" if family in ("norm_face", "arc_face") else "logits"
-    model = build_model("mlp-50-20", in_shape=(1, 8, 8), num_classes=10, reads=reads, seed_parts=(0, 0))
-    return Objective(cell, model, 10)
+    model = build_model("mlp-50-20", in_shape=(1, 8, 8), num_classes=10, reads=get_family(family).reads, seed_parts=(0, 0))
+    return Objective(cell, model, [3, 4] * 5)
 
 
 def sample_margins(model: Classifier) -> torch.Tensor:
@@ -88,3 +89,28 @@ def test_the_predictions_of_a_cosine_family_are_scaled_by_its_s() -> None:
     made = objective("arc_face", {"s": 24.0, "m": 0.3}, {})
     output = made.model(IMAGES)
     torch.testing.assert_close(made.prediction_logits(output), 24.0 * output.scores)
+
+
+def test_a_family_is_given_the_norms_that_it_asks_for() -> None:
+    made = objective("l_softmax", {"m": 1}, {})
+    output = made.model(IMAGES)
+    logits = output.features @ made.model.head.weight.T
+    torch.testing.assert_close(made.prediction_logits(output), logits)
+    torch.testing.assert_close(made(output, TARGET), F.cross_entropy(logits, TARGET))
+
+
+def test_a_family_is_given_the_class_counts_that_it_asks_for() -> None:
+    made = objective("ldam", {"max_margin": 0.4, "s": 10.0}, {})
+    assert made.loss.get_buffer("class_counts").tolist() == [3, 4] * 5
+    output = made.model(IMAGES)
+    margins = 0.4 * (3.0 / torch.tensor([3.0, 4.0] * 5)) ** 0.25
+    widened = output.scores - margins * F.one_hot(TARGET, 10)
+    torch.testing.assert_close(made(output, TARGET), F.cross_entropy(10.0 * widened, TARGET))
+
+
+@pytest.mark.parametrize("source", ["all_weights", "homogeneous", "last_layer"])
+def test_the_scale_of_the_network_is_that_of_the_weights_that_the_family_names(source: str) -> None:
+    made = objective("two_scale", {"network_scale": source}, {})
+    assert isinstance(made.loss, TwoScaleLoss)
+    assert made.loss.scales()[0] == pytest.approx(log_scale(made.model, source).exp().item(), rel=1e-12)
+    torch.testing.assert_close(made.prediction_logits(made.model(IMAGES)), made.model(IMAGES).scores, atol=1e-6, rtol=1e-6)

@@ -1,0 +1,60 @@
+"""Generalised cross-entropy: between cross-entropy and the mean absolute error, so that mislabelled samples pull less."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from margin_core.knobs import Knob
+from margin_core.losses.energies import KnobValue, knob_tensor, target_gap, widen
+from margin_core.losses.family import Family
+
+LEAST_Q = 1e-30
+"""A smaller q is taken as this one: the loss is that of cross-entropy to the last digit long before, and q must not underflow."""
+
+
+def gce(scores: Tensor, target: Tensor, *, q: KnobValue = 0.7) -> Tensor:
+    """(1 - p_y^q) / q, with the gradient p_y^q (p - 1_y).
+
+    As q goes to 0 it becomes cross-entropy, at q = 1 it is 1 - p_y. It is taken as -expm1(q log p_y) / q, in float64, which keeps its
+    digits however small q is.
+
+    Args:
+        scores: Logits (..., K); half precision is widened to float32.
+        target: Class indices (...).
+        q: In (0, 1], a number or a tensor that broadcasts over (...).
+
+    Returns:
+        The loss of each sample (...), in [0, 1 / q].
+
+    Example:
+        >>> gce(torch.tensor([0.0, 0.0]), torch.tensor(0), q=1.0).item()
+        0.5
+    """
+    scores = widen(scores)
+    log_p = logsigmoid(target_gap(scores, target)).double()
+    q = knob_tensor(q, scores, torch.float64).clamp_min(LEAST_Q)
+    return (-torch.expm1(q * log_p) / q).to(scores.dtype)
+
+
+FAMILY = Family(
+    name="gce",
+    title="Generalised cross-entropy",
+    reads="logits",
+    function=gce,
+    knobs=(
+        Knob(
+            name="q",
+            symbol="q",
+            default=0.7,
+            low=0.0,
+            high=1.0,
+            open_low=True,
+            grid=(0.1, 0.3, 0.5, 0.7, 1.0),
+            search=(0.05, 1.0),
+            source="GCE, eq. (6), where q = 0.7 in the experiments; cross-entropy is its limit at 0, and the others fill in between",
+        ),
+    ),
+    reference="Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Networks with Noisy Labels, NeurIPS 2018, eq. (6)",
+)

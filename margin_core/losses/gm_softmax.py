@@ -1,0 +1,124 @@
+"""Generalised margin softmax: the target's cosine enters numerator and denominator by a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from margin_core.knobs import Knob
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.family import Family
+
+
+def gm_softmax(
+    cosines: Tensor,
+    target: Tensor,
+    *,
+    alpha1: KnobValue = 1.0,
+    alpha2: KnobValue = 1.0,
+    beta1: KnobValue = 0.0,
+    beta2: KnobValue = 0.0,
+    s: KnobValue = 20.0,
+) -> Tensor:
+    """-log(e^{s (alpha1 c_y + beta1)} / (e^{s (alpha2 c_y + beta2)} + sum_{j != y} e^{s c_j})), for alpha1 >= 1/2 and alpha2 <= alpha1.
+
+    The betas stand inside the scale, as theorem 5 needs it; the slides print them outside. With d = s (alpha2 c_y + beta2) it is
+    s ((alpha2 - alpha1) c_y + beta2 - beta1) + log(1 + e^{N - d}), N = log sum_{j != y} e^{s c_j}: so beta1 shifts the loss and moves
+    no gradient. (alpha1, alpha2, beta1, beta2) = (1, 1, 0, 0) is `norm_face`, (1, 1, -m, -m) `cos_face`, and s times `lm_softmax` is
+    its limit (1, 1, 0, -inf).
+
+    Args:
+        cosines: c (..., K) in [-1, 1]; half precision is widened to float32.
+        target: Class indices (...).
+        alpha1: Slope in the numerator, at least 1/2, a number or a tensor that broadcasts over (...), as all that follow.
+        alpha2: Slope in the denominator, at most alpha1.
+        beta1: Shift in the numerator.
+        beta2: Shift in the denominator.
+        s: Scale > 0.
+
+    Returns:
+        The loss of each sample (...).
+
+    Raises:
+        ValueError: If alpha1 and alpha2, given as numbers, are not as above. Tensors are not looked at, which would wait for the device.
+    """
+    if not isinstance(alpha1, Tensor) and not isinstance(alpha2, Tensor):
+        check_slopes({"alpha1": alpha1, "alpha2": alpha2})
+    cosines = widen(cosines)
+    alpha1, alpha2, beta1, beta2, s = (knob_tensor(value, cosines) for value in (alpha1, alpha2, beta1, beta2, s))
+    cosine = target_score(cosines, target).squeeze(-1)
+    gap = target_gap(cosines, target, s) + s * ((alpha2 - 1.0) * cosine + beta2)
+    return s * ((alpha2 - alpha1) * cosine + (beta2 - beta1)) + cross_entropy_of_gap(gap)
+
+
+def check_slopes(knobs: Mapping[str, float]) -> None:
+    """Raise `ValueError` unless alpha1 >= 1/2 and alpha2 <= alpha1, where the paper's theorem 5 holds."""
+    alpha1, alpha2 = knobs["alpha1"], knobs["alpha2"]
+    if not (alpha1 >= 0.5 and alpha2 <= alpha1):
+        raise ValueError(f"gm_softmax: alpha1 must be >= 0.5 and alpha2 <= alpha1, got alpha1 = {alpha1!r} and alpha2 = {alpha2!r}")
+
+
+FAMILY = Family(
+    name="gm_softmax",
+    title="Generalised margin softmax",
+    reads="cosines",
+    function=gm_softmax,
+    constraint=check_slopes,
+    knobs=(
+        Knob(
+            name="alpha2",
+            symbol="α₂",
+            default=1.0,
+            low=float("-inf"),
+            high=float("inf"),
+            grid=(0.0, 0.25, 0.5, 0.75, 1.0),
+            search=(0.0, 1.0),
+            source="Largest margins, GM-Softmax, which asks for alpha2 <= alpha1 and names no values; 1 is norm_face",
+        ),
+        Knob(
+            name="alpha1",
+            symbol="α₁",
+            default=1.0,
+            low=0.5,
+            high=float("inf"),
+            grid=(1.0,),
+            search=(1.0, 2.0),
+            source="Largest margins, GM-Softmax, which asks for alpha1 >= 1/2 and alpha2 <= alpha1",
+        ),
+        Knob(
+            name="beta1",
+            symbol="β₁",
+            default=0.0,
+            low=float("-inf"),
+            high=float("inf"),
+            grid=(0.0,),
+            search=(-0.5, 0.5),
+            source="Largest margins, GM-Softmax; it shifts the loss and moves no gradient",
+        ),
+        Knob(
+            name="beta2",
+            symbol="β₂",
+            default=0.0,
+            low=float("-inf"),
+            high=float("inf"),
+            grid=(0.0,),
+            search=(-0.5, 0.5),
+            source="Largest margins, GM-Softmax; -m is the pull of cos_face",
+        ),
+        Knob(
+            name="s",
+            symbol="s",
+            default=20.0,
+            low=0.0,
+            high=float("inf"),
+            open_low=True,
+            grid=(10.0, 20.0, 64.0),
+            search=(5.0, 100.0),
+            scale="log",
+            source="Largest margins, tables 1 and 3",
+        ),
+    ),
+    inverse_temperature=lambda knobs: knobs["s"],
+    reference="Zhou et al., Learning Towards the Largest Margins, ICLR 2022, GM-Softmax and theorem 5",
+)

@@ -1,0 +1,73 @@
+"""Large-margin softmax: the target's angle is multiplied by m, and the norms of features and prototypes stay in the logits."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from margin_core.knobs import Knob
+from margin_core.losses.angular_margin import angular_margin
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.family import Family
+
+
+def l_softmax(cosines: Tensor, target: Tensor, *, norms: KnobValue, m: KnobValue = 2.0, lam: KnobValue = 0.0) -> Tensor:
+    """-log(e^{n_y t} / (e^{n_y t} + sum_{j != y} e^{n_j c_j})), t = (lambda c_y + psi) / (1 + lambda).
+
+    psi = cos(m theta_y) and n_j = |w_j| |z|. Beyond m theta_y = pi, psi goes on falling: psi = (-1)^k cos(m theta) - 2k with
+    k = floor(m theta / pi) (`angular_margin`). At m = 1 it is cross-entropy of the logits w_j z, without a bias.
+
+    At m >= 2 and lambda = 0 a network that knows nothing yet, whose angles are all about pi / 2, finds it easier to shrink the norms to
+    nothing than to turn the angle, and stays there. lambda is the authors' remedy, which they let fall in training
+    (`sphere_face.annealing`).
+
+    Args:
+        cosines: c (..., K) in [-1, 1] of feature z and prototypes w_j; half precision is widened to float32.
+        target: Class indices (...).
+        norms: n (..., K), the norms of prototype and feature multiplied, >= 0. Their gradient is that of the logits' size.
+        m: Factor of the angle, a whole number >= 1, a number or a tensor that broadcasts over (...).
+        lam: Weight of the plain cosine in the target's, >= 0, likewise.
+
+    Returns:
+        The loss of each sample (...).
+    """
+    precision, cosines = cosines.dtype, widen(cosines)
+    cosine = target_score(cosines, target).squeeze(-1)
+    psi = angular_margin(cosine, m1=m, precision=precision)
+    norms = knob_tensor(norms, cosines).expand_as(cosines)
+    size = target_score(norms, target).squeeze(-1)
+    return cross_entropy_of_gap(target_gap(norms * cosines, target) + size * (psi - cosine) / (1.0 + knob_tensor(lam, cosines)))
+
+
+FAMILY = Family(
+    name="l_softmax",
+    title="Large-margin softmax",
+    reads="cosines",
+    function=l_softmax,
+    inputs=("norms",),
+    knobs=(
+        Knob(
+            name="m",
+            symbol="m",
+            default=2.0,
+            low=1.0,
+            high=float("inf"),
+            grid=(1.0, 2.0, 3.0, 4.0, 5.0),
+            search=(1.0, 5.0),
+            integer=True,
+            source="Large-margin softmax, tables 2 to 4: 1 (the plain softmax) to 4; 5 shows whether it goes on",
+        ),
+        Knob(
+            name="lam",
+            symbol="λ",
+            default=0.0,
+            low=0.0,
+            high=float("inf"),
+            grid=(5.0, 20.0),
+            search=(0.1, 100.0),
+            scale="log",
+            source="Large-margin softmax lets it fall in training, in its code to 5; 20 trains m = 4 too from the start, 0 no m above 1",
+        ),
+    ),
+    inverse_temperature=lambda knobs, norms: norms,
+    reference="Liu et al., Large-Margin Softmax Loss for Convolutional Neural Networks, ICML 2016, eqs. (4) to (6)",
+)

@@ -1,0 +1,78 @@
+"""Label-distribution-aware margin: the rarer a class, the more its cosine has to lead by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from margin_core.knobs import Knob
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
+from margin_core.losses.family import Family
+
+
+def ldam(
+    cosines: Tensor, target: Tensor, *, class_counts: Sequence[int] | Tensor, max_margin: KnobValue = 0.5, s: KnobValue = 30.0
+) -> Tensor:
+    """-log(e^{s (c_y - m_y)} / (e^{s (c_y - m_y)} + sum_{j != y} e^{s c_j})), m_j = max_margin (n_min / n_j)^{1/4}.
+
+    The rarest class has the margin ``max_margin``; where all classes have the same number of samples it is `cos_face`. The scale
+    multiplies cosine and margin alike. The paper's deferred re-weighting is a matter of training and no part of it.
+
+    Args:
+        cosines: c (..., K) in [-1, 1]; half precision is widened to float32.
+        target: Class indices (...).
+        class_counts: n (K), the number of training samples of each class, >= 1.
+        max_margin: Margin of the rarest class in [0, 2], a number or a tensor that broadcasts over (...). 0 is `norm_face`.
+        s: Scale > 0, likewise.
+
+    Returns:
+        The loss of each sample (...).
+
+    Raises:
+        ValueError: If ``class_counts`` has not one number for each class.
+    """
+    cosines = widen(cosines)
+    max_margin, s = knob_tensor(max_margin, cosines), knob_tensor(s, cosines)
+    counts = torch.as_tensor(class_counts, device=cosines.device).double()
+    if counts.shape != cosines.shape[-1:]:
+        raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
+    gap = target_gap(cosines, target, s)
+    margins = (counts.min() / counts).pow(0.25).to(cosines.dtype)
+    return cross_entropy_of_gap(gap - s * max_margin * margins[target.long()])
+
+
+FAMILY = Family(
+    name="ldam",
+    title="Label-distribution-aware margin",
+    reads="cosines",
+    function=ldam,
+    needs=("class_counts",),
+    knobs=(
+        Knob(
+            name="max_margin",
+            symbol="max m",
+            default=0.5,
+            low=0.0,
+            high=2.0,
+            grid=(0.0, 0.1, 0.2, 0.3, 0.5),
+            search=(0.0, 0.8),
+            source="LDAM's code has 0.5, and its author 0.3 for iNaturalist; 0 is norm_face, and the others fill in between",
+        ),
+        Knob(
+            name="s",
+            symbol="s",
+            default=30.0,
+            low=0.0,
+            high=float("inf"),
+            open_low=True,
+            grid=(10.0, 30.0, 64.0),
+            search=(5.0, 100.0),
+            scale="log",
+            source="LDAM's code has 30; 10 and 64 as in Largest margins",
+        ),
+    ),
+    inverse_temperature=lambda knobs: knobs["s"],
+    reference="Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, NeurIPS 2019, eqs. (11) and (13)",
+)

@@ -1,0 +1,105 @@
+"""The unified margin softmax: the target's angle multiplied by m1 and widened by m2, its cosine lowered by m3."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from margin_core.knobs import Knob
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.family import Family
+
+
+def margin_softmax(
+    cosines: Tensor,
+    target: Tensor,
+    *,
+    m1: KnobValue = 1.0,
+    m2: KnobValue = 0.0,
+    m3: KnobValue = 0.0,
+    s: KnobValue = 20.0,
+    gradient: Gradient = "exact",
+    beyond_pi: BeyondPi = "continue",
+) -> Tensor:
+    """-log(e^{s psi} / (e^{s psi} + sum_{j != y} e^{s c_j})), psi = cos(m1 theta_y + m2) - m3.
+
+    (m1, m2, m3) = (1, 0, 0) is `norm_face`, (1, 0, m) `cos_face`, (1, m, 0) `arc_face` and (m, 0, 0) `sphere_face`; any combination
+    may be had. m3 stands inside the scale: s (cos(m1 theta + m2) - m3); some print the bracket before it. Beyond m1 theta_y + m2 = pi,
+    psi goes on falling (`angular_margin`), without which the paper's bound psi <= cos(m2) cos(theta_y) - m3 would not hold.
+
+    Args:
+        cosines: c (..., K) in [-1, 1]; half precision is widened to float32.
+        target: Class indices (...).
+        m1: Factor of the angle, > 0, a number or a tensor that broadcasts over (...), as all that follow.
+        m2: Margin added to the angle, in radians, in [0, pi].
+        m3: Margin taken off the cosine, in [0, 2].
+        s: Scale > 0.
+        gradient: ``exact``, or ``straight_through``: d psi / dc taken as 1; the loss is the same.
+        beyond_pi: ``continue``, or ``none``: psi = cos(m1 theta_y + m2) - m3 throughout.
+
+    Returns:
+        The loss of each sample (...).
+    """
+    precision, cosines = cosines.dtype, widen(cosines)
+    cosine = target_score(cosines, target).squeeze(-1)
+    psi = angular_margin(cosine, m1=m1, m2=m2, gradient=gradient, beyond_pi=beyond_pi, precision=precision)
+    m3, s = knob_tensor(m3, cosines), knob_tensor(s, cosines)
+    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (psi - m3 - cosine))
+
+
+FAMILY = Family(
+    name="margin_softmax",
+    title="Unified margin softmax",
+    reads="cosines",
+    function=margin_softmax,
+    knobs=(
+        Knob(
+            name="m2",
+            symbol="m₂",
+            default=0.0,
+            low=0.0,
+            high=math.pi,
+            grid=(0.0, 0.1, 0.2, 0.3, 0.5),
+            search=(0.0, 0.6),
+            source="ArcFace, section 3.1: 0.5 alone, and 0.3 where margins are combined; the others fill in between",
+        ),
+        Knob(
+            name="m1",
+            symbol="m₁",
+            default=1.0,
+            low=0.0,
+            high=float("inf"),
+            open_low=True,
+            grid=(1.0,),
+            search=(0.9, 1.5),
+            source="ArcFace, table 2: combined margins (m1, m2, m3) = (1, 0.3, 0.2) and (0.9, 0.4, 0.15), SphereFace with 1.35",
+        ),
+        Knob(
+            name="m3",
+            symbol="m₃",
+            default=0.0,
+            low=0.0,
+            high=2.0,
+            grid=(0.0, 0.2),
+            search=(0.0, 0.5),
+            source="ArcFace, table 2: 0.2 beside m2 = 0.3; 0.35 alone",
+        ),
+        Knob(
+            name="s",
+            symbol="s",
+            default=20.0,
+            low=0.0,
+            high=float("inf"),
+            open_low=True,
+            grid=(10.0, 20.0, 64.0),
+            search=(5.0, 100.0),
+            scale="log",
+            source="Largest margins, tables 1 and 3",
+        ),
+    ),
+    options=(GRADIENT, BEYOND_PI),
+    inverse_temperature=lambda knobs: knobs["s"],
+    reference="Deng et al., ArcFace, CVPR 2019, eq. (4); Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
+)
