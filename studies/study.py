@@ -168,6 +168,6 @@ def _claim(ledger: Ledger, spec: StudySpec) -> None:
 def _drop_checkpoints(found: Answer, files: StudyFiles) -> None:
     """Keep the final checkpoints of the cells to export, and no others."""
     keep = {f"{winner.stage}-{winner.cell_id}-" for winner in found.winners}
-    for checkpoint in files.checkpoints.glob("*.pt"):
+    for checkpoint in files.checkpoints.glob("*"):
         if not any(checkpoint.name.startswith(prefix) for prefix in keep):
             checkpoint.unlink()

@@ -76,6 +76,7 @@ class TrialActor(tune.Trainable):
         self._planned = planned_trial(config)
         self._setting = TrialSetting(**json.loads(config["setting"]))
         self._trial: Trial | None = None
+        self._history: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
 
     def step(self) -> dict[str, Any]:
@@ -91,42 +92,63 @@ class TrialActor(tune.Trainable):
 
     def _run(self, rows: list[dict[str, Any]]) -> str:
         torch.set_num_threads(self._setting.threads)
-        trial = self._trial = self._trial or self._open()
+        if self._trial is None:
+            self._trial = self._open()
+            rows.extend(self._history)  # the driver may have gone before these reached it
+        trial = self._trial
         until = time.monotonic() + (0.0 if self._setting.every_epoch else 1.0)
         diverged = False
         while not trial.done:
             report = trial.run_epoch()
             diverged = report.diverged
             rows.append({"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics})
+            self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break
         self._checkpoint(trial, diverged)
         return "running" if not trial.done else "diverged" if diverged else "finished"
 
-    def _open(self) -> Trial:
-        setting = self._setting
-        trial = Trial(
+    def _begin(self) -> Trial:
+        return Trial(
             self._planned.cell,
-            study_seed=setting.study_seed,
+            study_seed=self._setting.study_seed,
             replicate=self._planned.replicate,
-            data_root=setting.data_root,
-            device=setting.device,
+            data_root=self._setting.data_root,
+            device=self._setting.device,
         )
-        if self._path.exists():
-            try:
-                trial.load(self._path)
-            except CheckpointError as error:
-                logger.warning("trial %s starts again: %s", self._planned.key, error)
+
+    def _open(self) -> Trial:
+        """The trial where its checkpoint left it, with the reports up to there, or at its beginning."""
+        trial = self._begin()
+        if not self._path.exists():
+            return trial
+        try:
+            trial.load(self._path)
+            history = json.loads(self._history_path.read_text())[: trial.epoch]
+            if len(history) < trial.epoch:
+                raise CheckpointError(f"the reports of epochs {len(history) + 1} to {trial.epoch} are gone")
+        except (CheckpointError, OSError, ValueError) as error:
+            logger.warning("trial %s starts again: %s", self._planned.key, error)
+            return self._begin()
+        self._history = history
         return trial
 
     @property
     def _path(self) -> Path:
         return Path(self._setting.checkpoints) / f"{self._planned.key}.pt"
 
+    @property
+    def _history_path(self) -> Path:
+        return self._path.with_suffix(".json")
+
     def _checkpoint(self, trial: Trial, diverged: bool) -> None:
         if trial.done and (diverged or not self._setting.keep_final):
             self._path.unlink(missing_ok=True)
+            self._history_path.unlink(missing_ok=True)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
+            # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
+            self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
+            self._history_path.with_suffix(".new").replace(self._history_path)
             trial.save(self._path)
             self._saved_at = time.monotonic()
 

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies.plan import screen_trials
+from studies.running.trainable import TrialActor, TrialSetting, encode
+from tests.studies import builders
+
+pytestmark = pytest.mark.ray
+
+
+def actor(directory: Path, **changes: Any) -> TrialActor:
+    """An actor at its first trial, outside Ray; it reports each epoch and saves a checkpoint after each."""
+    directory.mkdir(exist_ok=True)
+    spec = builders.study(recipe={"epochs": 4})
+    setting = {"every_epoch": True, "keep_final": True, "checkpoint_seconds": 0.0, **changes}
+    common = TrialSetting(
+        study_seed=0, checkpoints=str(directory), data_root=None, threads=1, device="cpu", metric="val_accuracy", **setting
+    )
+    return TrialActor(config=encode(screen_trials(spec)[0], TrialSetting(checkpoints=str(directory), **common, **setting)))
+
+
+def reports(trial: TrialActor, steps: int) -> list[dict[str, Any]]:
+    rows = []
+    for _ in range(steps):
+        rows += trial.step()["rows"]
+    return [{"epoch": row["epoch"], "metrics": row["metrics"]} for row in rows]
+
+
+@pytest.mark.parametrize("lost", [1, 2, 4])
+def test_epochs_whose_reports_never_arrived_are_reported_again(tmp_path: Path, lost: int) -> None:
+    whole = reports(actor(tmp_path / "whole"), 4)
+    assert [row["epoch"] for row in whole] == [1, 2, 3, 4]
+    reports(actor(tmp_path / "cut"), lost)  # checkpointed, and then the driver is gone
+    again = actor(tmp_path / "cut")
+    assert reports(again, max(1, 4 - lost)) == whole
+
+
+def test_a_checkpoint_without_its_reports_is_not_gone_on_from(tmp_path: Path) -> None:
+    reports(actor(tmp_path), 3)
+    for history in tmp_path.glob("*.json"):
+        history.write_text("[")
+    assert [row["epoch"] for row in reports(actor(tmp_path), 4)] == [1, 2, 3, 4]
