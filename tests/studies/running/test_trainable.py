@@ -15,12 +15,10 @@ pytestmark = pytest.mark.ray
 def actor(directory: Path, **changes: Any) -> TrialActor:
     """An actor at its first trial, outside Ray; it reports each epoch and saves a checkpoint after each."""
     directory.mkdir(exist_ok=True)
-    spec = builders.study(recipe={"epochs": 4})
-    setting = {"every_epoch": True, "keep_final": True, "checkpoint_seconds": 0.0, **changes}
-    common = TrialSetting(
-        study_seed=0, checkpoints=str(directory), data_root=None, threads=1, device="cpu", metric="val_accuracy", **setting
-    )
-    return TrialActor(config=encode(screen_trials(spec)[0], TrialSetting(checkpoints=str(directory), **common, **setting)))
+    setting: dict[str, Any] = {"study_seed": 0, "data_root": None, "threads": 1, "device": "cpu", "metric": "val_accuracy"}
+    setting |= {"every_epoch": True, "keep_final": True, "checkpoint_seconds": 0.0, **changes}
+    trial = screen_trials(builders.study(recipe={"epochs": 4}))[0]
+    return TrialActor(config=encode(trial, TrialSetting(checkpoints=str(directory), **setting)))
 
 
 def reports(trial: TrialActor, steps: int) -> list[dict[str, Any]]:
