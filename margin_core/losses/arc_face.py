@@ -10,6 +10,7 @@ from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
 from margin_core.losses.family import Family
+from margin_core.losses.scale import SCALE
 
 
 def arc_face(
@@ -60,18 +61,7 @@ FAMILY = Family(
             search=(0.0, 1.0),
             source="ArcFace uses 0.5 (radians); 0 is norm_face, and the others fill in between",
         ),
-        Knob(
-            name="s",
-            symbol="s",
-            default=20.0,
-            low=0.0,
-            high=float("inf"),
-            open_low=True,
-            grid=(10.0, 20.0, 64.0),
-            search=(5.0, 100.0),
-            scale="log",
-            source="Largest margins, tables 1 and 3",
-        ),
+        SCALE,
     ),
     options=(GRADIENT, BEYOND_PI),
     inverse_temperature=lambda knobs: knobs["s"],

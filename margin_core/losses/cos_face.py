@@ -8,6 +8,7 @@ from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import GRADIENT, Gradient
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
 from margin_core.losses.family import Family
+from margin_core.losses.scale import SCALE
 
 
 def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobValue = 20.0, gradient: Gradient = "exact") -> Tensor:
@@ -47,18 +48,7 @@ FAMILY = Family(
             search=(0.0, 0.6),
             source="CosFace uses 0.35; 0 is norm_face, and the others fill in around it",
         ),
-        Knob(
-            name="s",
-            symbol="s",
-            default=20.0,
-            low=0.0,
-            high=float("inf"),
-            open_low=True,
-            grid=(10.0, 20.0, 64.0),
-            search=(5.0, 100.0),
-            scale="log",
-            source="Largest margins, tables 1 and 3",
-        ),
+        SCALE,
     ),
     options=(GRADIENT,),
     inverse_temperature=lambda knobs: knobs["s"],

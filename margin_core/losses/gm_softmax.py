@@ -9,6 +9,7 @@ from torch import Tensor
 from margin_core.knobs import Knob
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
 from margin_core.losses.family import Family
+from margin_core.losses.scale import SCALE
 
 
 def gm_softmax(
@@ -106,18 +107,7 @@ FAMILY = Family(
             search=(-0.5, 0.5),
             source="Largest margins, GM-Softmax; -m is the pull of cos_face",
         ),
-        Knob(
-            name="s",
-            symbol="s",
-            default=20.0,
-            low=0.0,
-            high=float("inf"),
-            open_low=True,
-            grid=(10.0, 20.0, 64.0),
-            search=(5.0, 100.0),
-            scale="log",
-            source="Largest margins, tables 1 and 3",
-        ),
+        SCALE,
     ),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Zhou et al., Learning Towards the Largest Margins, ICLR 2022, GM-Softmax and theorem 5",

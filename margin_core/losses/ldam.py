@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from margin_core.knobs import Knob
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
 from margin_core.losses.family import Family
+from margin_core.losses.scale import SCALE
 
 
 def ldam(
@@ -60,16 +62,10 @@ FAMILY = Family(
             search=(0.0, 0.8),
             source="LDAM's code has 0.5, and its author 0.3 for iNaturalist; 0 is norm_face, and the others fill in between",
         ),
-        Knob(
-            name="s",
-            symbol="s",
+        replace(
+            SCALE,
             default=30.0,
-            low=0.0,
-            high=float("inf"),
-            open_low=True,
             grid=(10.0, 30.0, 64.0),
-            search=(5.0, 100.0),
-            scale="log",
             source="LDAM's code has 30; 10 and 64 as in Largest margins",
         ),
     ),

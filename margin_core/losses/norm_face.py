@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
-from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import GRADIENT, Gradient
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, target_gap, widen
 from margin_core.losses.family import Family
+from margin_core.losses.scale import SCALE
 
 
 def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0, gradient: Gradient = "exact") -> Tensor:
@@ -33,16 +35,9 @@ FAMILY = Family(
     reads="cosines",
     function=norm_face,
     knobs=(
-        Knob(
-            name="s",
-            symbol="s",
-            default=20.0,
-            low=0.0,
-            high=float("inf"),
-            open_low=True,
+        replace(
+            SCALE,
             grid=(10.0, 15.0, 20.0, 30.0, 45.0, 64.0),
-            search=(5.0, 100.0),
-            scale="log",
             source="Largest margins, tables 1 and 3: 10, 20 and 64; 15, 30 and 45 fill in between",
         ),
     ),

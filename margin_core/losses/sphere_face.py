@@ -10,6 +10,7 @@ from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
 from margin_core.losses.family import Family
+from margin_core.losses.scale import SCALE
 
 
 def sphere_face(
@@ -88,18 +89,7 @@ FAMILY = Family(
             search=(1.0, 4.0),
             source="SphereFace, section 4.2: 1 to 4; ArcFace, table 2, has 1.35; 1 is norm_face",
         ),
-        Knob(
-            name="s",
-            symbol="s",
-            default=20.0,
-            low=0.0,
-            high=float("inf"),
-            open_low=True,
-            grid=(10.0, 20.0, 64.0),
-            search=(5.0, 100.0),
-            scale="log",
-            source="Largest margins, tables 1 and 3",
-        ),
+        SCALE,
         Knob(
             name="lam",
             symbol="λ",
