@@ -8,7 +8,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.energies import KnobValue, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -38,11 +38,11 @@ def arc_face(
     Returns:
         The loss of each sample (...).
     """
-    precision, cosines = cosines.dtype, widen(cosines)
-    cosine = target_score(cosines, target).squeeze(-1)
-    psi = angular_margin(cosine, m2=m, gradient=gradient, beyond_pi=beyond_pi, precision=precision)
-    s = knob_tensor(s, cosines)
-    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (psi - cosine))
+
+    def harder(cosine: Tensor) -> Tensor:
+        return angular_margin(cosine, m2=m, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
+
+    return margin_cross_entropy(cosines, target, s, harder)
 
 
 FAMILY = Family(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_tensor, widen
 from margin_core.losses.family import Family
 
 
@@ -29,11 +29,14 @@ def ce(scores: Tensor, target: Tensor, *, label_smoothing: KnobValue = 0.0) -> T
         True
     """
     scores = widen(scores)
-    eps = knob_tensor(label_smoothing, scores)
-    lead_over_mean = (target_score(scores, target) - scores).mean(dim=-1)
+    energy = energies(scores, target)
+    loss = cross_entropy_of_gap(energy.target - energy.competitors)
+    if not isinstance(label_smoothing, Tensor) and label_smoothing == 0.0:
+        return loss
+    eps = knob_tensor(label_smoothing, loss)
+    lead_over_mean = (energy.score.unsqueeze(-1) - scores).mean(dim=-1)
     # Without smoothing a class of score -inf has no say; 0 * inf would give it one.
-    smoothing = torch.where(eps == 0, 0.0, eps * lead_over_mean)
-    return cross_entropy_of_gap(target_gap(scores, target)) + smoothing
+    return loss + torch.where(eps == 0, 0.0, eps * lead_over_mean)
 
 
 FAMILY = Family(

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import GRADIENT, Gradient
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -27,9 +27,7 @@ def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobVal
         The loss of each sample (...).
     """
     GRADIENT.check(gradient, "cos_face")
-    cosines = widen(cosines)
-    m, s = knob_tensor(m, cosines), knob_tensor(s, cosines)
-    return cross_entropy_of_gap(target_gap(cosines, target, s) - s * m)
+    return margin_cross_entropy(cosines, target, s, lambda cosine: cosine - knob_like(m, cosine))
 
 
 FAMILY = Family(

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_like, target_gap
 from margin_core.losses.family import Family
 
 
@@ -30,9 +30,8 @@ def focal(scores: Tensor, target: Tensor, *, gamma: KnobValue = 2.0) -> Tensor:
         >>> round(focal(torch.tensor([0.0, 0.0]), torch.tensor(0), gamma=1.0).item(), 4)  # log(2) / 2
         0.3466
     """
-    scores = widen(scores)
     gap = target_gap(scores, target)
-    return (knob_tensor(gamma, scores) * logsigmoid(-gap)).exp() * cross_entropy_of_gap(gap)
+    return (knob_like(gamma, gap) * logsigmoid(-gap)).exp() * cross_entropy_of_gap(gap)
 
 
 FAMILY = Family(

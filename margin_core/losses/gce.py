@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, knob_tensor, target_gap
 from margin_core.losses.family import Family
 
 LEAST_Q = 1e-30
@@ -32,10 +32,9 @@ def gce(scores: Tensor, target: Tensor, *, q: KnobValue = 0.7) -> Tensor:
         >>> gce(torch.tensor([0.0, 0.0]), torch.tensor(0), q=1.0).item()
         0.5
     """
-    scores = widen(scores)
-    log_p = logsigmoid(target_gap(scores, target)).double()
-    q = knob_tensor(q, scores, torch.float64).clamp_min(LEAST_Q)
-    return (-torch.expm1(q * log_p) / q).to(scores.dtype)
+    gap = target_gap(scores, target)
+    q = knob_tensor(q, gap, torch.float64).clamp_min(LEAST_Q)
+    return (-torch.expm1(q * logsigmoid(gap).double()) / q).to(gap.dtype)
 
 
 FAMILY = Family(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob, Option
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_tensor, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_like
 from margin_core.losses.family import Family
 
 
@@ -49,9 +49,8 @@ def gds(
         ValueError: If ``hardest`` is neither.
     """
     HARDEST.check(hardest, "gds")
-    scores = widen(scores)
-    lam, tau = knob_tensor(lam, scores), knob_tensor(tau, scores)
-    t, n, m = energies(scores, target)
+    _, _, t, n, m = energies(scores, target)
+    lam, tau = knob_like(lam, t), knob_like(tau, t)
     if hardest == "detached":
         m = m.detach()
     # log q = log(e^N + e^M) - log(e^N + e^t) with N taken out of both; 1 - p_y would lose its digits where p_y is near 1.

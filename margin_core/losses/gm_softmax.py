@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_like
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -46,11 +47,14 @@ def gm_softmax(
     """
     if not isinstance(alpha1, Tensor) and not isinstance(alpha2, Tensor):
         check_slopes({"alpha1": alpha1, "alpha2": alpha2})
-    cosines = widen(cosines)
-    alpha1, alpha2, beta1, beta2, s = (knob_tensor(value, cosines) for value in (alpha1, alpha2, beta1, beta2, s))
-    cosine = target_score(cosines, target).squeeze(-1)
-    gap = target_gap(cosines, target, s) + s * ((alpha2 - 1.0) * cosine + beta2)
-    return s * ((alpha2 - alpha1) * cosine + (beta2 - beta1)) + cross_entropy_of_gap(gap)
+    energy = energies(cosines, target, s)
+    cosine = energy.score
+    alpha1, alpha2, beta1, beta2, s = (knob_like(value, cosine) for value in (alpha1, alpha2, beta1, beta2, s))
+    gap = s * (alpha2 * cosine + beta2 - energy.shift) - energy.competitors
+    # With the larger of d and N taken out of the logarithm, so that neither beta2 far below nor a target far ahead costs digits.
+    ahead = s * ((alpha2 - alpha1) * cosine + (beta2 - beta1)) + cross_entropy_of_gap(gap)
+    behind = energy.competitors - s * (alpha1 * cosine + beta1 - energy.shift) + cross_entropy_of_gap(-gap)
+    return torch.where(gap > 0.0, ahead, behind)
 
 
 def check_slopes(knobs: Mapping[str, float]) -> None:

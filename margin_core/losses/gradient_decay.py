@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, knob_tensor, target_gap
 from margin_core.losses.family import Family
 
 
@@ -37,9 +37,8 @@ def gradient_decay(scores: Tensor, target: Tensor, *, beta: KnobValue = 0.1, tau
         >>> round(gradient_decay(torch.tensor([0.0, 0.0]), torch.tensor(0), beta=3.0).item(), 4)  # log(1 + 3)
         1.3863
     """
-    scores = widen(scores)
-    gap = target_gap(scores, target, 1.0 / knob_tensor(tau, scores))
-    return torch.logaddexp(-gap, knob_tensor(beta, scores).log())
+    gap = target_gap(scores, target, 1.0 / tau)
+    return torch.logaddexp(-gap, knob_tensor(beta, gap).log())
 
 
 FAMILY = Family(

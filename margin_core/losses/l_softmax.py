@@ -6,7 +6,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import angular_margin
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_like, knob_tensor, target_score, widen
 from margin_core.losses.family import Family
 
 
@@ -31,11 +31,12 @@ def l_softmax(cosines: Tensor, target: Tensor, *, norms: KnobValue, m: KnobValue
         The loss of each sample (...).
     """
     precision, cosines = cosines.dtype, widen(cosines)
-    cosine = target_score(cosines, target).squeeze(-1)
-    psi = angular_margin(cosine, m1=m, precision=precision)
+    cosine = target_score(cosines, target)
     norms = knob_tensor(norms, cosines).expand_as(cosines)
-    size = target_score(norms, target).squeeze(-1)
-    return cross_entropy_of_gap(target_gap(norms * cosines, target) + size * (psi - cosine) / (1.0 + knob_tensor(lam, cosines)))
+    energy = energies(norms * cosines, target)
+    lam, psi = knob_like(lam, cosine), angular_margin(cosine, m1=m, precision=precision)
+    logit = target_score(norms, target) * (lam * cosine + psi) / (1.0 + lam)
+    return cross_entropy_of_gap(logit - energy.shift - energy.competitors)
 
 
 FAMILY = Family(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -35,14 +35,15 @@ def ldam(
     Raises:
         ValueError: If ``class_counts`` has not one number for each class.
     """
-    cosines = widen(cosines)
-    max_margin, s = knob_tensor(max_margin, cosines), knob_tensor(s, cosines)
     counts = torch.as_tensor(class_counts, device=cosines.device).double()
     if counts.shape != cosines.shape[-1:]:
         raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
-    gap = target_gap(cosines, target, s)
-    margins = (counts.min() / counts).pow(0.25).to(cosines.dtype)
-    return cross_entropy_of_gap(gap - s * max_margin * margins[target.long()])
+
+    def harder(cosine: Tensor) -> Tensor:
+        share = (counts.min() / counts[target.long()]).pow(0.25).to(cosine.dtype)
+        return cosine - knob_like(max_margin, cosine) * share
+
+    return margin_cross_entropy(cosines, target, s, harder)
 
 
 FAMILY = Family(

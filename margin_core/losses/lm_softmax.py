@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from margin_core.losses.energies import KnobValue, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, knob_like, target_gap
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -25,9 +25,8 @@ def lm_softmax(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0) -> Tenso
     Returns:
         The loss of each sample (...), in [-2, 2 + log(K - 1) / s].
     """
-    cosines = widen(cosines)
-    s = knob_tensor(s, cosines)
-    return -target_gap(cosines, target, s) / s
+    gap = target_gap(cosines, target, s)
+    return -gap / knob_like(s, gap)
 
 
 FAMILY = Family(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -43,11 +43,12 @@ def margin_softmax(
     Returns:
         The loss of each sample (...).
     """
-    precision, cosines = cosines.dtype, widen(cosines)
-    cosine = target_score(cosines, target).squeeze(-1)
-    psi = angular_margin(cosine, m1=m1, m2=m2, gradient=gradient, beyond_pi=beyond_pi, precision=precision)
-    m3, s = knob_tensor(m3, cosines), knob_tensor(s, cosines)
-    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (psi - m3 - cosine))
+
+    def harder(cosine: Tensor) -> Tensor:
+        psi = angular_margin(cosine, m1=m1, m2=m2, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
+        return psi - knob_like(m3, psi)
+
+    return margin_cross_entropy(cosines, target, s, harder)
 
 
 FAMILY = Family(

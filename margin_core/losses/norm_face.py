@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from margin_core.losses.angular_margin import GRADIENT, Gradient
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, target_gap, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, target_gap
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -25,7 +25,6 @@ def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0, gradient:
         The loss of each sample (...).
     """
     GRADIENT.check(gradient, "norm_face")
-    cosines = widen(cosines)
     return cross_entropy_of_gap(target_gap(cosines, target, s))
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap
 from margin_core.losses.family import Family, Loss
 
 
@@ -29,7 +29,7 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
         >>> [round(value, 4) for value in ohem(x, y, keep=0.5).tolist()]
         [0.6931, 0.0, 2.1269, 0.0]
     """
-    loss = cross_entropy_of_gap(target_gap(widen(scores), target))
+    loss = cross_entropy_of_gap(target_gap(scores, target))
     if loss.ndim == 0:
         return loss
     rank = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, target_score, widen
+from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -41,11 +41,13 @@ def sphere_face(
     Returns:
         The loss of each sample (...).
     """
-    precision, cosines = cosines.dtype, widen(cosines)
-    cosine = target_score(cosines, target).squeeze(-1)
-    psi = angular_margin(cosine, m1=m, gradient=gradient, beyond_pi=beyond_pi, precision=precision)
-    s, lam = knob_tensor(s, cosines), knob_tensor(lam, cosines)
-    return cross_entropy_of_gap(target_gap(cosines, target, s) + s * (psi - cosine) / (1.0 + lam))
+
+    def harder(cosine: Tensor) -> Tensor:
+        psi = angular_margin(cosine, m1=m, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
+        weight = knob_like(lam, cosine)
+        return (weight * cosine + psi) / (1.0 + weight)
+
+    return margin_cross_entropy(cosines, target, s, harder)
 
 
 def annealing(step: int, base: float = 1000.0, gamma: float = 0.12, power: float = 1.0, minimum: float = 5.0) -> float:

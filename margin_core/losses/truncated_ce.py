@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap
 from margin_core.losses.family import Family
 
 
@@ -31,9 +31,8 @@ def truncated_ce(scores: Tensor, target: Tensor, *, k: KnobValue = 0.01) -> Tens
         >>> [round(value, 4) for value in truncated_ce(x, y, k=0.25).tolist()]  # -log(1 / 2), -log(1 / 4)
         [0.6931, 1.3863]
     """
-    scores = widen(scores)
     loss = cross_entropy_of_gap(target_gap(scores, target))
-    bound = -knob_tensor(k, scores).log()
+    bound = -knob_tensor(k, loss).log()
     return torch.where(loss > bound, bound, loss)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from margin_core.knobs import Knob, Option
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_tensor, target_gap, widen
+from margin_core.losses.energies import KnobValue, confidence, cross_entropy_of_gap, knob_like, knob_tensor, target_gap, widen
 from margin_core.losses.family import Family, Loss, Reduction
 
 SMALLEST_SCALE = 1e-9
@@ -53,13 +53,11 @@ def two_scale(
         >>> [round(v, 4) for v in two_scale(x, y, eta=1.0, ratio=10.0).tolist()]  # softplus(-10 * 2), softplus(2)
         [0.0, 2.1269]
     """
-    scores = widen(scores)
     # log R_k - log R may be a small difference of large numbers, so it is taken in float64.
     small, network = (knob_tensor(x, scores, torch.float64) for x in (log_r1, log_scale))
     large = small + knob_tensor(ratio, small).log() if log_r2 is None else knob_tensor(log_r2, small)
-    energy = energies(scores.detach(), target)
-    confident = energy.target - energy.hardest >= knob_tensor(eta, scores)
-    factor = (torch.where(confident, large, small) - network).exp().to(scores.dtype)
+    lead = confidence(scores, target)
+    factor = (torch.where(lead >= knob_like(eta, lead), large, small) - network).exp().to(lead.dtype)
     return cross_entropy_of_gap(target_gap(scores, target, factor))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import energies, widen
+from margin_core.losses.energies import hardest_competitor, target_score, widen
 from margin_core.regularizers.regularizer import Regularizer
 
 
@@ -26,8 +26,8 @@ def sample_margin(cosines: Tensor, target: Tensor) -> Tensor:
         >>> sample_margin(torch.tensor([[0.75, 0.25, -0.5]]), torch.tensor([0])).tolist()
         [-0.5]
     """
-    energy = energies(widen(cosines), target)
-    return energy.hardest - energy.target
+    cosines = widen(cosines)
+    return target_score(cosines, hardest_competitor(cosines, target)) - target_score(cosines, target)
 
 
 REGULARIZER = Regularizer(

@@ -14,10 +14,11 @@ def test_energies_are_those_of_the_definition_less_the_hardest_competitor() -> N
     x = torch.tensor([[2.0, -1.0, 0.5], [3.0, 4.0, -2.0]], dtype=torch.float64)
     y = torch.tensor([1, 1])
     energy = energies(x, y)
-    hardest = torch.tensor([2.0, 3.0], dtype=torch.float64)
     sums = torch.tensor([math.exp(2.0) + math.exp(0.5), math.exp(3.0) + math.exp(-2.0)], dtype=torch.float64)
-    torch.testing.assert_close(energy.target + hardest, target_score(x, y).squeeze(-1))
-    torch.testing.assert_close(energy.competitors + hardest, sums.log())
+    assert energy.shift.tolist() == [2.0, 3.0]
+    assert energy.score.tolist() == target_score(x, y).tolist() == [-1.0, 4.0]
+    assert torch.equal(energy.target, energy.score - energy.shift)
+    torch.testing.assert_close(energy.competitors + energy.shift, sums.log())
     assert torch.equal(energy.hardest, torch.zeros(2, dtype=torch.float64))
     torch.testing.assert_close(target_gap(x, y), energy.target - energy.competitors)
 
@@ -25,8 +26,9 @@ def test_energies_are_those_of_the_definition_less_the_hardest_competitor() -> N
 def test_a_scale_is_that_of_the_scores() -> None:
     x, y = torch.tensor([[2.0, -1.0, 0.5]] * 2, dtype=torch.float64), torch.tensor([0, 1])
     scale = torch.tensor([0.5, 3.0], dtype=torch.float64)
-    for scaled, expected in zip(energies(x, y, scale), energies(x * scale.unsqueeze(-1), y), strict=True):
-        torch.testing.assert_close(scaled, expected)
+    scaled, expected = energies(x, y, scale), energies(x * scale.unsqueeze(-1), y)
+    for name in ("target", "competitors", "hardest"):
+        torch.testing.assert_close(getattr(scaled, name), getattr(expected, name))
 
 
 def test_of_several_hardest_competitors_the_first_gets_the_gradient() -> None:
