@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.ray_head import free_port, ray_head
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # What makes the studies of this test small; the reader's are whole.
 SMALLER = ["--set", "screen.trials=8", "--set", "confirm.seeds=2", "--set", "confirm.families=1", "--set", "recipe.epochs=2"]
-
-QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
 
 
 def commands(first_word: str) -> list[str]:
@@ -61,20 +58,6 @@ def _answers(url: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except OSError:
-        return False
-    return True
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def write_mnist(root: Path) -> None:
@@ -136,7 +119,9 @@ def test_the_readmes_python_runs() -> None:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_mnist_runs_on_a_data_root_a_cluster_and_a_server_as_typed(tmp_path: Path) -> None:
+def test_mnist_runs_on_a_data_root_a_cluster_and_a_server_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With an address of their own, head and driver agree on a token only where both are told to.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     write_mnist(tmp_path / "datasets")
     mnist, clustered = [command for command in commands("margin-studies") if command.startswith("margin-studies run mnist")]
     small = ["--set", "recipe.epochs=1", "--set", "confirm.seeds=1", "--set", "confirm.families=[gds]"]
@@ -144,16 +129,8 @@ def test_mnist_runs_on_a_data_root_a_cluster_and_a_server_as_typed(tmp_path: Pat
     run("margin-studies doctor", tmp_path)
     port = free_port()
     server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", "sqlite:///server.db", "--port", str(port)]
-    head = [str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats"]
-    head += [f"--port={(gcs := free_port())}", "--include-dashboard=false"]
-    with served(server, tmp_path, f"http://127.0.0.1:{port}/health"), subprocess.Popen(head, **QUIET) as cluster:
-        try:
-            while not _listens(gcs):
-                assert cluster.poll() is None
-                time.sleep(0.2)
-            typed = clustered.replace("http://mlflow.example:5000", f"http://127.0.0.1:{port}").replace("auto", f"127.0.0.1:{gcs}")
-            out = run(typed, tmp_path, "--data-root", "datasets", "--workdir", "clustered", *small)
-        finally:
-            cluster.terminate()
-            cluster.wait(timeout=60)
+    health = f"http://127.0.0.1:{port}/health"
+    with served(server, tmp_path, health), ray_head(RAY_AUTH_MODE="token", PYTHONPATH=str(ROOT)) as address:
+        typed = clustered.replace("http://mlflow.example:5000", f"http://127.0.0.1:{port}").replace("auto", address)
+        out = run(typed, tmp_path, "--data-root", "datasets", "--workdir", "clustered", *small)
     assert f"http://127.0.0.1:{port}" in out

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.plan import STAGES, Stage, confirm_trials, screen_trials
+from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
@@ -28,7 +29,11 @@ class StudyStopped(RuntimeError):
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Ray, started here or joined at ``address``, for as long as the block lasts."""
+    """Ray, started here or joined at ``address``, for as long as the block lasts.
+
+    Raises:
+        CallError: Where there is no cluster to join, or it does not let this process in.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
@@ -39,7 +44,12 @@ def ray_session(address: str | None) -> Iterator[None]:
 
     here = address in (None, "local")
     options: dict[str, Any] = {"include_dashboard": False} if here else {}
-    ray.init(address="local" if here else address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    try:
+        ray.init(address="local" if here else address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except ConnectionError as error:
+        token = "InvalidAuthToken" in f"{error} {error.__cause__}"
+        hint = "it asks for a token: set RAY_AUTH_MODE=token, with the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+        raise CallError(f"cannot join the Ray cluster at {address!r}: {hint if token else str(error).partition('. ')[0]}") from error
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what goes wrong is in the ledger, with its reason
     try:
         yield
