@@ -47,16 +47,9 @@ def angular_margin(
     """psi(theta) = (-1)^k cos(phi) - 2k, where phi = m1 theta + m2 and k = floor(phi / pi).
 
     Up to phi = pi that is cos(phi). Beyond, cos(phi) would rise again and reward a target for being far off; psi goes on falling, as
-    in the angular softmax. It is computed without an arccos, which has no derivative at +-1 and loses digits near them. With
-    alpha = min(theta, pi - theta), and for c < 0 the whole multiples of pi in m1 pi taken out, so that none of their rounding is
-    divided by a small sine::
-
-        cos(phi) = +-(c cos(e) - sin(theta) sin(e)),   e = (m1 - 1) theta + m2 less a multiple of pi
-        sin(theta) = sqrt((1 - c)(1 + c)),   d sin(theta) / dc = -c / sin(theta),   d theta / dc = -1 / sin(theta)
-
-    so that d psi / dc = (-1)^k m1 sin(phi) / sin(theta), where the last division is by `LEAST_SINE` at least. That is exact but for
-    angles smaller than that, and finite at c = +-1, where a cosine head multiplies it by a vanishing sin(theta). At m1 = 1 it is
-    c cos(m2) - sin(theta) sin(m2) to the last digit, and c itself without a margin.
+    in the angular softmax. Its slope is d psi / dc = (-1)^k m1 sin(phi) / sin(theta), where the last division is by `LEAST_SINE` at
+    least. That is exact but for angles smaller than that, and finite at c = +-1, where a cosine head multiplies it by a vanishing
+    sin(theta). At m1 = 1 psi is c cos(m2) - sin(theta) sin(m2) to the last digit, and c itself without a margin.
 
     Args:
         cosine: c = cos(theta), float32 or float64, of any shape. Rounding may have carried it beyond +-1.
@@ -79,78 +72,69 @@ def angular_margin(
     """
     GRADIENT.check(gradient, "angular_margin")
     BEYOND_PI.check(beyond_pi, "angular_margin")
-    least_sine = LEAST_SINE[precision or cosine.dtype]
-    m1, m2 = knob_tensor(m1, cosine), knob_tensor(m2, cosine)
     if gradient == "straight_through":
-        return _psi(cosine.detach(), m1, m2, beyond_pi, least_sine) + (cosine - cosine.detach())
-    return _psi(cosine, m1, m2, beyond_pi, least_sine)
+        return angular_margin(cosine.detach(), m1=m1, m2=m2, beyond_pi=beyond_pi, precision=precision) + (cosine - cosine.detach())
+    m1, m2 = knob_tensor(m1, cosine), knob_tensor(m2, cosine)
+    least_sine = LEAST_SINE[precision or cosine.dtype]
+    cos_phi, _, _, _, _, k = _WidenedAngle.apply(cosine, m1.expand_as(cosine), m2.expand_as(cosine), beyond_pi, least_sine)
+    return cos_phi - 2.0 * k
 
 
-def _psi(cosine: Tensor, m1: Tensor, m2: Tensor, beyond_pi: BeyondPi, least_sine: float) -> Tensor:
-    acute = cosine >= 0.0
-    sine: Tensor = _Sine.apply(cosine, least_sine)
-    alpha: Tensor = _NearAngle.apply(cosine, least_sine)
-    whole = m1.detach().round()
-    # theta = alpha, or pi - alpha where the angle is obtuse; there (m1 - 1) pi = (whole - 1) pi + (m1 - whole) pi.
-    wider = (m1 - 1.0) * alpha
-    wider = torch.where(acute, wider, (m1 - whole) * math.pi - wider)
-    # m2 is not added to it: near m2 = pi the sum would lose the digits of a small angle.
-    cos_e = m2.cos() * wider.cos() - m2.sin() * wider.sin()
-    sin_e = m2.sin() * wider.cos() + m2.cos() * wider.sin()
-    cos_phi = _sign(torch.where(acute, 0.0, whole - 1.0)) * (cosine * cos_e - sine * sin_e)
-    if beyond_pi == "none":
-        return cos_phi
-    with torch.no_grad():
+class _WidenedAngle(torch.autograd.Function):
+    """C = (-1)^k cos(phi), S = (-1)^k sin(phi), the angle theta, r = 1 / sin(theta), q = r S, and k, of a cosine c.
+
+    They are had without an arccos, which has no derivative at +-1 and loses digits near them. With alpha = min(theta, pi - theta)::
+
+        cos(phi) = +-(c cos(e) - sin(theta) sin(e)),   sin(phi) = +-(sin(theta) cos(e) + c sin(e)),   sin(theta) = sqrt((1 - c)(1 + c))
+
+    where e = (m1 - 1) theta + m2. For c < 0 the whole multiples of pi in m1 pi are taken out of it, so that none of their rounding is
+    divided by a small sine. All but k are closed under differentiation, so that slopes have slopes::
+
+        dC = m1 q dc - S dp,   dS = C (dp - m1 r dc),   dq = r C dp + r^2 (c q - m1 C) dc,   dtheta = -r dc,   dr = r^3 c dc
+
+    where dp = theta dm1 + dm2.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(cosine: Tensor, m1: Tensor, m2: Tensor, beyond_pi: BeyondPi, least_sine: float) -> tuple[Tensor, ...]:
+        acute, size = cosine >= 0.0, cosine.abs()
+        sine = ((1.0 - cosine) * (1.0 + cosine)).clamp_min(0.0).sqrt()
+        alpha = 2.0 * torch.atan2((1.0 - size).clamp_min(0.0).sqrt(), (1.0 + size).sqrt())
+        whole = m1.round()
+        # theta = alpha, or pi - alpha where the angle is obtuse; there (m1 - 1) pi = (whole - 1) pi + (m1 - whole) pi.
+        wider = (m1 - 1.0) * alpha
+        wider = torch.where(acute, wider, (m1 - whole) * math.pi - wider)
+        # m2 is not added to it: near m2 = pi the sum would lose the digits of a small angle.
+        cos_e = m2.cos() * wider.cos() - m2.sin() * wider.sin()
+        sin_e = m2.sin() * wider.cos() + m2.cos() * wider.sin()
         half_turns = torch.where(acute, (m2 + m1 * alpha) / math.pi, m1 + (m2 - m1 * alpha) / math.pi).floor()
         # At theta = pi, phi may be a whole multiple of pi: the end of the last stretch, not the start of another.
         k = torch.minimum(half_turns, (m1 + m2 / math.pi).ceil() - 1.0).clamp_min(0.0)
-    return _sign(k) * cos_phi - 2.0 * k
-
-
-def _sign(k: Tensor) -> Tensor:
-    """(-1)^k of a whole number."""
-    return 1.0 - 2.0 * k.remainder(2.0)
-
-
-class _Sine(torch.autograd.Function):
-    """sin(theta) of cos(theta), with a derivative that is finite at +-1."""
-
-    @staticmethod
-    def forward(cosine: Tensor, least: float) -> Tensor:
-        return ((1.0 - cosine) * (1.0 + cosine)).clamp_min(0.0).sqrt()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-        ctx.least = inputs[1]
+        k = k if beyond_pi == "continue" else torch.zeros_like(k)
+        turn = k + torch.where(acute, 0.0, whole - 1.0)
+        sign = 1.0 - 2.0 * turn.remainder(2.0)
+        reciprocal = 1.0 / sine.clamp_min(least_sine)
+        return (
+            sign * (cosine * cos_e - sine * sin_e),
+            sign * (sine * cos_e + cosine * sin_e),
+            torch.where(acute, alpha, math.pi - alpha),
+            reciprocal,
+            # Where the sine is too small to divide by, its share of S over itself is still cos(e).
+            sign * (cos_e + cosine * sin_e * reciprocal),
+            k,
+        )
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (cosine,) = ctx.saved_tensors
-        slope = -cosine / _sine_from(ctx.least, cosine)
-        return gradient * slope, None
-
-
-class _NearAngle(torch.autograd.Function):
-    """min(theta, pi - theta) of cos(theta), with every digit at both ends and a derivative that is finite there."""
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(output[-1])
+        ctx.save_for_backward(*inputs[:2], *output[:-1])
 
     @staticmethod
-    def forward(cosine: Tensor, least: float) -> Tensor:
-        size = cosine.abs()
-        return 2.0 * torch.atan2((1.0 - size).clamp_min(0.0).sqrt(), (1.0 + size).sqrt())
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-        ctx.least = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (cosine,) = ctx.saved_tensors
-        slope = torch.where(cosine >= 0.0, -1.0, 1.0) / _sine_from(ctx.least, cosine)
-        return gradient * slope, None
-
-
-def _sine_from(least: float, cosine: Tensor) -> Tensor:
-    """sin(theta), at least ``least``."""
-    return ((1.0 - cosine) * (1.0 + cosine)).clamp_min(least**2).sqrt()
+    def backward(ctx: Any, of_cos: Tensor, of_sin: Tensor, of_theta: Tensor, of_r: Tensor, of_q: Tensor, _: None) -> tuple[Any, ...]:
+        cosine, m1, cos_phi, sin_phi, theta, r, q = ctx.saved_tensors
+        of_phase = of_sin * cos_phi - of_cos * sin_phi + of_q * r * cos_phi
+        of_cosine = of_cos * m1 * q - (of_sin * m1 * cos_phi + of_theta) * r
+        of_cosine = of_cosine + (of_q * (cosine * q - m1 * cos_phi) + of_r * r * cosine) * r**2
+        return of_cosine, of_phase * theta, of_phase, None, None

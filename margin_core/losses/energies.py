@@ -165,16 +165,16 @@ class _Competition(torch.autograd.Function):
         # dL / dw_j, one number for each sample unless a second derivative is under way.
         share = torch.zeros_like(competitors) if of_competitors is None else of_competitors * (-competitors).exp()
         of_weight = share.unsqueeze(-1) if of_weights is None else share.unsqueeze(-1) + of_weights
+        of_scale = None
+        if scale is not None and ctx.needs_input_grad[2]:
+            # w log w is 0 at w = 0, but has no derivative there.
+            competing = weights.where(weights > 0.0, 1.0) if torch.is_grad_enabled() else weights
+            of_scale = -torch.special.entr(competing).mul_(of_weight).sum(dim=-1) / scale
         gradient = weights * (of_weight * factor)
         if of_score is not None:
             gradient.scatter_(-1, index, of_score.unsqueeze(-1))
         if of_hardest is not None:
             gradient.scatter_add_(-1, weights.argmax(dim=-1, keepdim=True), of_hardest.unsqueeze(-1) * factor)
-        of_scale = None
-        if scale is not None and ctx.needs_input_grad[2]:
-            # w log w is 0 at w = 0, but has no derivative there.
-            entropy = torch.special.entr(weights.where(weights > 0.0, 1.0))
-            of_scale = -(of_weight * entropy).sum(dim=-1) / scale
         return gradient.to(ctx.dtype), None, of_scale
 
     @staticmethod
