@@ -77,8 +77,8 @@ FAMILY = Family(
         r"m_y = m_{\max} \left( \frac{n_{\min}}{n_y} \right)^{1/4}",
     ),
     when=(
-        "For classes of very unequal size: the rarer a class, the larger its margin. Where all are of one size it is `cos_face`. Its "
-        "own paper trains it with a late re-weighting of the classes, which is no part of the loss."
+        "For classes of very unequal size: the fewer training samples n_y a class has, the larger its margin. Where all are of one "
+        "size it is `cos_face`. Its own paper trains it with a late re-weighting of the classes, which is no part of the loss."
     ),
     reported=(
         LARGEST_MARGINS_TABLE_2.with_rows(
