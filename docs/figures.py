@@ -89,8 +89,10 @@ def svg(figure: Figure) -> str:
     text = io.StringIO()
     with matplotlib.rc_context(SETTINGS):
         figure.savefig(text, format="svg", metadata=METADATA)
-    # A hundredth of a point is fine enough, and hides what processors round differently.
-    rounded = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text.getvalue())
+    # A hundredth of a point is fine enough, and hides what processors round differently. The scale of a letter is no such length.
+    rounded = re.sub(
+        r"scale\([^)]*\)|-?\d+\.\d{3,}", lambda found: found[0] if found[0][0] == "s" else f"{float(found[0]):.2f}", text.getvalue()
+    )
     return re.sub(r"^[ \t]+|[ \t]+$", "", rounded, flags=re.MULTILINE)
 
 
