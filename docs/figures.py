@@ -89,7 +89,7 @@ def svg(figure: Figure) -> str:
     text = io.StringIO()
     with matplotlib.rc_context(SETTINGS):
         figure.savefig(text, format="svg", metadata=METADATA)
-    # A hundredth of a point is fine enough, and hides what processors round differently. The scale of a letter is no such length.
+    # A hundredth of a point is fine enough. The scale of a letter is no such length.
     rounded = re.sub(
         r"scale\([^)]*\)|-?\d+\.\d{3,}", lambda found: found[0] if found[0][0] == "s" else f"{float(found[0]):.2f}", text.getvalue()
     )
@@ -97,9 +97,10 @@ def svg(figure: Figure) -> str:
 
 
 def _by_probability(axes: Axes, shown: Picture) -> None:
-    axes.plot(shown.p_y, 1.0 - shown.p_y, color="#ccd2d9", linewidth=6.0, solid_capstyle="butt", label=r"cross-entropy, $1 - p_y$")
+    p_y = _rounded(shown.p_y)
+    axes.plot(p_y, 1.0 - p_y, color="#ccd2d9", linewidth=6.0, solid_capstyle="butt", label=r"cross-entropy, $1 - p_y$")
     for curve, colour in zip(shown.curves, _colours(shown), strict=True):
-        axes.plot(shown.p_y, _rounded(curve.by_probability), color=colour, linestyle="--" if curve.dashed else "-", label=curve.label)
+        axes.plot(p_y, _rounded(curve.by_probability), color=colour, linestyle="--" if curve.dashed else "-", label=curve.label)
     axes.set_xlabel(r"$p_y$, probability of the target")
     if shown.p_y is SMALL_P_Y:
         axes.set_xscale("log")
@@ -116,8 +117,8 @@ def _by_angle(axes: Axes, shown: Picture) -> None:
 
 
 def _rounded(values: Tensor) -> Tensor:
-    """To what can be seen, so that the last digits of a loss do not change the picture's bytes."""
-    return values.round(decimals=5)
+    """Without the last digits, which processors round differently, so that the picture's bytes do not depend on them."""
+    return values.round(decimals=9)
 
 
 def _colours(shown: Picture) -> list[tuple[float, ...]]:
