@@ -93,7 +93,8 @@ def svg(figure: Figure) -> str:
     rounded = re.sub(
         r"scale\([^)]*\)|-?\d+\.\d{3,}", lambda found: found[0] if found[0][0] == "s" else f"{float(found[0]):.2f}", text.getvalue()
     )
-    return re.sub(r"^[ \t]+|[ \t]+$", "", rounded, flags=re.MULTILINE)
+    # A line of the file for each element, not for each point.
+    return re.sub(r"\s*\n\s*(<?)", lambda found: "\n<" if found[1] else " ", rounded.strip()) + "\n"
 
 
 def _by_probability(axes: Axes, shown: Picture) -> None:
