@@ -77,7 +77,8 @@ def angular_margin(
     m1, m2 = knob_tensor(m1, cosine), knob_tensor(m2, cosine)
     least_sine = LEAST_SINE[precision or cosine.dtype]
     cos_phi, _, _, _, _, k = _WidenedAngle.apply(cosine, m1.expand_as(cosine), m2.expand_as(cosine), beyond_pi, least_sine)
-    return cos_phi - 2.0 * k
+    psi: Tensor = cos_phi - 2.0 * k
+    return psi
 
 
 class _WidenedAngle(torch.autograd.Function):

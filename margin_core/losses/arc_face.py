@@ -11,6 +11,7 @@ from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gra
 from margin_core.losses.energies import KnobValue, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
+from margin_core.papers import LARGEST_MARGINS_TABLE_1, LARGEST_MARGINS_TABLE_2, LARGEST_MARGINS_TABLE_3
 
 
 def arc_face(
@@ -66,4 +67,29 @@ FAMILY = Family(
     options=(GRADIENT, BEYOND_PI),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Deng et al., ArcFace, CVPR 2019; Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
+    formula=(
+        r"L = -\log \frac{e^{s \psi}}{e^{s \psi} + \sum_{j \neq y} e^{s c_j}}",
+        r"\psi = \cos(\theta_y + m)",
+    ),
+    when=(
+        "For features that are compared by angle, as in face verification and re-identification. Near 90 degrees, where training "
+        "starts, m takes sin m off the cosine; the margin is weaker at small angles. With a large s and m together a training may "
+        "fail to start: begin with a smaller m by a schedule."
+    ),
+    reported=(
+        LARGEST_MARGINS_TABLE_1.with_rows(
+            ("s = 10", "99.05", "94.64°", "94.50", "91.23°", "73.96", "76.91°"),
+            ("s = 20", "99.11", "90.84°", "94.11", "53.98°", "74.74", "60.91°"),
+            ("s = 64", "99.21", "82.63°", "—", "—", "—", "—"),
+        ),
+        LARGEST_MARGINS_TABLE_2.with_rows(
+            ("ArcFace", "72.20", "65.86°", "89.00", "85.23°", "62.48", "54.29°", "86.32", "80.51°"),
+            ("with `zero_centroid`", "72.23", "92.30°", "89.22", "96.23°", "64.38", "93.51°", "86.65", "96.23°"),
+        ),
+        LARGEST_MARGINS_TABLE_3.with_rows(
+            ("s = 10", "67.5", "84.1", "37.7", "58.7"),
+            ("s = 20", "79.1", "90.8", "61.4", "78.3"),
+            ("s = 64", "80.4", "92.6", "67.6", "83.4"),
+        ),
+    ),
 )

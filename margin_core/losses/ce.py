@@ -8,6 +8,7 @@ from torch import Tensor
 from margin_core.knobs import Knob
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_tensor, widen
 from margin_core.losses.family import Family
+from margin_core.papers import LARGEST_MARGINS, Reported
 
 
 def ce(scores: Tensor, target: Tensor, *, label_smoothing: KnobValue = 0.0) -> Tensor:
@@ -58,4 +59,22 @@ FAMILY = Family(
         ),
     ),
     reference="Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016 (label smoothing)",
+    formula=(r"L = -(1 - \varepsilon) \log p_y - \frac{\varepsilon}{K} \sum_j \log p_j",),
+    when=(
+        "The first loss to try, and the one that every other is judged against. Smoothed labels keep a network from being surer than "
+        "it should be: beyond p_y = 1 - ε + ε/K they pull the target back down. Smoothing changes the least value of the loss, so "
+        "compare accuracies, not losses."
+    ),
+    reported=(
+        Reported(
+            what="Test accuracy in percent, class margin and sample margin, without smoothing",
+            source=f"{LARGEST_MARGINS}, table 1",
+            columns=("data", "accuracy", "class margin", "sample margin"),
+            rows=(
+                ("MNIST", "99.11", "87.39°", "0.5014"),
+                ("CIFAR-10", "94.12", "81.73°", "0.6203"),
+                ("CIFAR-100", "74.56", "65.38°", "0.1612"),
+            ),
+        ),
+    ),
 )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from margin_core.knobs import Knob, Option
 from margin_core.losses.energies import KnobValue
+from margin_core.papers import Reported
 
 Reads = Literal["logits", "cosines"]
 Reduction = Literal["mean", "sum", "none"]
@@ -36,6 +37,9 @@ class Family:
         knobs: Its numbers; the first is the one that a response curve is drawn over.
         options: Its named choices.
         reference: Paper and equations.
+        formula: The loss of a sample in TeX, its equations one by one.
+        when: When to use it, what it does to training and what to beware of, in a few sentences.
+        reported: What papers report of it.
         needs: What it is built with besides its knobs, and its function is called with by that name: ``class_counts``, the number of
             training samples of each class.
         inputs: What each call has besides scores and target, by name: ``norms``, the norms of feature and prototype multiplied,
@@ -53,6 +57,9 @@ class Family:
     reads: Reads
     function: PerSampleLoss
     reference: str
+    formula: tuple[str, ...] = ()
+    when: str = ""
+    reported: tuple[Reported, ...] = ()
     knobs: tuple[Knob, ...] = ()
     options: tuple[Option, ...] = ()
     needs: tuple[Need, ...] = ()

@@ -8,6 +8,7 @@ from torch.nn.functional import logsigmoid
 from margin_core.knobs import Knob
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_like, target_gap
 from margin_core.losses.family import Family
+from margin_core.papers import LARGEST_MARGINS_TABLE_2
 
 
 def focal(scores: Tensor, target: Tensor, *, gamma: KnobValue = 2.0) -> Tensor:
@@ -53,4 +54,15 @@ FAMILY = Family(
         ),
     ),
     reference="Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, eq. (4)",
+    formula=(r"L = -(1 - p_y)^{\gamma} \log p_y",),
+    when=(
+        "Where easy samples abound and would drown the others, as the background does in detection. It lets go of well-classified "
+        "samples earlier than cross-entropy, so margins shrink rather than grow. Wrong labels are hard samples too, and get the more "
+        "weight."
+    ),
+    reported=(
+        LARGEST_MARGINS_TABLE_2.with_rows(
+            ("focal", "66.30", "74.14°", "87.33", "74.48°", "60.55", "63.31°", "84.49", "75.16°"),
+        ),
+    ),
 )

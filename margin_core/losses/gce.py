@@ -56,4 +56,9 @@ FAMILY = Family(
         ),
     ),
     reference="Zhang and Sabuncu, Generalized Cross Entropy Loss for Training Networks with Noisy Labels, NeurIPS 2018, eq. (6)",
+    formula=(r"L = \frac{1 - p_y^q}{q}",),
+    when=(
+        "For data with wrong labels: a sample far from its label pulls little, where cross-entropy pulls hardest. The larger q, the "
+        "more is forgiven and the slower it learns, most of all with many classes, where every sample begins with a small p_y."
+    ),
 )

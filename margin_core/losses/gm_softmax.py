@@ -115,4 +115,10 @@ FAMILY = Family(
     ),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Zhou et al., Learning Towards the Largest Margins, ICLR 2022, GM-Softmax and theorem 5",
+    formula=(r"L = -\log \frac{e^{s (\alpha_1 c_y + \beta_1)}}{e^{s (\alpha_2 c_y + \beta_2)} + \sum_{j \neq y} e^{s c_j}}",),
+    when=(
+        "To look between the losses on cosines, which are corners of it: `norm_face` at the defaults, `cos_face` at β1 = β2 = -m, "
+        "`lm_softmax` as β2 falls without end. With α2 < α1 even a sample that is certain is pulled, by α1 - α2. β1 moves the loss "
+        "and no gradient."
+    ),
 )

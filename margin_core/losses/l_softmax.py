@@ -71,4 +71,14 @@ FAMILY = Family(
     ),
     inverse_temperature=lambda knobs, norms: norms,
     reference="Liu et al., Large-Margin Softmax Loss for Convolutional Neural Networks, ICML 2016, eqs. (4) to (6)",
+    formula=(
+        r"L = -\log \frac{e^{n_y t}}{e^{n_y t} + \sum_{j \neq y} e^{n_j c_j}}, \quad n_j = \Vert w_j \Vert \Vert z \Vert",
+        r"t = \frac{\lambda c_y + \psi}{1 + \lambda}",
+        r"\psi = (-1)^k \cos \varphi - 2 k, \quad \varphi = m \theta_y, \quad k = \lfloor \varphi / \pi \rfloor",
+    ),
+    when=(
+        "A margin that multiplies the angle, for a head whose norms are free, unlike that of `sphere_face`. At λ = 0 and m of 2 or "
+        "more a network may shrink its norms to nothing instead of turning the angles; keep λ at 5 or more, or let it fall from a "
+        "large value."
+    ),
 )

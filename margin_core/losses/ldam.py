@@ -12,6 +12,7 @@ from margin_core.knobs import Knob
 from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
+from margin_core.papers import LARGEST_MARGINS_TABLE_2
 
 
 def ldam(
@@ -72,4 +73,18 @@ FAMILY = Family(
     ),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Cao et al., Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss, NeurIPS 2019, eqs. (11) and (13)",
+    formula=(
+        r"L = -\log \frac{e^{s (c_y - m_y)}}{e^{s (c_y - m_y)} + \sum_{j \neq y} e^{s c_j}}",
+        r"m_y = m_{\max} \left( \frac{n_{\min}}{n_y} \right)^{1/4}",
+    ),
+    when=(
+        "For classes of very unequal size: the fewer training samples n_y a class has, the larger its margin. Where all are of one "
+        "size it is `cos_face`. Its own paper trains it with a late re-weighting of the classes, which is no part of the loss."
+    ),
+    reported=(
+        LARGEST_MARGINS_TABLE_2.with_rows(
+            ("LDAM", "72.86", "73.30°", "88.92", "88.19°", "63.27", "61.42°", "87.04", "85.21°"),
+            ("with `zero_centroid`", "72.86", "91.75°", "89.51", "96.26°", "64.99", "96.04°", "86.74", "96.26°"),
+        ),
+    ),
 )

@@ -93,4 +93,12 @@ FAMILY = Family(
     options=(GRADIENT, BEYOND_PI),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Deng et al., ArcFace, CVPR 2019, eq. (4); Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
+    formula=(
+        r"L = -\log \frac{e^{s \psi}}{e^{s \psi} + \sum_{j \neq y} e^{s c_j}}",
+        r"\psi = \cos(m_1 \theta_y + m_2) - m_3",
+    ),
+    when=(
+        "To combine the three kinds of margin, or to ask which of them matters: m3 alone is `cos_face`, m2 alone `arc_face`, m1 alone "
+        "`sphere_face`, none `norm_face`. Margins add up, so each has to be smaller than it would be alone."
+    ),
 )

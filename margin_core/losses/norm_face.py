@@ -10,6 +10,7 @@ from margin_core.losses.angular_margin import GRADIENT, Gradient
 from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, target_gap
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
+from margin_core.papers import LARGEST_MARGINS_TABLE_1, LARGEST_MARGINS_TABLE_2, LARGEST_MARGINS_TABLE_3
 
 
 def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0, gradient: Gradient = "exact") -> Tensor:
@@ -43,4 +44,25 @@ FAMILY = Family(
     options=(GRADIENT,),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Wang et al., NormFace, ACM Multimedia 2017; Zhou et al., Learning Towards the Largest Margins, ICLR 2022",
+    formula=(r"L = -\log \frac{e^{s c_y}}{\sum_j e^{s c_j}}",),
+    when=(
+        "The plain loss of a cosine head, and what a margin on cosines is to be compared with. At a small s no p_y comes near 1 and "
+        "every sample goes on pulling, which spreads the classes; a large s is content with small angles between them."
+    ),
+    reported=(
+        LARGEST_MARGINS_TABLE_1.with_rows(
+            ("s = 10", "99.06", "94.34°", "94.16", "94.40°", "74.23", "79.10°"),
+            ("s = 20", "99.09", "89.27°", "94.09", "74.32°", "73.87", "77.47°"),
+            ("s = 64", "99.00", "82.08°", "94.01", "36.50°", "73.42", "52.37°"),
+        ),
+        LARGEST_MARGINS_TABLE_2.with_rows(
+            ("NormFace", "72.37", "62.72°", "89.19", "82.60°", "63.69", "51.00°", "86.37", "77.82°"),
+            ("with `zero_centroid`", "72.07", "94.95°", "89.30", "94.50°", "64.07", "93.06°", "86.49", "96.28°"),
+        ),
+        LARGEST_MARGINS_TABLE_3.with_rows(
+            ("s = 10", "81.2", "91.6", "63.7", "79.3"),
+            ("s = 20", "83.2", "93.5", "71.6", "83.8"),
+            ("s = 64", "77.5", "90.0", "60.1", "75.2"),
+        ),
+    ),
 )

@@ -74,4 +74,12 @@ FAMILY = Family(
         ),
     ),
     reference="Shrivastava, Gupta and Girshick, Training Region-based Object Detectors with Online Hard Example Mining, CVPR 2016",
+    formula=(
+        r"L_i = -\log p_{y_i} \;\mathrm{if}\; i \;\mathrm{is\ among\ the\ keep} \cdot B \;\mathrm{hardest\ of\ its\ batch,\ else}\; 0",
+    ),
+    when=(
+        "Where most samples are easy and would drown the others, as in detection. Only the hardest share of each batch trains, so a "
+        "small share of a small batch is a noisy step. Wrong labels are the hardest samples of all: not for data that has many of "
+        "them."
+    ),
 )

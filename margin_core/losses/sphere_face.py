@@ -106,4 +106,14 @@ FAMILY = Family(
     options=(GRADIENT, BEYOND_PI),
     inverse_temperature=lambda knobs: knobs["s"],
     reference="Liu et al., SphereFace: Deep Hypersphere Embedding, CVPR 2017, eqs. (6) and (7), with normalised features",
+    formula=(
+        r"L = -\log \frac{e^{s t}}{e^{s t} + \sum_{j \neq y} e^{s c_j}}",
+        r"t = \frac{\lambda c_y + \psi}{1 + \lambda}",
+        r"\psi = (-1)^k \cos \varphi - 2 k, \quad \varphi = m \theta_y, \quad k = \lfloor \varphi / \pi \rfloor",
+    ),
+    when=(
+        "A margin that multiplies the angle: large at large angles, none at angle 0. A whole m of 2 or more hardly trains from the "
+        "start, since the pull vanishes wherever m θ is a multiple of π; let λ fall from a large value (`annealing`). `cos_face` and "
+        "`arc_face` need no such care."
+    ),
 )

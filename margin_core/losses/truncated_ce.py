@@ -58,4 +58,9 @@ FAMILY = Family(
         "Zhang and Sabuncu, Generalized Cross Entropy Loss, NeurIPS 2018, section 3.3; as quoted by Berlyand, Creese and Jabin, A novel "
         "multi-scale loss function for classification problems in machine learning, 2021, eq. (12)"
     ),
+    formula=(r"L = \min \left( -\log p_y, -\log k \right)",),
+    when=(
+        "For data with wrong labels: a sample whose label has a probability below k is given up and no longer pulls. With a k above "
+        "1/K, a network that knows nothing yet gives up every sample; keep k below, or raise it by a schedule."
+    ),
 )

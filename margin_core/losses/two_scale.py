@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from margin_core.knobs import Knob, Option
 from margin_core.losses.energies import KnobValue, confidence, cross_entropy_of_gap, knob_like, knob_tensor, target_gap, widen
 from margin_core.losses.family import Family, Loss, Reduction
+from margin_core.papers import Reported
 
 SMALLEST_SCALE = 1e-9
 """Where a step has carried R1 or R2 below this, the loss is taken at this scale: eq. (13) has no meaning at 0 and beyond."""
@@ -226,5 +227,29 @@ FAMILY = Family(
     ),
     reference=(
         "Berlyand, Creese and Jabin, A novel multi-scale loss function for classification problems in machine learning, 2021, eqs. (9)-(18)"
+    ),
+    formula=(
+        r"L = -\log \frac{e^{R_k x_y / R}}{\sum_j e^{R_k x_j / R}}",
+        r"k = 1 \;\mathrm{if}\; x_y - \max_{j \neq y} x_j < \eta \;\mathrm{else}\; 2",
+    ),
+    when=(
+        "To spend the training on samples that are wrong or nearly so: one that leads by η or more is taken at the larger scale R2 "
+        "and soon stops pulling. The paper gains most in the training accuracy of small networks, after a slower start; as η grows, "
+        "the plain loss comes back. R, the product of the norms of all weights, says little of a network with biases or norm layers."
+    ),
+    reported=(
+        Reported(
+            what="Accuracy with R1 and R2 trained less that with one scale, in percentage points, mean over seeds",
+            source="Berlyand, Creese and Jabin, A novel multi-scale loss function, sections 3.2 and 3.3",
+            columns=("data and network", "η", "training", "test", "seeds"),
+            rows=(
+                ("MNIST, two fully connected layers, 1000 steps", "0.01", "+7.1", "+6.7", "30"),
+                ("the same", "10", "within 0.1", "—", "30"),
+                ("CIFAR-10, LeNet-5, about 50 epochs", "0.01", "+12", "+1.5", "10"),
+                ("CIFAR-100, LeNet-5, 128 epochs", "0.01", "+13.4", "+0.1; top 10: +1.5", "10"),
+                ("CIFAR-100, wide ResNet with ASAM, 200 epochs", "several", "—", "about -0.5; within 0.1 of right: up to +10", "5"),
+                ("CIFAR-10, wide ResNet with ASAM, 200 epochs", "several", "—", "less than 0.2 lower", "5"),
+            ),
+        ),
     ),
 )

@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from margin_core.knobs import Knob
+from margin_core.papers import Reported
 
 Reads = Literal["cosines", "prototypes"]
 
@@ -25,6 +26,9 @@ class Regularizer:
         function: The pure function.
         weight: The knob that multiplies it; 0 is the family alone.
         reference: Paper and equation.
+        formula: The term in TeX, weight included, its equations one by one.
+        when: When to use it, what it does to training and what to beware of, in a few sentences.
+        reported: What papers report of it.
     """
 
     name: str
@@ -33,3 +37,6 @@ class Regularizer:
     function: Callable[..., Tensor]
     weight: Knob
     reference: str
+    formula: tuple[str, ...] = ()
+    when: str = ""
+    reported: tuple[Reported, ...] = ()

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from margin_core.knobs import Knob, Option
 from margin_core.losses.energies import widen
+from margin_core.papers import LARGEST_MARGINS_TABLE_2
 from margin_core.regularizers.regularizer import Regularizer
 
 
@@ -66,4 +67,24 @@ REGULARIZER = Regularizer(
         source="Largest margins, which names no value; the term shrinks with K, so the grid spans orders of magnitude",
     ),
     reference="Zhou et al., Learning Towards the Largest Margins, ICLR 2022, zero-centroid regularisation (theorem 8)",
+    formula=(r"R = \lambda_W \left\Vert \frac{1}{K} \sum_j w_j \right\Vert^2",),
+    when=(
+        "With a cosine head and classes of very unequal size, where the prototypes of the rare ones move together. Balanced data "
+        "hardly needs it. The paper names no weight, and the term shrinks with the number of classes: search over orders of "
+        "magnitude."
+    ),
+    reported=(
+        LARGEST_MARGINS_TABLE_2.with_rows(
+            ("NormFace", "72.37", "62.72°", "89.19", "82.60°", "63.69", "51.00°", "86.37", "77.82°"),
+            ("with it", "72.07", "94.95°", "89.30", "94.50°", "64.07", "93.06°", "86.49", "96.28°"),
+            ("CosFace", "69.28", "58.77°", "87.02", "81.61°", "53.64", "19.78°", "84.86", "75.96°"),
+            ("with it", "69.52", "91.90°", "87.55", "95.46°", "62.49", "95.86°", "85.59", "96.12°"),
+            ("ArcFace", "72.20", "65.86°", "89.00", "85.23°", "62.48", "54.29°", "86.32", "80.51°"),
+            ("with it", "72.23", "92.30°", "89.22", "96.23°", "64.38", "93.51°", "86.65", "96.23°"),
+            ("LDAM", "72.86", "73.30°", "88.92", "88.19°", "63.27", "61.42°", "87.04", "85.21°"),
+            ("with it", "72.86", "91.75°", "89.51", "96.26°", "64.99", "96.04°", "86.74", "96.26°"),
+            ("LM-Softmax", "65.32", "4.420°", "88.69", "68.91°", "50.47", "0.452°", "86.08", "52.20°"),
+            ("with it", "73.21", "92.57°", "89.12", "95.73°", "65.91", "93.84°", "87.07", "96.05°"),
+        ),
+    ),
 )

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from matplotlib.mathtext import MathTextParser
 from torch import Tensor
 
 from margin_core.knobs import Knob
@@ -69,6 +70,16 @@ def test_the_declaration_is_complete_and_keeps_its_own_bounds(family: Family) ->
         assert knob.source
     for option in family.options:
         assert option.default in option.choices
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_its_page_has_a_formula_in_tex_when_to_use_it_and_whole_tables_of_what_papers_report(family: Family) -> None:
+    assert family.formula
+    for equation in family.formula:
+        assert MathTextParser("path").parse(f"${equation}$").width > 0.0
+    assert family.when.endswith(".")
+    for table in family.reported:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
 def test_every_public_pure_function_belongs_to_a_family() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.mathtext import MathTextParser
 from mpmath import fsum, mpf
 from torch.nn.functional import normalize
 
@@ -38,6 +39,16 @@ def test_the_declaration_is_complete_and_its_weight_is_nothing_by_default(regula
     assert weight.grid[0] == 0.0
     with pytest.raises(ValueError, match=rf"{regularizer.name}: weight must be >= 0, got -1"):
         weight.check(-1, regularizer.name)
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+def test_its_page_has_a_formula_in_tex_when_to_use_it_and_whole_tables_of_what_papers_report(regularizer: Regularizer) -> None:
+    assert regularizer.formula
+    for equation in regularizer.formula:
+        assert MathTextParser("path").parse(f"${equation}$").width > 0.0
+    assert regularizer.when.endswith(".")
+    for table in regularizer.reported:
+        assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
