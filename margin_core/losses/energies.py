@@ -8,7 +8,9 @@ taken relative to the hardest competitor's score.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -17,6 +19,10 @@ from torch.nn.functional import logsigmoid
 
 KnobValue: TypeAlias = float | Tensor
 """A knob's value: one number, or a tensor that broadcasts over the leading axes of the scores."""
+
+
+HAS_TRITON = find_spec("triton") is not None
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 class Energies(NamedTuple):
@@ -52,7 +58,8 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue = 1.0) -> Energies
     index = _class_index(scores, target)
     if isinstance(scale, Tensor):
         scale = scale.to(scores.device, _wide(scores)).expand(target.shape)
-    score, shift, competitors, hardest, _ = _Competition.apply(scores, index, scale)
+    competition = _FusedCompetition if _is_fused(scores) else _Competition
+    score, shift, competitors, hardest, *_ = competition.apply(scores, index, scale)
     return Energies(score, shift, (score - shift) * scale, competitors, hardest)
 
 
@@ -178,16 +185,65 @@ class _Competition(torch.autograd.Function):
         return gradient.to(ctx.dtype), None, of_scale
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, int | None, int | None], scores: Tensor, index: Tensor, scale: KnobValue
-    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        # A batched axis is one more leading axis.
-        def batched(value: KnobValue, dim: int | None) -> KnobValue:
-            if not isinstance(value, Tensor):
-                return value
-            return value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: KnobValue) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        outputs = _Competition.apply(*_batched(info.batch_size, in_dims, inputs))
+        return outputs, (0,) * len(outputs)
 
-        return _Competition.apply(*map(batched, (scores, index, scale), in_dims)), (0, 0, 0, 0, 0)
+
+class _FusedCompetition(torch.autograd.Function):
+    """What `_Competition` is, on a GPU: by Triton kernels that form the weights anew on the way back and so keep none."""
+
+    @staticmethod
+    def forward(scores: Tensor, index: Tensor, scale: KnobValue) -> tuple[Tensor, ...]:
+        from margin_core.losses import energies_triton
+
+        score, shift, competitors, slope, rival = energies_triton.forward(scores, index, scale)
+        return score, shift, competitors, torch.zeros_like(competitors), slope, rival
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, KnobValue], output: tuple[Tensor, ...]) -> None:
+        scores, index, scale = inputs
+        _, shift, competitors, _, slope, rival = output
+        ctx.mark_non_differentiable(shift, slope, rival)
+        ctx.number = None if isinstance(scale, Tensor) else scale
+        ctx.save_for_backward(scores, index, shift, competitors, slope, rival, scale if isinstance(scale, Tensor) else None)
+
+    @staticmethod
+    def backward(ctx: Any, of_score: Tensor, _: None, of_competitors: Tensor, of_hardest: Tensor, *__: None) -> tuple[Tensor | None, ...]:
+        from margin_core.losses import energies_triton
+
+        scores, index, shift, competitors, slope, rival, scale = ctx.saved_tensors
+        factor = ctx.number if scale is None else scale
+        if torch.is_grad_enabled():
+            # A gradient of this gradient may be wanted, which the kernels have none of.
+            with torch.enable_grad():
+                outputs = _Competition.apply(scores, index, factor)
+            wanted = [x for x in (scores, scale) if x is not None and x.requires_grad]
+            found = torch.autograd.grad(
+                (outputs[0], outputs[2], outputs[3]), wanted, (of_score, of_competitors, of_hardest), create_graph=True
+            )
+            given = dict(zip(map(id, wanted), found, strict=True))
+            return given.get(id(scores)), None, given.get(id(scale))
+        gradient = energies_triton.backward(scores, index, factor, shift, competitors, rival, of_score, of_competitors, of_hardest)
+        return gradient, None, of_competitors * slope if ctx.needs_input_grad[2] else None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: KnobValue) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        outputs = _FusedCompetition.apply(*_batched(info.batch_size, in_dims, inputs))
+        return outputs, (0,) * len(outputs)
+
+
+def _batched(size: int, dims: tuple[int | None, ...], values: tuple[KnobValue, ...]) -> list[KnobValue]:
+    """The values with the axis that `torch.vmap` maps over as the first of their leading axes."""
+    return [
+        value if not isinstance(value, Tensor) else value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
+        for value, dim in zip(values, dims, strict=True)
+    ]
+
+
+def _is_fused(scores: Tensor) -> bool:
+    """Whether the Triton kernels are used: on a GPU, but where torch.compile makes kernels of its own."""
+    return (scores.is_cuda or INTERPRETED) and HAS_TRITON and not torch.compiler.is_compiling()
 
 
 def _set_apart(scores: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
