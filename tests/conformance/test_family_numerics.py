@@ -105,6 +105,18 @@ def test_the_caller_s_tensors_are_not_written_to(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_strided_scores_and_targets_are_as_good_as_contiguous_ones(family: Family) -> None:
+    scores, target = draw(family, BATCH)
+    loss, gradient = loss_and_gradient(family, scores, target)
+    for strided in (scores.T.contiguous().T, scores.repeat_interleave(2, dim=0)[::2], scores.repeat_interleave(2, dim=1)[:, ::2]):
+        assert not strided.is_contiguous()
+        # Not by loss_and_gradient, whose clone would be contiguous.
+        strided_loss = build(family)(strided.requires_grad_(), target.repeat_interleave(2)[::2], **inputs(family, strided))
+        torch.testing.assert_close(strided_loss, loss, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(torch.autograd.grad(strided_loss.sum(), strided)[0], gradient, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_are_those_of_finite_differences(family: Family) -> None:
     scores, target = draw(family, 6, seed=1)
     inside = {knob.name: sum(knob.search) / 2.0 for knob in family.knobs}

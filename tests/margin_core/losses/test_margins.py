@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from margin_core.heads import LinearHead
 from margin_core.losses import build_loss
@@ -162,7 +160,8 @@ def test_ldam_takes_targets_of_any_integer_type(dtype: torch.dtype) -> None:
 def test_gm_softmax_is_norm_face_cos_face_and_in_the_limit_lm_softmax(s: Sample, size: float, m: float, beta1: float) -> None:
     same(gm_softmax, norm_face, s, {"s": size}, {"s": size})
     same(gm_softmax, cos_face, s, {"beta1": -m, "beta2": -m, "s": size}, {"m": m, "s": size})
-    far = {"alpha2": 0.0, "beta2": -1e4, "s": size}
+    # Far enough for the target's part of the sum to vanish, e^-40 of it at most, and no farther: a large shift would cost digits.
+    far = {"alpha2": 0.0, "beta2": -1.0 - 40.0 / size, "s": size}
     close(gm_softmax(*s, **far) / size, lm_softmax(*s, s=size))
     close(gradient(gm_softmax, *s, **far) / size, gradient(lm_softmax, *s, s=size))
     close(gm_softmax(*s, beta1=beta1, s=size), gm_softmax(*s, s=size) - size * beta1, atol=1e-11)
@@ -179,37 +178,6 @@ def test_the_gradients_of_gm_softmax_sum_to_what_its_slopes_leave(
     p_y = torch.sigmoid(own - torch.where(one_hot(c, y) == 1, -math.inf, size * c).logsumexp(dim=-1))
     pull = gradient(gm_softmax, c, y, alpha1=alpha1, alpha2=alpha2, beta2=beta2, s=size)
     close(pull.sum() / size, 1.0 - alpha1 + (alpha2 - 1.0) * p_y)
-
-
-def theorem_5(classes: int, alpha1: float, alpha2: float, beta1: float, beta2: float, s: float) -> float:
-    """The paper's lower bound, with the signs that its proof has and the slides' print has not."""
-    rest = math.log(classes - 1) - s * (1.0 / (classes - 1) + alpha1 + beta1)
-    return float(np.logaddexp(s * (alpha2 + beta2 - alpha1 - beta1), rest))
-
-
-GM = [
-    {"alpha1": 1.0, "alpha2": 1.0, "beta1": 0.0, "beta2": 0.0, "s": 10.0},
-    {"alpha1": 1.0, "alpha2": 1.0, "beta1": -0.35, "beta2": -0.35, "s": 64.0},
-    {"alpha1": 0.5, "alpha2": 0.5, "beta1": 0.0, "beta2": 0.1, "s": 5.0},
-    {"alpha1": 2.0, "alpha2": 0.0, "beta1": 0.3, "beta2": -0.2, "s": 1.0},
-    {"alpha1": 0.7, "alpha2": -1.0, "beta1": -0.1, "beta2": 0.4, "s": 20.0},
-]
-
-
-@pytest.mark.parametrize("knobs", GM)
-@pytest.mark.parametrize("classes", [2, 3, 5, 10])
-def test_the_mean_of_gm_softmax_is_least_at_the_simplex_as_theorem_5_says(classes: int, knobs: dict[str, float]) -> None:
-    bound, target = theorem_5(classes, **knobs), torch.arange(classes)
-    simplex = normalize(torch.eye(classes, dtype=torch.float64) - 1.0 / classes, dim=-1)
-    at_simplex = gm_softmax(simplex @ simplex.T, target, **knobs).mean().item()
-    assert at_simplex == pytest.approx(bound, abs=1e-9)
-    # Ten thousand configurations of prototypes and features, from close to the optimum to wholly random.
-    generator = torch.Generator().manual_seed(classes)
-    noise = torch.randn(2, 10_000 // 5, classes, classes, generator=generator, dtype=torch.float64)
-    for size in (1e-3, 0.1, 1.0, 100.0, 1e6):
-        prototypes, features = (normalize(simplex + size * one, dim=-1) for one in noise)
-        losses = gm_softmax(features @ prototypes.transpose(-1, -2), target.expand(len(features), classes), **knobs).mean(dim=-1)
-        assert losses.min() >= bound - 1e-9
 
 
 def test_slopes_outside_the_theorem_are_refused_together_by_module_and_function() -> None:

@@ -6,12 +6,14 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
 from mpmath import exp, fsum, mpf
 
 from margin_core.losses import build_loss
 from margin_core.losses.functional import ce, two_scale
 from margin_core.losses.two_scale import SMALLEST_SCALE, TwoScaleLoss
 from tests.margin_core.losses import oracle
+from tests.margin_core.losses.samples import Sample, number, one_hot, sample
 
 X = torch.tensor([[2.0, 0.0, -1.0], [0.3, 0.2, 0.1], [-1.0, 1.5, 0.0]], dtype=torch.float64)
 Y = torch.tensor([0, 0, 0])
@@ -250,19 +252,38 @@ def test_predictions_use_the_first_scale_in_every_mode() -> None:
             torch.testing.assert_close(loss.prediction_logits(X, log_scale=3.0), X / math.e)
 
 
-def test_the_loss_of_a_network_without_biases_does_not_see_the_length_of_its_weights() -> None:
+@pytest.mark.parametrize("eta", [1e3, 1e-9])  # all samples at R1; the misclassified at R1 and the others at R2
+def test_the_loss_of_a_network_without_biases_does_not_see_the_length_of_its_weights(eta: float) -> None:
     generator = torch.Generator().manual_seed(0)
     first, second = (torch.randn(6, 6, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(2))
     images = torch.randn(32, 6, generator=generator, dtype=torch.float64)
     target = torch.arange(32) % 6
-    loss = build_loss("two_scale", num_classes=6, eta=1e3)  # above every confidence, which does see it
+    loss = build_loss("two_scale", num_classes=6, eta=eta)
 
     def value(length: float) -> torch.Tensor:
-        scores = (images @ (length * first)).relu() @ second
-        return loss(scores, target, log_scale=(length * first).norm().log() + second.norm().log())
+        scores = (images @ (length * first)).relu() @ (length * second)
+        return loss(scores, target, log_scale=(length * first).norm().log() + (length * second).norm().log())
 
-    torch.testing.assert_close(value(1.0), value(7.0), rtol=1e-12, atol=0.0)
+    for length in (0.3, 7.0):
+        torch.testing.assert_close(value(length), value(1.0), rtol=1e-12, atol=0.0)
     value(1.0).backward()
     for weight in (first, second):
         assert weight.grad is not None
         assert abs(torch.cosine_similarity(weight.grad.flatten(), weight.detach().flatten(), dim=0).item()) < 1e-12
+
+
+@given(sample(8.0), number(0.01, 2.0), number(1.0, 10.0), number(-1.0, 2.0))
+def test_a_sample_moves_the_scale_it_is_judged_at_and_up_where_it_is_classified_rightly(
+    s: Sample, eta: float, ratio: float, log_scale: float
+) -> None:
+    x, y = s
+    confidence = x[y] - torch.where(one_hot(x, y) == 1, -math.inf, x).max()
+    log_r1 = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    log_r2 = torch.tensor(math.log(ratio), dtype=torch.float64, requires_grad=True)
+    two_scale(x, y, eta=eta, log_r1=log_r1, log_r2=log_r2, log_scale=log_scale).backward()
+    assert log_r1.grad is not None
+    assert log_r2.grad is not None
+    judged, other = (log_r2.grad, log_r1.grad) if confidence >= eta else (log_r1.grad, log_r2.grad)
+    assert other == 0.0
+    if confidence > 1e-9:
+        assert judged < 0.0

@@ -91,7 +91,7 @@ def test_a_confidence_of_exactly_1_is_in_the_last_bin_in_every_precision() -> No
         probs = torch.tensor([[1.0, 0.0], [0.95, 0.05]], dtype=dtype)
         sure = probs[1].max().item()
         # One bin holds both, so their mean confidence is held against one hit of two.
-        assert expected_calibration_error(probs, torch.tensor([0, 1]), bins=10) == pytest.approx((1.0 + sure) / 2 - 0.5, abs=1e-12)
+        assert expected_calibration_error(probs, torch.tensor([1, 0]), bins=10) == pytest.approx((1.0 + sure) / 2 - 0.5, abs=1e-12)
 
 
 def test_constant_logits_are_as_sure_as_they_are_right() -> None:

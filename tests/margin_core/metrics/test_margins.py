@@ -12,17 +12,6 @@ import torch
 from margin_core.metrics import MeanSampleMargin, class_margin, sample_margin
 
 
-def simplex(classes: int) -> torch.Tensor:
-    """The corners of a regular simplex around the origin, (K, K)."""
-    return torch.eye(classes, dtype=torch.float64) - 1.0 / classes
-
-
-@pytest.mark.parametrize("classes", [2, 3, 10, 100])
-def test_the_class_margin_of_a_simplex_is_the_largest_there_is(classes: int) -> None:
-    expected = math.degrees(math.acos(-1.0 / (classes - 1)))
-    assert class_margin(simplex(classes)) == pytest.approx(expected, abs=1e-10)
-
-
 def test_opposite_prototypes_are_180_degrees_apart() -> None:
     prototype = torch.randn(1, 7, generator=torch.Generator().manual_seed(0))
     assert class_margin(torch.cat([prototype, -2.0 * prototype])) == pytest.approx(180.0, abs=1e-12)
@@ -86,11 +75,6 @@ def test_a_sample_margin_is_the_cosine_to_the_own_prototype_less_the_best_other(
     measured = sample_margin(torch.from_numpy(cosines).to(dtype), torch.from_numpy(target))
     assert measured.dtype == dtype
     torch.testing.assert_close(measured.double(), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0.0)
-
-
-def test_the_sample_margins_of_a_simplex_are_the_largest_there_are() -> None:
-    cosines = torch.nn.functional.normalize(simplex(10)) @ torch.nn.functional.normalize(simplex(10)).T
-    torch.testing.assert_close(sample_margin(cosines, torch.arange(10)), torch.full((10,), 10 / 9, dtype=torch.float64))
 
 
 def test_opposite_prototypes_give_margins_of_2_and_minus_2() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -139,11 +137,3 @@ def test_the_zero_centroid_term_is_one_number_for_each_set_of_prototypes() -> No
     assert zero_centroid(torch.ones(5, 3, 2)).tolist() == [2.0] * 5
     with pytest.raises(ValueError, match=r"prototypes must have the shape \(\.\.\., K, d\), got \(3,\)"):
         zero_centroid(torch.ones(3))
-
-
-def test_the_sample_margin_of_the_simplex_is_the_largest() -> None:
-    classes = 5
-    simplex = normalize(torch.eye(classes, dtype=torch.float64) - 1.0 / classes, dim=-1)
-    term = sample_margin(simplex @ simplex.T, torch.arange(classes))
-    torch.testing.assert_close(term, torch.full_like(term, -classes / (classes - 1)))
-    assert math.isclose(term.min().item(), -1.25)
