@@ -73,12 +73,21 @@ def test_lenet5_sees_28x28_as_the_32x32_it_was_made_for(in_shape: tuple[int, int
     assert first.in_features == flat
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mlp", "mlp-", "mlp-0", "mlp-5-", "mlp-5x5", "lenet", ""])
+@pytest.mark.parametrize("name", ["resnet18", "mlp", "lenet", "lenet5-3", ""])
 def test_an_unknown_model_is_named_with_the_ones_there_are(name: str) -> None:
     with pytest.raises(ValueError) as caught:
         check_model(name)
     assert str(caught.value) == f"model must be one of {', '.join(list_models())}, got {name!r}"
     with pytest.raises(ValueError, match="model must be one of"):
+        build(name)
+
+
+@pytest.mark.parametrize("name", ["mlp-", "mlp-0", "mlp-5-", "mlp-5x5"])
+def test_widths_that_are_none_are_told_with_how_they_are_written(name: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        check_model(name)
+    assert str(caught.value) == f"model must be written mlp-<width>[-<width>...], each width a whole number >= 1, got {name!r}"
+    with pytest.raises(ValueError, match="model must be written mlp"):
         build(name)
 
 
