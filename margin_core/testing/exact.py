@@ -117,6 +117,12 @@ def derivative(f: Callable[[mpf], mpf], x: mpf, *, digits: int = DIGITS) -> mpf:
         return (f(x + STEP) - f(x - STEP)) / (2 * STEP)
 
 
-def relative_error(ours: float, exact: mpf, floor: float) -> float:
-    """``|ours - exact| / max(|exact|, floor)``: below the floor it is the absolute error that counts."""
-    return float(abs(mpf(ours) - exact) / max(abs(exact), mpf(floor)))
+def relative_errors(ours: Sequence[float], exact: Sequence[mpf | None], floor: float) -> list[float]:
+    """How far a loss and the entries of its gradient, in that order, are from the exact ones that there are.
+
+    An error is relative to the exact number, or, where that is smaller, to the largest entry of the gradient, but to no more than 1: a
+    loss that crosses 0, or an entry that is 0, has no digits of its own. ``floor`` is the least that an error is relative to.
+    """
+    scale = min(max((abs(entry) for entry in exact[1:] if entry is not None), default=mpf(1)), mpf(1))
+    pairs = zip(ours, exact, strict=True)
+    return [float(abs(mpf(number) - truth) / max(abs(truth), scale, mpf(floor))) for number, truth in pairs if truth is not None]
