@@ -46,7 +46,7 @@ def examine(*, address: str | None, tracking_uri: str | None, workdir: Path, dat
     checks = [_python(), *_versions(), _torchvision()]
     if all(check.state != "wrong" for check in checks):
         checks.append(_gpu())
-    checks += [_ray(address), _tracking(tracking_uri), _data_root(data_root), _workdir(workdir), _disk(workdir)]
+    checks += [_ray(address), _tracking(tracking_uri), _other_packages(), _data_root(data_root), _workdir(workdir), _disk(workdir)]
     return checks
 
 
@@ -113,6 +113,19 @@ def _tracking(uri: str | None) -> Check:
     if uri is None:
         return Check("MLflow", "ok", "a store of its own in the work directory")
     return _trying("MLflow", lambda: check_tracking_uri(uri), f"answers at {uri}", "start the server, or leave --tracking-uri out")
+
+
+def _other_packages() -> Check:
+    """What other packages declare by entry points: families, datasets and models."""
+    from margin_core.data import SOURCES
+    from margin_core.entry_points import other_packages
+    from margin_core.losses import FAMILIES
+    from margin_core.models import MODELS
+
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(other_packages().items()))
+    if faults := [fault for declarations in (FAMILIES, SOURCES, MODELS) for fault in declarations.all()[1]]:
+        return Check("other packages", "wrong", "; ".join(faults), f"mend or uninstall what is at fault: {packages}")
+    return Check("other packages", "ok", packages or "none declares a family, a dataset or a model")
 
 
 def _data_root(given: Path | None) -> Check:

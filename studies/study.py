@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from margin_core.entry_points import other_packages
 from studies.answer import Answer, answer
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger
@@ -150,9 +151,8 @@ def _claim(ledger: Ledger, spec: StudySpec) -> None:
     wanted = spec.model_dump(mode="json")
     if recorded is None:
         ledger.set_meta("study_id", uuid.uuid4().hex)
-        ledger.set_meta(
-            "environment", json.dumps({name: version(name) for name in _RECORDED_PACKAGES} | {"python": platform.python_version()})
-        )
+        versions = {name: version(name) for name in _RECORDED_PACKAGES} | other_packages() | {"python": platform.python_version()}
+        ledger.set_meta("environment", json.dumps(versions))
         ledger.set_meta("spec", json.dumps(wanted))
         return
     held = study_from(json.loads(recorded)).model_dump(mode="json")

@@ -1,4 +1,8 @@
-"""The datasets there are. A new one is its own file and one line here."""
+"""The datasets there are.
+
+A new one here is its own file and one line below; one of another package is found by its entry point in the group
+``margin_core.datasets``.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,22 @@ from pathlib import Path
 
 from margin_core.data import digits, mnist
 from margin_core.data.dataset import Dataset, DatasetSource, resolve_data_root
+from margin_core.entry_points import Declarations
 
-SOURCES: dict[str, DatasetSource] = {
-    source.name: source
-    for source in (
-        digits.SOURCE,
-        mnist.SOURCE,
-    )
-}
+SOURCES = Declarations("margin_core.datasets", "dataset", DatasetSource, [digits.SOURCE, mnist.SOURCE])
 
 
 def list_datasets() -> list[str]:
-    """The names of all datasets."""
-    return list(SOURCES)
+    """The names of all datasets, ours first."""
+    return SOURCES.names()
 
 
 def dataset_info(name: str) -> DatasetSource:
-    """The declaration of dataset ``name``; raises `ValueError` naming it and the datasets there are."""
-    if name not in SOURCES:
-        raise ValueError(f"dataset must be one of {', '.join(SOURCES)}, got {name!r}")
-    return SOURCES[name]
+    """The declaration of dataset ``name``; raises `ValueError` naming it and the datasets there are, or why another package's is not."""
+    source = SOURCES.find(name)
+    if source is None:
+        raise ValueError(f"dataset must be one of {', '.join(list_datasets())}, got {name!r}")
+    return source
 
 
 def check_dataset(name: str, data_root: str | Path | None = None) -> None:

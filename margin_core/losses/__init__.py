@@ -1,7 +1,8 @@
 """Loss families: one file each, with its formula, its knobs and its reference.
 
-A new family is its file, its name in `FAMILIES` below and its line in `functional`. What is the same for all of them - checking
-knobs, reducing - is in `family`; the quantities that their formulas share are in `energies`.
+A new family here is its file, its name in `FAMILIES` below and its line in `functional`; one of another package is found by its entry
+point in the group ``margin_core.families``. What is the same for all of them - checking knobs, reducing - is in `family`; the
+quantities that their formulas share are in `energies`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from margin_core.entry_points import Declarations
 from margin_core.losses import (
     arc_face,
     ce,
@@ -33,20 +35,22 @@ from margin_core.losses.family import Family, Loss, Reduction
 
 LOGIT_FAMILIES = (ce, gds, gradient_decay, two_scale, focal, gce, truncated_ce, ohem)
 COSINE_FAMILIES = (norm_face, cos_face, arc_face, sphere_face, margin_softmax, l_softmax, gm_softmax, lm_softmax, ldam)
-FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in (*LOGIT_FAMILIES, *COSINE_FAMILIES)}
-"""Every family by name, the baseline first."""
+OURS: tuple[Family, ...] = tuple(module.FAMILY for module in (*LOGIT_FAMILIES, *COSINE_FAMILIES))
+FAMILIES = Declarations("margin_core.families", "loss family", Family, OURS)
+"""Every family, the baseline first, and those of other packages after ours."""
 
 
 def list_losses() -> list[str]:
     """The names of all families, the baseline first."""
-    return list(FAMILIES)
+    return FAMILIES.names()
 
 
 def get_family(name: str) -> Family:
-    """The family called ``name``; raises `ValueError` naming it and the known ones."""
-    if name not in FAMILIES:
-        raise ValueError(f"unknown loss family {name!r}; known families: {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+    """The family called ``name``; raises `ValueError` naming it and the known ones, or telling why another package's cannot be had."""
+    family = FAMILIES.find(name)
+    if family is None:
+        raise ValueError(f"unknown loss family {name!r}; known families: {', '.join(list_losses())}")
+    return family
 
 
 def loss_info(family: str) -> Family:
@@ -82,9 +86,7 @@ def build_loss(family: str, *, num_classes: int, reduction: Reduction = "mean", 
             ...
         ValueError: gds: lam must be >= 0, got -1
     """
-    declaration = get_family(family)
-    module = declaration.module or Loss
-    return module(declaration, num_classes=num_classes, reduction=reduction, values=settings)
+    return get_family(family).build(num_classes=num_classes, reduction=reduction, **settings)
 
 
 __all__ = ["FAMILIES", "Family", "Loss", "build_loss", "get_family", "list_losses", "loss_info"]

@@ -90,6 +90,10 @@ class Family:
         self.constraint(knobs)
         return knobs, options
 
+    def build(self, *, num_classes: int, reduction: Reduction = "mean", **settings: object) -> Loss:
+        """The family with its knobs set, as a module; arguments and errors as of `margin_core.losses.build_loss`."""
+        return (self.module or Loss)(self, num_classes=num_classes, reduction=reduction, values=settings)
+
 
 class Loss(nn.Module):
     """A family with its knobs set, as a module: ``loss(scores, target)``.

@@ -1,29 +1,56 @@
-"""Models by name: the small networks of the source papers, and any model of timm.
+"""Models by name: the small networks of the source papers, any model of timm, and those of other packages.
 
+A new model here is its own file and one line below; one of another package is found by its entry point in the group
+``margin_core.models``.
 A backbone and a head are initialised under seeds of their own, so that all cells of a replicate start from the same backbone
 whatever head their family reads.
 """
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import nn
 
+from margin_core.entry_points import Declarations
 from margin_core.heads import build_head
 from margin_core.losses.family import Reads
 from margin_core.models import lenet, mlp, timm_models
 from margin_core.models.classifier import Classifier, HomogeneityWarning, Output, log_scale
+from margin_core.models.source import ModelSource, Shape
 from margin_core.seeds import seeded_initialisation
 
-__all__ = ["Classifier", "HomogeneityWarning", "Output", "build_model", "check_model", "list_models", "log_scale"]
+__all__ = [
+    "MODELS",
+    "Classifier",
+    "HomogeneityWarning",
+    "ModelSource",
+    "Output",
+    "Shape",
+    "build_model",
+    "check_model",
+    "list_models",
+    "log_scale",
+]
+
+
+MODELS = Declarations("margin_core.models", "model", ModelSource, [mlp.MODEL, lenet.MODEL, timm_models.MODEL])
 
 
 def list_models() -> list[str]:
-    """The names of all models; what stands in angle brackets is the user's to fill in."""
-    return [mlp.PATTERN, lenet.NAME, timm_models.PATTERN]
+    """The names of all models that can be had, ours first; what stands in angle brackets is the user's to fill in."""
+    return [source.written for source in MODELS.all()[0]]
 
 
-def check_model(name: str, in_shape: tuple[int, int, int] | None = None) -> None:
+def _source_of(name: str) -> ModelSource:
+    source = MODELS.find(re.split("[-:]", name, maxsplit=1)[0])
+    if source is None or (source.arguments == "") != (source.name == name):
+        raise ValueError(f"model must be one of {', '.join(list_models())}, got {name!r}")
+    return source
+
+
+def check_model(name: str, in_shape: Shape | None = None) -> None:
     """Check a model's name, and where ``in_shape`` is given whether it takes such images, without building it.
 
     Args:
@@ -33,17 +60,10 @@ def check_model(name: str, in_shape: tuple[int, int, int] | None = None) -> None
     Raises:
         ValueError: In one sentence.
     """
-    if name == lenet.NAME and in_shape is not None:
-        lenet.check_lenet5(in_shape)
-    if name.startswith(timm_models.PREFIX):
-        timm_models.check_timm_model(name)
-    elif name != lenet.NAME and not mlp.is_mlp(name):
-        raise ValueError(f"model must be one of {', '.join(list_models())}, got {name!r}")
+    _source_of(name).check(name, in_shape)
 
 
-def build_model(
-    name: str, *, in_shape: tuple[int, int, int], num_classes: int, reads: Reads, seed_parts: tuple[int | str, ...]
-) -> Classifier:
+def build_model(name: str, *, in_shape: Shape, num_classes: int, reads: Reads, seed_parts: tuple[int | str, ...]) -> Classifier:
     """A classifier with random weights.
 
     Args:
@@ -61,10 +81,11 @@ def build_model(
         >>> model(torch.zeros(3, 1, 8, 8)).features.shape
         torch.Size([3, 20])
     """
-    check_model(name, in_shape)
+    source = _source_of(name)
+    source.check(name, in_shape)
     try:
         with seeded_initialisation(*seed_parts, "backbone"):
-            backbone = _build_backbone(name, in_shape)
+            backbone = source.build(name, in_shape)
         width = _feature_width(backbone, in_shape)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"model {name} cannot take images of {'x'.join(map(str, in_shape))}: {error}") from error
@@ -73,13 +94,7 @@ def build_model(
     return Classifier(backbone, head)
 
 
-def _build_backbone(name: str, in_shape: tuple[int, int, int]) -> nn.Module:
-    if name.startswith(timm_models.PREFIX):
-        return timm_models.build_timm_backbone(name, in_shape)
-    return lenet.build_lenet5(in_shape) if name == lenet.NAME else mlp.build_mlp(name, in_shape)
-
-
-def _feature_width(backbone: nn.Module, in_shape: tuple[int, int, int]) -> int:
+def _feature_width(backbone: nn.Module, in_shape: Shape) -> int:
     """The width of the features, asked of the backbone itself: timm's models declare it in more than one way."""
     backbone.eval()
     with torch.no_grad():

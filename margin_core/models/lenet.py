@@ -7,25 +7,28 @@ from __future__ import annotations
 
 from torch import nn
 
-NAME = "lenet5"
+from margin_core.models.source import ModelSource, Shape
+
 SMALLEST_SIDE = 12
 
 
-def check_lenet5(in_shape: tuple[int, int, int]) -> None:
+def check(name: str, in_shape: Shape | None) -> None:
     """Raise `ValueError` where images are too small for two convolutions and two poolings."""
+    if in_shape is None:
+        return
     _, height, width = in_shape
     if min(height, width) < SMALLEST_SIDE:
-        raise ValueError(f"{NAME} needs images of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got {height}x{width}")
+        raise ValueError(f"{name} needs images of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got {height}x{width}")
 
 
-def build_lenet5(in_shape: tuple[int, int, int]) -> nn.Sequential:
+def build(name: str, in_shape: Shape) -> nn.Sequential:
     """Two convolutions of 5x5, each with max pooling, then 120 and 84 units; the features are the 84.
 
     Args:
+        name: ``lenet5``.
         in_shape: The shape of one image, (C, H, W). Sides below 32 are padded by 2 pixels at each edge, so that 28x28 becomes the 32x32
             that the network was made for.
     """
-    check_lenet5(in_shape)
     channels, height, width = in_shape
     padding = 2 if min(height, width) < 32 else 0
     rows, columns = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in (height, width))
@@ -42,3 +45,12 @@ def build_lenet5(in_shape: tuple[int, int, int]) -> nn.Sequential:
         nn.Linear(120, 84),
         nn.ReLU(),
     )
+
+
+MODEL = ModelSource(
+    name="lenet5",
+    title="LeNet-5",
+    reference="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 1998",
+    build=build,
+    check=check,
+)

@@ -8,15 +8,16 @@ from itertools import pairwise
 
 from torch import nn
 
-PATTERN = "mlp-<width>[-<width>...]"
+from margin_core.models.source import ModelSource, Shape
 
 
-def is_mlp(name: str) -> bool:
-    """Whether ``name`` is written as `PATTERN`, every width at least 1."""
-    return re.fullmatch(r"mlp(-[1-9][0-9]*)+", name) is not None
+def check(name: str, in_shape: Shape | None) -> None:
+    """Raise `ValueError` unless ``name`` ends in whole numbers of at least 1; images of any shape will do."""
+    if not re.fullmatch(r"mlp(-[1-9][0-9]*)+", name):
+        raise ValueError(f"model must be written {MODEL.written}, each width a whole number >= 1, got {name!r}")
 
 
-def build_mlp(name: str, in_shape: tuple[int, int, int]) -> nn.Sequential:
+def build(name: str, in_shape: Shape) -> nn.Sequential:
     """A network of fully connected layers, each followed by a ReLU; its features are the last of them.
 
     Args:
@@ -28,3 +29,13 @@ def build_mlp(name: str, in_shape: tuple[int, int, int]) -> nn.Sequential:
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+MODEL = ModelSource(
+    name="mlp",
+    title="Fully connected network",
+    reference="mlp-50-20: Zhang, Xie and Chen, Probability-Dependent Gradient Decay in Large Margin Softmax",
+    build=build,
+    arguments="-<width>[-<width>...]",
+    check=check,
+)

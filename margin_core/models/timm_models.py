@@ -7,15 +7,17 @@ from typing import Any
 
 from torch import nn
 
+from margin_core.models.source import ModelSource, Shape
+
 PREFIX = "timm:"
-PATTERN = "timm:<name>"
 
 
-def check_timm_model(name: str) -> None:
+def check(name: str, in_shape: Shape | None) -> None:
     """Raise `ValueError` where timm has no model of this name, with the names that come nearest.
 
     Args:
         name: The name with its prefix.
+        in_shape: Not looked at: timm tells what images a model takes by taking them.
     """
     import timm
 
@@ -26,17 +28,13 @@ def check_timm_model(name: str) -> None:
         raise ValueError(f"model {name!r}: timm {timm.__version__} has no model {wanted!r}{hint}")
 
 
-def build_timm_backbone(name: str, in_shape: tuple[int, int, int]) -> nn.Module:
+def build(name: str, in_shape: Shape) -> nn.Module:
     """A timm model without its classifier, which gives pooled features; random weights.
 
     Args:
         name: The name with its prefix.
         in_shape: The shape of one image, (C, H, W).
-
-    Raises:
-        ValueError: On an unknown name.
     """
-    check_timm_model(name)
     import timm
 
     wanted = name.removeprefix(PREFIX)
@@ -45,3 +43,13 @@ def build_timm_backbone(name: str, in_shape: tuple[int, int, int]) -> nn.Module:
     pretrained = timm.get_pretrained_cfg(wanted)
     size: dict[str, Any] = {"img_size": (height, width)} if pretrained is not None and pretrained.fixed_input_size else {}
     return timm.create_model(wanted, pretrained=False, num_classes=0, in_chans=channels, **size)
+
+
+MODEL = ModelSource(
+    name="timm",
+    title="Any model of timm",
+    reference="Wightman, PyTorch Image Models, https://github.com/huggingface/pytorch-image-models",
+    build=build,
+    arguments=":<name>",
+    check=check,
+)

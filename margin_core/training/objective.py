@@ -72,7 +72,7 @@ class Objective:
         return {name: compute[name]() for name in self.loss.family.inputs}
 
     def _log_scale(self) -> Tensor:
-        return log_scale(self.model, source=self.loss.options["network_scale"])
+        return log_scale(self.model, source=self.loss.options.get("network_scale", "all_weights"))
 
     def _regularizer_value(self, name: str, output: Output, target: Tensor) -> Tensor:
         regularizer = get_regularizer(name)

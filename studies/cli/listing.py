@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from studies.cli.options import Address, AsJson, DataRoot, TrackingUri, Workdir
-from studies.cli.output import print_json, print_rows, stdout
+from studies.cli.output import print_json, print_rows, stdout, warn
 from studies.workspace import DEFAULT_WORKDIR
 
 
@@ -36,9 +36,9 @@ def doctor(
 
 def losses(as_json: AsJson = False) -> None:
     """List the loss families and their knobs."""
-    from margin_core.losses import get_family, list_losses
+    from margin_core.losses import FAMILIES
 
-    families = [get_family(name) for name in list_losses()]
+    families, faults = FAMILIES.all()
     rows = [
         {
             "family": family.name,
@@ -54,29 +54,34 @@ def losses(as_json: AsJson = False) -> None:
         for knob in (family.knobs or (None,))
     ]
     print_rows(rows, as_json)
+    warn(faults)
 
 
 def datasets(data_root: DataRoot = None, as_json: AsJson = False) -> None:
     """List the datasets, and whether they can be read here."""
-    from margin_core.data import check_dataset, list_datasets, resolve_data_root
+    from margin_core.data import SOURCES, resolve_data_root
 
     root = resolve_data_root(data_root)
+    sources, faults = SOURCES.all()
     rows = []
-    for name in list_datasets():
+    for source in sources:
         try:
-            check_dataset(name, root)
+            source.check(root)
             state = "ready"
         except (ValueError, OSError) as error:
             state = str(error)
-        rows.append({"dataset": name, "state": state})
+        rows.append({"dataset": source.name, "state": state})
     print_rows(rows, as_json)
+    warn(faults)
 
 
 def models(as_json: AsJson = False) -> None:
     """List the models."""
-    from margin_core.models import list_models
+    from margin_core.models import MODELS
 
-    print_rows([{"model": name} for name in list_models()], as_json)
+    sources, faults = MODELS.all()
+    print_rows([{"model": source.written} for source in sources], as_json)
+    warn(faults)
 
 
 def studies(workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:

@@ -41,6 +41,12 @@ def say(console: Console, text: str, *, style: str = "", markup: bool = False) -
     console.print(text, style=style, markup=markup, highlight=False, soft_wrap=True)
 
 
+def warn(sentences: list[str]) -> None:
+    """Print each sentence on standard error, where it is in nobody's way."""
+    for sentence in sentences:
+        say(Console(stderr=True), f"[yellow]warning[/yellow]: {escape(sentence)}", markup=True)
+
+
 def print_json(data: object) -> None:
     """Print plain data."""
     print(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str))

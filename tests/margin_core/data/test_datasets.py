@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from margin_core.data import DatasetConfig, check_dataset, dataset_info, list_datasets, load_dataset, prepare, resolve_data_root
+from margin_core.data import DatasetConfig, check_dataset, load_dataset, prepare, resolve_data_root
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -31,25 +31,10 @@ def small_mnist(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", [name for name in list_datasets() if name != "mnist"])
-def test_a_dataset_is_what_its_declaration_says(name: str) -> None:
-    info, dataset = dataset_info(name), load_dataset(name)
-    assert dataset.name == info.name
-    assert dataset.images.shape == (info.examples, *info.in_shape)
-    assert dataset.images.dtype == torch.float32
-    assert dataset.labels.dtype == torch.int64
-    assert dataset.num_classes == info.num_classes
-    assert set(dataset.labels.tolist()) == set(range(info.num_classes))
-
-
 def test_digits_are_standardised() -> None:
     images = load_dataset("digits").images
     assert abs(images.mean().item()) < 1e-3
     assert abs(images.std().item() - 1.0) < 1e-3
-
-
-def test_a_dataset_is_read_once_per_process() -> None:
-    assert load_dataset("digits") is load_dataset("digits")
 
 
 def test_mnist_is_read_from_idx_files_in_order_with_the_official_test_part_last(small_mnist: Path) -> None:

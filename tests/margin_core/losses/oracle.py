@@ -1,20 +1,19 @@
-"""The papers' formulas in 100-digit arithmetic, in the form in which the papers print them, and derivatives by differences.
+"""The papers' formulas in 100-digit arithmetic, in the form in which the papers print them.
 
 Nothing here is rearranged for stability and nothing is imported from the package, so agreement means something. A choice that
-passes no gradient (which competitor is the hardest, which scale applies) is made on ``at``, the undisturbed scores.
+passes no gradient (which competitor is the hardest, which scale applies) is made on ``at``, the undisturbed scores. What compares
+them with the families is `margin_core.testing`; a formula has the name of its family and takes its knobs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mpmath import acos, cos, exp, floor, fsum, log, mp, mpf, pi
 
 Scores = Sequence[mpf]
-Formula = Callable[..., mpf]
 
 mp.dps = 100
-STEP = mpf(10) ** -30  # central differences: truncation about 1e-60, cancellation about 1e-70
 
 
 def others(x: Scores, y: int) -> list[mpf]:
@@ -69,7 +68,12 @@ def gradient_decay(x: Scores, y: int, at: Scores, *, beta: mpf, tau: mpf) -> mpf
     return -log(e[y] / (fsum(others(e, y)) + beta * e[y]))
 
 
-def two_scale(x: Scores, y: int, at: Scores, *, eta: mpf, r1: mpf, r2: mpf, scale: mpf) -> mpf:
+def two_scale(x: Scores, y: int, at: Scores, *, eta: mpf, ratio: mpf) -> mpf:
+    """As the family starts: R1 = R = 1 and R2 = ratio R1."""
+    return two_scale_of(x, y, at, eta=eta, r1=mpf(1), r2=ratio, scale=mpf(1))
+
+
+def two_scale_of(x: Scores, y: int, at: Scores, *, eta: mpf, r1: mpf, r2: mpf, scale: mpf) -> mpf:
     confidence = at[y] - max(others(at, y))
     r = r1 if confidence < eta else r2
     normalised = [value / scale for value in x]
@@ -86,9 +90,12 @@ def cos_face(c: Scores, y: int, at: Scores, *, m: mpf, s: mpf) -> mpf:
 
 
 def psi(theta: mpf, m1: mpf, m2: mpf, beyond_pi: str = "continue") -> mpf:
-    """cos(m1 theta + m2) with the angular softmax's continuation: (-1)^k cos(phi) - 2k on [k pi, (k + 1) pi]."""
+    """cos(m1 theta + m2) with the angular softmax's continuation: (-1)^k cos(phi) - 2k on [k pi, (k + 1) pi].
+
+    A cosine that is disturbed beyond 1 has a complex angle, and a loss that is not compared.
+    """
     phi = m1 * theta + m2
-    k = int(floor(phi / pi)) if beyond_pi == "continue" else 0
+    k = int(floor(phi.real / pi)) if beyond_pi == "continue" else 0
     return (-1) ** k * cos(phi) - 2 * k
 
 
@@ -127,19 +134,3 @@ def lm_softmax(c: Scores, y: int, at: Scores, *, s: mpf) -> mpf:
 
 def sample_margin(c: Scores, y: int, at: Scores) -> mpf:
     return -(c[y] - c[hardest_index(at, y)])
-
-
-def value_and_gradient(formula: Formula, x: Sequence[float], y: int, **knobs: object) -> tuple[mpf, list[mpf]]:
-    """The formula's value at ``x`` and its derivative with respect to each score."""
-    at = [mpf(value) for value in x]
-    settings = {name: mpf(value) if isinstance(value, float) else value for name, value in knobs.items()}
-    gradient = []
-    for j in range(len(at)):
-        up, down = ([value + sign * STEP * (i == j) for i, value in enumerate(at)] for sign in (1, -1))
-        gradient.append((formula(up, y, at, **settings) - formula(down, y, at, **settings)) / (2 * STEP))
-    return formula(at, y, at, **settings), gradient
-
-
-def derivative(f: Callable[[mpf], mpf], x: mpf) -> mpf:
-    """df/dx by a central difference."""
-    return (f(x + STEP) - f(x - STEP)) / (2 * STEP)

@@ -10,6 +10,7 @@ from mpmath import acos, mpf, pi
 from torch.nn.functional import normalize
 
 from margin_core.losses.angular_margin import LEAST_SINE, angular_margin
+from margin_core.testing.exact import derivative
 from tests.margin_core.losses import oracle
 
 M2 = [0.0, 1e-3, 0.1, 0.5, 1.0, math.pi / 2, 3.0, math.pi]
@@ -39,7 +40,7 @@ def test_values_and_derivatives_are_those_of_the_definition_also_near_the_ends(m
         psi.backward()
         exact = exact_psi(mpf(at), m1, m2)
         assert abs(mpf(psi.item()) - exact) < 2e-15 * max(1, abs(exact))
-        slope = oracle.derivative(lambda c: exact_psi(c, m1, m2), mpf(at))
+        slope = derivative(lambda c: exact_psi(c, m1, m2), mpf(at))
         assert cosine.grad is not None
         assert abs(mpf(cosine.grad.item()) - slope) < 1e-13 * max(1, abs(slope))
 
@@ -136,8 +137,6 @@ def test_the_margins_own_gradients_are_exact(c: float) -> None:
     theta = acos(mpf(c))
     for ours, at in ((m1, 0), (m2, 1)):
         margins = [mpf(1.35), mpf(0.7)]
-        exact = oracle.derivative(
-            lambda value, at=at, margins=margins: oracle.psi(theta, *margins[:at], value, *margins[at + 1 :]), margins[at]
-        )
+        exact = derivative(lambda value, at=at, margins=margins: oracle.psi(theta, *margins[:at], value, *margins[at + 1 :]), margins[at])
         assert ours.grad is not None
         assert abs(mpf(ours.grad.item()) - exact) < 1e-14 * max(1, abs(exact))

@@ -12,6 +12,7 @@ from mpmath import exp, fsum, mpf
 from margin_core.losses import build_loss
 from margin_core.losses.functional import ce, two_scale
 from margin_core.losses.two_scale import SMALLEST_SCALE, TwoScaleLoss
+from margin_core.testing.exact import derivative
 from tests.margin_core.losses import oracle
 from tests.margin_core.losses.samples import Sample, number, one_hot, sample
 
@@ -69,7 +70,7 @@ def test_the_gradient_with_respect_to_the_network_s_scale_is_that_of_the_paper()
     two_scale(X[1], Y[1], eta=0.05, ratio=2.0, log_r1=0.25, log_scale=log_scale).backward()
     row = [mpf(value) for value in X[1].tolist()]
     scales = {"eta": mpf(0.05), "r1": exp(mpf(0.25)), "r2": 2 * exp(mpf(0.25))}
-    slope = oracle.derivative(lambda value: oracle.two_scale(row, 0, row, scale=exp(value), **scales), mpf(0.75))
+    slope = derivative(lambda value: oracle.two_scale_of(row, 0, row, scale=exp(value), **scales), mpf(0.75))
     assert log_scale.grad is not None
     assert abs(mpf(log_scale.grad.item()) - slope) < 1e-14
 
@@ -229,7 +230,7 @@ def test_with_r1_fixed_the_loss_is_equation_17() -> None:
     assert r1 == pytest.approx(math.exp(1.25), rel=1e-14)
     scales = {"eta": mpf(0.5), "r1": mpf(r1), "r2": mpf(r1) * mpf(loss.Rs.item()), "scale": exp(mpf(1.25))}
     rows = [[mpf(value) for value in row] for row in X.tolist()]
-    exact = fsum(oracle.two_scale(row, 0, row, **scales) for row in rows) / 3
+    exact = fsum(oracle.two_scale_of(row, 0, row, **scales) for row in rows) / 3
     assert abs(mpf(loss(X, Y, log_scale=1.25).item()) - exact) < 1e-13
     assert r2 > 2.0 * r1
 

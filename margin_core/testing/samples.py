@@ -1,20 +1,16 @@
-"""Every listed family as a case of a test, random scores such as it reads, and how it is built and called."""
+"""Random scores such as a family reads, and how it is built and called in the tests."""
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from margin_core.losses import Family, Loss, build_loss, get_family, list_losses
-from margin_core.losses.family import Reduction
+from margin_core.losses.family import Family, Loss, Reduction
 
 BATCH, CLASSES = 64, 5
 COUNTS = (64, 3, 20, 1, 7)
-
-FAMILIES = [pytest.param(get_family(name), id=name) for name in list_losses()]
-COSINE_FAMILIES = [pytest.param(get_family(name), id=name) for name in list_losses() if get_family(name).reads == "cosines"]
-LOGIT_FAMILIES = [pytest.param(get_family(name), id=name) for name in list_losses() if get_family(name).reads == "logits"]
 
 
 def draw(family: Family, *shape: int, classes: int = CLASSES, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -35,15 +31,18 @@ def inputs(family: Family, scores: Tensor) -> dict[str, Tensor]:
     return {"norms": 3.0 + 2.0 * scores.detach().float()} if "norms" in family.inputs else {}
 
 
-def build(family: Family, classes: int = CLASSES, reduction: Reduction = "none", **values: object) -> Loss:
-    return build_loss(family.name, num_classes=classes, reduction=reduction, **{**needs(family, classes), **values})  # type: ignore[arg-type]
+def build(family: Family, classes: int = CLASSES, reduction: Reduction = "none", **values: Any) -> Loss:
+    """The family's module."""
+    return family.build(num_classes=classes, reduction=reduction, **{**needs(family, classes), **values})
 
 
-def pure(family: Family, scores: Tensor, target: Tensor, **values: object) -> Tensor:
+def pure(family: Family, scores: Tensor, target: Tensor, **values: Any) -> Tensor:
+    """The family's pure function at ``values`` of its knobs and options."""
     return family.function(scores, target, **{**needs(family, scores.shape[-1]), **inputs(family, scores), **values})
 
 
-def loss_and_gradient(family: Family, scores: Tensor, target: Tensor, **values: object) -> tuple[Tensor, Tensor]:
+def loss_and_gradient(family: Family, scores: Tensor, target: Tensor, **values: Any) -> tuple[Tensor, Tensor]:
+    """The module's loss of each sample, and the gradient of their sum with respect to the scores."""
     leaf = scores.clone().requires_grad_()
     loss = build(family, scores.shape[-1], **values)(leaf, target, **inputs(family, scores))
     (gradient,) = torch.autograd.grad(loss.sum(), leaf)

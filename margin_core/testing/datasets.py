@@ -1,0 +1,125 @@
+"""Everything that a dataset holds, in one class to subclass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from margin_core.data import DatasetConfig, DatasetSource, check_dataset, dataset_info, load_dataset, prepare, resolve_data_root
+
+
+class DatasetConformance:
+    """The tests that every dataset passes; a subclass names the datasets, whose files must be there.
+
+    Attributes:
+        sources: The declarations of the datasets that are tested.
+        data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
+    """
+
+    sources: ClassVar[Sequence[DatasetSource]] = ()
+    data_root: ClassVar[Path | None] = None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Called by pytest for each test of the class."""
+        if not self.sources:
+            raise ValueError(f"{type(self).__name__}.sources must name at least one dataset")
+        if "source" in metafunc.fixturenames:
+            metafunc.parametrize("source", [pytest.param(source, id=source.name) for source in self.sources])
+
+    @property
+    def root(self) -> Path | None:
+        """Where the datasets are read from."""
+        return resolve_data_root(self.data_root)
+
+    def test_the_declaration_is_complete(self, source: DatasetSource) -> None:
+        assert source.name
+        assert source.title
+        assert source.reference
+        assert source.num_classes >= 2
+        assert min(source.in_shape) >= 1
+
+    def test_a_study_finds_it_by_its_name(self, source: DatasetSource) -> None:
+        assert dataset_info(source.name) is source
+
+    def test_what_is_read_is_what_the_declaration_says(self, source: DatasetSource) -> None:
+        dataset = source.read(self.root)
+        assert dataset.name == source.name
+        assert dataset.images.shape == (source.examples, *source.in_shape)
+        assert dataset.images.dtype == torch.float32
+        assert dataset.labels.shape == (source.examples,)
+        assert dataset.labels.dtype == torch.int64
+        assert dataset.num_classes == source.num_classes
+        assert len(set(dataset.class_names)) == source.num_classes
+        assert set(dataset.labels.tolist()) == set(range(source.num_classes))
+
+    def test_images_are_finite_and_standardised(self, source: DatasetSource) -> None:
+        images = source.read(self.root).images
+        assert images.isfinite().all()
+        assert abs(images.mean().item()) < 0.1
+        assert abs(images.std().item() - 1.0) < 0.1
+
+    def test_an_official_test_split_holds_places_of_examples_each_once(self, source: DatasetSource) -> None:
+        tests = source.read(self.root).test_indices
+        if tests is not None:
+            assert tests.dtype == torch.int64
+            assert 0 < len(tests) < source.examples
+            assert len(set(tests.tolist())) == len(tests)
+            assert 0 <= int(tests.min()) <= int(tests.max()) < source.examples
+
+    def test_reading_twice_gives_the_same_and_draws_no_random_number(self, source: DatasetSource) -> None:
+        one = source.read(self.root)
+        torch.rand(1)
+        np.random.rand(1)
+        before, numpy_before = torch.random.get_rng_state(), np.random.get_state(legacy=False)
+        other = source.read(self.root)
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        assert str(np.random.get_state(legacy=False)) == str(numpy_before)
+
+    def test_it_is_read_once_per_process(self, source: DatasetSource) -> None:
+        assert load_dataset(source.name, self.root) is load_dataset(source.name, self.root)
+
+    def test_files_that_are_not_there_are_told_in_a_sentence_without_reading(self, source: DatasetSource, tmp_path: Path) -> None:
+        check_dataset(source.name, self.root)
+        for nowhere in (None, tmp_path / "nowhere"):
+            sentence = refusal(source, nowhere)
+            if sentence is None:  # it needs no files, and is read without them
+                assert len(source.read(nowhere).labels) == source.examples
+            else:
+                assert sentence.startswith(f"{source.name}: ")
+                assert "\n" not in sentence
+
+    def test_splits_hold_every_example_once_and_test_examples_never_train(self, source: DatasetSource) -> None:
+        dataset = load_dataset(source.name, self.root)
+        replicates = [prepare(DatasetConfig(source.name), data_root=self.root, study_seed=0, replicate=replicate) for replicate in range(3)]
+        for data in replicates:
+            places = torch.cat([data.train_indices, data.val_indices, data.test_indices])
+            assert torch.equal(places.sort().values, torch.arange(source.examples))
+            assert torch.equal(data.test_indices, replicates[0].test_indices)
+            assert set(data.train_y.tolist()) == set(range(source.num_classes))
+        if dataset.test_indices is not None:
+            assert torch.equal(replicates[0].test_indices, dataset.test_indices.sort().values)
+
+    @pytest.mark.parametrize("noise", ["symmetric", "nearest"])
+    def test_label_noise_makes_training_labels_wrong_and_no_other(self, source: DatasetSource, noise: str) -> None:
+        config = DatasetConfig(source.name, label_noise=0.2, noise=noise)  # type: ignore[arg-type]
+        clean, noisy = (prepare(c, data_root=self.root, study_seed=0, replicate=0) for c in (DatasetConfig(source.name), config))
+        assert torch.equal(noisy.train_indices, clean.train_indices)
+        assert int((noisy.train_y != clean.train_y).sum()) == round(0.2 * len(clean.train_y))
+        assert torch.equal(noisy.val_y, clean.val_y)
+        assert torch.equal(noisy.test()[1], clean.test()[1])
+
+
+def refusal(source: DatasetSource, root: Path | None) -> str | None:
+    """What the dataset's check says of a data root, or None where it says that all is there."""
+    try:
+        source.check(root)
+    except FileNotFoundError as error:
+        return str(error)
+    return None

@@ -1,0 +1,132 @@
+"""The numbers of a loss family: finite where scores are extreme, close in low precision, with gradients that are derivatives."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from margin_core.heads import CosineHead
+from margin_core.losses.family import Family
+from margin_core.testing.family_cases import FamilyCases, only
+from margin_core.testing.samples import BATCH, CLASSES, COUNTS, build, draw, inputs, loss_and_gradient, pure
+
+
+class FamilyNumerics(FamilyCases):
+    """What the numbers of every loss family are like, whatever its formula."""
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+    def test_low_precision_scores_give_a_finite_float32_loss_close_to_the_exact_one_and_its_gradient_rounded_once(
+        self, family: Family, dtype: torch.dtype
+    ) -> None:
+        scores, target = draw(family, BATCH, dtype=dtype)
+        for knob in family.knobs:
+            for value in (*knob.grid, *knob.search):
+                loss, gradient = loss_and_gradient(family, scores, target, **{knob.name: value})
+                _, wide_gradient = loss_and_gradient(family, scores.float(), target, **{knob.name: value})
+                exact, _ = loss_and_gradient(family, scores.double(), target, **{knob.name: value})
+                assert loss.dtype == torch.float32
+                assert gradient.dtype == dtype
+                assert gradient.isfinite().all()
+                torch.testing.assert_close(loss.double(), exact, rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(gradient, wide_gradient.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-6)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+    def test_extreme_scores_give_finite_losses_and_gradients(self, family: Family, dtype: torch.dtype) -> None:
+        extremes = [1e4, -1e4, 0.0] if family.reads == "logits" else [1.0, -1.0, 0.0]
+        scores = torch.tensor(list(itertools.product(extremes, repeat=3)), dtype=dtype).repeat(3, 1)
+        target = torch.arange(3).repeat_interleave(27)
+        for knob in family.knobs:
+            for value in (*knob.grid, *knob.search):
+                loss, gradient = loss_and_gradient(family, scores, target, **{knob.name: value})
+                assert loss.isfinite().all()
+                assert gradient.isfinite().all()
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+    @only(lambda family: family.reads == "cosines")
+    def test_in_half_precision_the_largest_margins_at_a_scale_of_64_give_finite_gradients(self, family: Family, dtype: torch.dtype) -> None:
+        near_one = 1.0 - torch.finfo(dtype).eps / 2.0
+        scores = torch.tensor(list(itertools.product([1.0, near_one, -near_one, -1.0, 0.5], repeat=3)), dtype=dtype)
+        knobs = {knob.name: 64.0 if knob.name == "s" else max(*knob.grid, *knob.search) for knob in family.knobs}
+        for target in range(3):
+            loss, gradient = loss_and_gradient(family, scores, torch.full((len(scores),), target), **knobs)
+            assert loss.isfinite().all()
+            assert gradient.isfinite().all()
+
+    def test_a_class_of_score_minus_infinity_is_out_of_the_competition(self, family: Family) -> None:
+        scores, target = draw(family, BATCH, classes=4)
+        masked = torch.where(torch.arange(4) == 2, -math.inf, scores)
+        target, kept = torch.where(target == 2, 0, target), torch.tensor([0, 1, 3])
+        counts = {name: [COUNTS[j] for j in kept] for name in family.needs}
+        loss, gradient = all_of(family, masked, scores, target)
+        expected, expected_gradient = all_of(family, scores[:, kept], scores[:, kept], torch.where(target == 3, 2, target), **counts)
+        torch.testing.assert_close(loss, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(gradient[:, kept], expected_gradient, rtol=1e-12, atol=1e-12)
+        assert (gradient[:, 2] == 0.0).all()
+
+    @only(lambda family: family.reads == "cosines")
+    def test_a_zero_feature_has_a_finite_loss_and_moves_no_prototype(self, family: Family) -> None:
+        head, features = CosineHead(3, CLASSES), torch.zeros(2, 3, requires_grad=True)
+        cosines = head(features)
+        assert torch.equal(cosines, torch.zeros(2, CLASSES))
+        given = {"norms": torch.zeros(2, CLASSES)} if "norms" in family.inputs else {}
+        loss = build(family, reduction="sum")(cosines, torch.tensor([0, 3]), **given)
+        loss.backward()
+        assert loss.isfinite()
+        assert features.grad is not None
+        assert features.grad.isfinite().all()
+        assert head.weight.grad is not None
+        assert torch.equal(head.weight.grad, torch.zeros_like(head.weight))
+
+    def test_the_caller_s_tensors_are_not_written_to(self, family: Family) -> None:
+        scores, target = draw(family, BATCH)
+        scores.requires_grad_()
+        knobs = {knob.name: torch.full((BATCH,), knob.default, dtype=torch.float64) for knob in family.knobs}
+        given = (scores, target, *knobs.values())
+        before = [(tensor.detach().clone(), tensor._version) for tensor in given]
+        torch.autograd.backward(pure(family, scores, target, **knobs).sum())
+        for tensor, (value, version) in zip(given, before, strict=True):
+            assert torch.equal(tensor, value)
+            assert tensor._version == version
+
+    def test_strided_scores_and_targets_are_as_good_as_contiguous_ones(self, family: Family) -> None:
+        scores, target = draw(family, BATCH)
+        loss, gradient = loss_and_gradient(family, scores, target)
+        for strided in (scores.T.contiguous().T, scores.repeat_interleave(2, dim=0)[::2], scores.repeat_interleave(2, dim=1)[:, ::2]):
+            assert not strided.is_contiguous()
+            # Not by loss_and_gradient, whose clone would be contiguous.
+            strided_loss = build(family)(strided.requires_grad_(), target.repeat_interleave(2)[::2], **inputs(family, strided))
+            torch.testing.assert_close(strided_loss, loss, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(torch.autograd.grad(strided_loss.sum(), strided)[0], gradient, rtol=1e-12, atol=1e-12)
+
+    def test_gradients_are_those_of_finite_differences(self, family: Family) -> None:
+        scores, target = draw(family, 6, seed=1)
+        inside = {knob.name: sum(knob.search) / 2.0 for knob in family.knobs}
+        knobs = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in inside.items()}
+
+        given = inputs(family, scores)
+
+        def function(scores: Tensor, *values: Tensor) -> Tensor:
+            return pure(family, scores, target, **given, **dict(zip(knobs, values, strict=True)))
+
+        assert torch.autograd.gradcheck(function, (scores.requires_grad_(), *knobs.values()))
+        assert torch.autograd.gradgradcheck(function, (scores, *(value.detach() for value in knobs.values())))
+
+    def test_autocast_does_not_lower_the_precision_of_the_loss(self, family: Family) -> None:
+        scores, target = draw(family, BATCH, dtype=torch.bfloat16)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            inside, gradient = loss_and_gradient(family, scores, target)
+        outside, expected = loss_and_gradient(family, scores, target)
+        assert torch.equal(inside, outside)
+        assert torch.equal(gradient, expected)
+
+
+def all_of(family: Family, scores: Tensor, unmasked: Tensor, target: Tensor, **counts: Any) -> tuple[Tensor, Tensor]:
+    """Loss and gradient with the inputs of the scores before they were masked."""
+    leaf = scores.clone().requires_grad_()
+    loss = build(family, scores.shape[-1], **counts)(leaf, target, **inputs(family, unmasked))
+    return loss.detach(), torch.autograd.grad(loss.sum(), leaf)[0]
