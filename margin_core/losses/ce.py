@@ -31,7 +31,7 @@ def ce(scores: Tensor, target: Tensor, *, label_smoothing: KnobValue = 0.0) -> T
     """
     scores = widen(scores)
     energy = energies(scores, target)
-    loss = cross_entropy_of_gap(energy.target - energy.competitors)
+    loss = cross_entropy_of_gap(energy.gap)
     if not isinstance(label_smoothing, Tensor) and label_smoothing == 0.0:
         return loss
     eps = knob_tensor(label_smoothing, loss)

@@ -7,6 +7,7 @@ taken relative to the hardest competitor's score.
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Callable
@@ -21,19 +22,22 @@ KnobValue: TypeAlias = float | Tensor
 """A knob's value: one number, or a tensor that broadcasts over the leading axes of the scores."""
 
 
+NEXT_TO_NOTHING = -80.0
+"""The logarithm of a weight that no sum of weights notices, whose exponential is not so small that processors take the long way."""
+
 HAS_TRITON = find_spec("triton") is not None
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 class Energies(NamedTuple):
-    """Of each sample, each of shape (...), float32 or wider. All but the first are less the hardest competitor's score."""
+    """Of each sample, each of shape (...), float32 or wider."""
 
+    gap: Tensor
+    """t - N, the target's lead t = s (x_y - M) over the energy of its competitors: the logit of p_y."""
     score: Tensor
     """x_y, the target's score as it is."""
     shift: Tensor
-    """M = max_{j != y} x_j, which the others are relative to; a constant, no gradient flows through it."""
-    target: Tensor
-    """t = s (x_y - M)."""
+    """M = max_{j != y} x_j, which energies are relative to; a constant, no gradient flows through it."""
     competitors: Tensor
     """N = log sum_{j != y} exp(s (x_j - M)), the energy of the competitors: 0 to log(K - 1)."""
     hardest: Tensor
@@ -44,29 +48,27 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue = 1.0) -> Energies
     """The energies of ``scores`` (..., K) at the ``scale`` s > 0 for integer ``target`` (...).
 
     The gradient of the maximum goes to one competitor, that of the lowest index where several tie or are so close that their
-    probabilities do. A score of -inf takes its
-    class out of the competition; where all competitors are out, the target wins by far. Half precision is widened to float32.
+    probabilities do. A score of -inf takes its class out of the competition; where all competitors are out, the target wins by far.
+    Half precision is widened to float32.
 
     Raises:
         ValueError: If ``target`` is not integer, has not the shape (...), or K < 2.
 
     Example:
         >>> e = energies(torch.tensor([3.0, 1.0, 1.0]), torch.tensor(0))
-        >>> e.target.item(), round(e.competitors.item(), 4)
-        (2.0, 0.6931)
+        >>> round(e.competitors.item(), 4), round(e.gap.item(), 4)
+        (0.6931, 1.3069)
     """
     index = _class_index(scores, target)
     if isinstance(scale, Tensor):
         scale = scale.to(scores.device, _wide(scores)).expand(target.shape)
     competition = _FusedCompetition if _is_fused(scores) else _Competition
-    score, shift, competitors, hardest, *_ = competition.apply(scores, index, scale)
-    return Energies(score, shift, (score - shift) * scale, competitors, hardest)
+    return Energies(*competition.apply(scores, index, scale)[:5])
 
 
 def target_gap(scores: Tensor, target: Tensor, scale: KnobValue = 1.0) -> Tensor:
     """The gap t - N between the target and the energy of its competitors, of ``scores`` times ``scale``: the logit of p_y."""
-    energy = energies(scores, target, scale)
-    return energy.target - energy.competitors
+    return energies(scores, target, scale).gap
 
 
 def cross_entropy_of_gap(gap: Tensor) -> Tensor:
@@ -129,108 +131,177 @@ def knob_tensor(value: KnobValue, like: Tensor, dtype: torch.dtype | None = None
     return torch.full((), value, dtype=dtype or like.dtype, device=like.device)
 
 
+def _signed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with its signature worked out once: `torch.autograd.Function.apply` asks for it at every call."""
+    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return function
+
+
 class _Competition(torch.autograd.Function):
-    """Score, shift, N and the hardest competitor of each sample, in one pass over the scores, and their gradient in one pass back.
+    """The energies of each sample, in one pass over the scores, and their gradient in one pass back.
 
-    With the weights w_j = exp(s (x_j - M)), j != y, and w_y = 0, N = log sum_j w_j and so::
+    With the weights w_j = exp(s (x_j - M)), j != y, and next to no w_y, N = log sum_j w_j and so::
 
-        dN / dx_j = s w_j e^{-N},   dN / ds = sum_j w_j e^{-N} (x_j - M) = (1 / s) e^{-N} sum_j w_j log w_j
+        dN / dx_j = s w_j e^{-N},   dN / ds = e^{-N} sum_j w_j (x_j - M)
 
     The gradient of a sample is the row w times a number, with the targets' and the hardest competitor's entries put in after. The
     weights are the one tensor of the scores' size that is kept. They are an output, so that the gradient has a gradient itself.
     """
 
     @staticmethod
-    def forward(scores: Tensor, index: Tensor, scale: KnobValue) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        score, weights = _set_apart(scores, index)
-        shift = weights.amax(dim=-1, keepdim=True)
-        weights.sub_(shift)
+    @_signed
+    def forward(scores: Tensor, index: Tensor, scale: KnobValue) -> tuple[Tensor | None, ...]:
+        own, weights = _set_apart(scores, index)
+        score = own.squeeze(-1)
+        shift = weights.amax(dim=-1)
+        weights.sub_(shift.unsqueeze(-1))
+        moment = None
         if isinstance(scale, Tensor):
-            weights.mul_(scale.unsqueeze(-1))
-        elif scale != 1.0:
-            weights.mul_(scale)
-        weights.exp_().scatter_(-1, index, 0.0)
-        # The hardest competitor's weight is 1, so the sum is 1 at least, but where every competitor is out.
-        competitors = weights.sum(dim=-1).clamp_min_(1.0).log_()
-        return score.squeeze(-1), shift.squeeze(-1), competitors, torch.zeros_like(competitors), weights
+            # exp is 0 there in every precision, and 0 times -inf would be NaN.
+            leads = weights.mul_(scale.unsqueeze(-1)).clamp_min_(-1e4).scatter_(-1, index, NEXT_TO_NOTHING)
+            weights = leads.exp()
+            moment = leads.mul_(weights).sum(dim=-1)
+        else:
+            if scale != 1.0:
+                weights.mul_(scale)
+            weights.scatter_(-1, index, NEXT_TO_NOTHING).exp_()
+        competitors = weights.sum(dim=-1).log_()
+        gap = (score - shift).mul_(scale).sub_(competitors)
+        return gap, score, shift, competitors, torch.zeros_like(gap), weights, moment
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, KnobValue], output: tuple[Tensor, ...]) -> None:
         scores, index, scale = inputs
-        _, shift, competitors, _, weights = output
+        _, score, shift, competitors, _, weights, moment = output
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(shift)
-        ctx.dtype, ctx.number = scores.dtype, None if isinstance(scale, Tensor) else scale
-        ctx.save_for_backward(index, competitors, weights, scale if isinstance(scale, Tensor) else None)
+        ctx.mark_non_differentiable(*(constant for constant in (shift, moment) if constant is not None))
+        ctx.dtype = scores.dtype
+        if isinstance(scale, Tensor):
+            ctx.save_for_backward(index, competitors, weights, scale, score, shift, moment)
+        else:
+            ctx.number = scale
+            ctx.save_for_backward(index, competitors, weights)
 
     @staticmethod
     def backward(
-        ctx: Any, of_score: Tensor | None, _: None, of_competitors: Tensor | None, of_hardest: Tensor | None, of_weights: Tensor | None
-    ) -> tuple[Tensor, None, Tensor | None]:
-        index, competitors, weights, scale = ctx.saved_tensors
-        factor = ctx.number if scale is None else scale.unsqueeze(-1)
+        ctx: Any,
+        of_gap: Tensor | None,
+        of_score: Tensor | None,
+        _: None,
+        of_competitors: Tensor | None,
+        of_hardest: Tensor | None,
+        of_weights: Tensor | None,
+        __: None,
+    ) -> tuple[Tensor | None, ...]:
+        index, competitors, weights, *scaled = ctx.saved_tensors
+        scale = scaled[0] if scaled else ctx.number
+        of_score, of_competitors = _through_gap(of_gap, of_score, of_competitors, scale)
         # dL / dw_j, one number for each sample unless a second derivative is under way.
         share = torch.zeros_like(competitors) if of_competitors is None else of_competitors * (-competitors).exp()
         of_weight = share.unsqueeze(-1) if of_weights is None else share.unsqueeze(-1) + of_weights
-        of_scale = None
-        if scale is not None and ctx.needs_input_grad[2]:
-            # w log w is 0 at w = 0, but has no derivative there.
-            competing = weights.where(weights > 0.0, 1.0) if torch.is_grad_enabled() else weights
-            of_scale = -torch.special.entr(competing).mul_(of_weight).sum(dim=-1) / scale
-        gradient = weights * (of_weight * factor)
+        rival = None if of_hardest is None else _first_of_weight_one(weights.detach())
+        gradient = weights * (of_weight * scale.unsqueeze(-1) if scaled else of_weight * scale)
         if of_score is not None:
             gradient.scatter_(-1, index, of_score.unsqueeze(-1))
-        if of_hardest is not None:
-            gradient.scatter_add_(-1, weights.argmax(dim=-1, keepdim=True), of_hardest.unsqueeze(-1) * factor)
+        if rival is not None:
+            gradient.scatter_add_(-1, rival, (of_hardest * scale).unsqueeze(-1))
+        of_scale = None
+        if scaled and ctx.needs_input_grad[2]:
+            _, score, shift, moment = scaled
+            if torch.is_grad_enabled():
+                # Differentiably: the sum of w log w, which is 0 at w = 0 but has no derivative there.
+                of_scale = -(of_weight * torch.special.entr(weights.where(weights > 0.0, 1.0))).sum(dim=-1) / scale
+            else:
+                of_scale = share * moment / scale
+            if of_gap is not None:
+                of_scale = of_scale + of_gap * (score - shift)
         return gradient.to(ctx.dtype), None, of_scale
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: KnobValue) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: KnobValue) -> tuple[tuple[Tensor | None, ...], tuple[int | None, ...]]:
         outputs = _Competition.apply(*_batched(info.batch_size, in_dims, inputs))
-        return outputs, (0,) * len(outputs)
+        return outputs, tuple(None if output is None else 0 for output in outputs)
 
 
 class _FusedCompetition(torch.autograd.Function):
     """What `_Competition` is, on a GPU: by Triton kernels that form the weights anew on the way back and so keep none."""
 
     @staticmethod
+    @_signed
     def forward(scores: Tensor, index: Tensor, scale: KnobValue) -> tuple[Tensor, ...]:
         from margin_core.losses import energies_triton
 
         score, shift, competitors, slope, rival = energies_triton.forward(scores, index, scale)
-        return score, shift, competitors, torch.zeros_like(competitors), slope, rival
+        gap = (score - shift) * scale - competitors
+        return gap, score, shift, competitors, torch.zeros_like(gap), slope, rival
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, KnobValue], output: tuple[Tensor, ...]) -> None:
         scores, index, scale = inputs
-        _, shift, competitors, _, slope, rival = output
+        _, score, shift, competitors, _, slope, rival = output
+        ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(shift, slope, rival)
         ctx.number = None if isinstance(scale, Tensor) else scale
-        ctx.save_for_backward(scores, index, shift, competitors, slope, rival, scale if isinstance(scale, Tensor) else None)
+        ctx.save_for_backward(scores, index, score, shift, competitors, slope, rival, scale if isinstance(scale, Tensor) else None)
 
     @staticmethod
-    def backward(ctx: Any, of_score: Tensor, _: None, of_competitors: Tensor, of_hardest: Tensor, *__: None) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any,
+        of_gap: Tensor | None,
+        of_score: Tensor | None,
+        _: None,
+        of_competitors: Tensor | None,
+        of_hardest: Tensor | None,
+        *__: None,
+    ) -> tuple[Tensor | None, ...]:
         from margin_core.losses import energies_triton
 
-        scores, index, shift, competitors, slope, rival, scale = ctx.saved_tensors
-        factor = ctx.number if scale is None else scale
+        scores, index, score, shift, competitors, slope, rival, scale = ctx.saved_tensors
+        scale = ctx.number if scale is None else scale
         if torch.is_grad_enabled():
             # A gradient of this gradient may be wanted, which the kernels have none of.
-            with torch.enable_grad():
-                outputs = _Competition.apply(scores, index, factor)
-            wanted = [x for x in (scores, scale) if x is not None and x.requires_grad]
-            found = torch.autograd.grad(
-                (outputs[0], outputs[2], outputs[3]), wanted, (of_score, of_competitors, of_hardest), create_graph=True
-            )
-            given = dict(zip(map(id, wanted), found, strict=True))
-            return given.get(id(scores)), None, given.get(id(scale))
-        gradient = energies_triton.backward(scores, index, factor, shift, competitors, rival, of_score, of_competitors, of_hardest)
-        return gradient, None, of_competitors * slope if ctx.needs_input_grad[2] else None
+            outputs = _Competition.apply(scores, index, scale)
+            given = [
+                (out, of)
+                for out, of in zip(outputs[:5], (of_gap, of_score, None, of_competitors, of_hardest), strict=True)
+                if of is not None
+            ]
+            wanted = [x for x, needed in ((scores, ctx.needs_input_grad[0]), (scale, ctx.needs_input_grad[2])) if needed]
+            found = iter(torch.autograd.grad([out for out, _ in given], wanted, [of for _, of in given], create_graph=True))
+            return next(found) if ctx.needs_input_grad[0] else None, None, next(found) if ctx.needs_input_grad[2] else None
+        through_score, through_competitors = _through_gap(of_gap, of_score, of_competitors, scale)
+        of_each = (x if x is not None else torch.zeros_like(score) for x in (through_score, through_competitors, of_hardest))
+        gradient = energies_triton.backward(scores, index, scale, shift, competitors, rival, *of_each)
+        of_scale = None
+        if ctx.needs_input_grad[2]:
+            of_scale = slope * (0.0 if through_competitors is None else through_competitors)
+            of_scale = of_scale if of_gap is None else of_scale + of_gap * (score - shift)
+        return gradient, None, of_scale
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *inputs: KnobValue) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         outputs = _FusedCompetition.apply(*_batched(info.batch_size, in_dims, inputs))
         return outputs, (0,) * len(outputs)
+
+
+def _through_gap(
+    of_gap: Tensor | None, of_score: Tensor | None, of_competitors: Tensor | None, scale: KnobValue
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of score and N, with what comes to them by the gap s (x_y - M) - N."""
+    if of_gap is None:
+        return of_score, of_competitors
+    through_score = of_gap * scale
+    return (
+        through_score if of_score is None else of_score + through_score,
+        -of_gap if of_competitors is None else of_competitors - of_gap,
+    )
+
+
+def _first_of_weight_one(weights: Tensor) -> Tensor:
+    """The index (..., 1) of the first weight that is 1, as the highest are; argmax takes several times as long as these passes."""
+    classes = weights.shape[-1]
+    from_the_end = torch.arange(classes, 0, -1, dtype=weights.dtype, device=weights.device)
+    return classes - weights.floor().mul_(from_the_end).amax(dim=-1, keepdim=True).long()
 
 
 def _batched(size: int, dims: tuple[int | None, ...], values: tuple[KnobValue, ...]) -> list[KnobValue]:

@@ -34,7 +34,10 @@ def gce(scores: Tensor, target: Tensor, *, q: KnobValue = 0.7) -> Tensor:
     """
     gap = target_gap(scores, target)
     q = knob_tensor(q, gap, torch.float64).clamp_min(LEAST_Q)
-    return (-torch.expm1(q * logsigmoid(gap).double()) / q).to(gap.dtype)
+    log_power = q * logsigmoid(gap).double()
+    # Far from 0 not by expm1, whose derivative is taken from its value, near -1, and loses its digits there.
+    lost = torch.where(log_power > -0.5, -torch.expm1(log_power), 1.0 - log_power.exp())
+    return (lost / q).to(gap.dtype)
 
 
 FAMILY = Family(

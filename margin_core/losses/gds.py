@@ -50,13 +50,13 @@ def gds(
         ValueError: If ``hardest`` is neither.
     """
     HARDEST.check(hardest, "gds")
-    _, _, t, n, m = energies(scores, target)
-    lam, tau = knob_like(lam, t), knob_like(tau, t)
+    gap, _, _, n, m = energies(scores, target)
+    lam, tau = knob_like(lam, gap), knob_like(tau, gap)
     if hardest == "detached":
         m = m.detach()
     # log q = log(e^N + e^M) - log(e^N + e^t) with N taken out of both; 1 - p_y would lose its digits where p_y is near 1.
-    log_q = logsigmoid(n - t) - logsigmoid(n - m)
-    return cross_entropy_of_gap(t - n) - tau * logsigmoid(-lam * log_q / tau)
+    log_q = logsigmoid(-gap) - logsigmoid(n - m)
+    return cross_entropy_of_gap(gap) - tau * logsigmoid(-lam * log_q / tau)
 
 
 HARDEST = Option(

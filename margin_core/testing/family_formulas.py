@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -22,12 +23,12 @@ class FamilyFormulas(FamilyCases):
 
     Attributes:
         tolerance: The greatest relative error of the loss and of each entry of its gradient, as `exact.relative_errors` defines it.
-        floor: The least that an error is relative to: at 1, small numbers are right to ``tolerance`` in absolute terms; the lower it is,
-            down to ``sys.float_info.min``, the smaller the losses that have to keep their digits.
+        floor: The least that an error is relative to. As it is, the smallest normal number, losses keep their digits however small they
+            are; at 1, small ones are right to ``tolerance`` in absolute terms only.
     """
 
     tolerance: ClassVar[float] = 1e-12
-    floor: ClassVar[float] = 1.0
+    floor: ClassVar[float] = sys.float_info.min
 
     def test_values_and_gradients_are_those_of_the_formula(self, family: Family, formula: Formula, options: Mapping[str, str]) -> None:
         # As many digits as tell numbers of the floor's size apart to within the tolerance, after what the differences lose.

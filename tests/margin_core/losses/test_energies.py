@@ -17,17 +17,16 @@ def test_energies_are_those_of_the_definition_less_the_hardest_competitor() -> N
     sums = torch.tensor([math.exp(2.0) + math.exp(0.5), math.exp(3.0) + math.exp(-2.0)], dtype=torch.float64)
     assert energy.shift.tolist() == [2.0, 3.0]
     assert energy.score.tolist() == target_score(x, y).tolist() == [-1.0, 4.0]
-    assert torch.equal(energy.target, energy.score - energy.shift)
     torch.testing.assert_close(energy.competitors + energy.shift, sums.log())
     assert torch.equal(energy.hardest, torch.zeros(2, dtype=torch.float64))
-    torch.testing.assert_close(target_gap(x, y), energy.target - energy.competitors)
+    torch.testing.assert_close(target_gap(x, y), energy.score - energy.shift - energy.competitors)
 
 
 def test_a_scale_is_that_of_the_scores() -> None:
     x, y = torch.tensor([[2.0, -1.0, 0.5]] * 2, dtype=torch.float64), torch.tensor([0, 1])
     scale = torch.tensor([0.5, 3.0], dtype=torch.float64)
     scaled, expected = energies(x, y, scale), energies(x * scale.unsqueeze(-1), y)
-    for name in ("target", "competitors", "hardest"):
+    for name in ("gap", "competitors", "hardest"):
         torch.testing.assert_close(getattr(scaled, name), getattr(expected, name))
 
 
@@ -75,4 +74,4 @@ def test_a_target_that_is_no_class_index_is_refused(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
 def test_targets_of_any_integer_type_are_taken(dtype: torch.dtype) -> None:
-    assert energies(torch.eye(3), torch.arange(3, dtype=dtype)).target.tolist() == [1.0, 1.0, 1.0]
+    assert energies(torch.eye(3), torch.arange(3, dtype=dtype)).score.tolist() == [1.0, 1.0, 1.0]
