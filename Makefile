@@ -7,10 +7,10 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env study test test-slow faults lint format types docs wheel lock clean
+.PHONY: help env study test test-slow test-triton faults lint format types docs wheel lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  PYTHON=python3.12 picks the interpreter of a new environment, ARGS='...' adds arguments to the command."
 
 env: .venv/.installed ## make the environment .venv with the locked versions
@@ -30,6 +30,9 @@ test: env ## run the tests and the docstring examples, all but the slow ones and
 
 test-slow: env ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-triton: env ## run the tests of the losses with the Triton kernels, in Triton's interpreter where there is no GPU
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/margin_core/losses tests/conformance/test_families.py $(ARGS)
 
 faults: env ## run the tests that kill real processes
 	$(BIN)/python -m pytest -m faults $(ARGS)

@@ -201,10 +201,12 @@ class _Competition(torch.autograd.Function):
         of_weight = share.unsqueeze(-1) if of_weights is None else share.unsqueeze(-1) + of_weights
         rival = None if of_hardest is None else _first_of_weight_one(weights.detach())
         gradient = weights * (of_weight * scale.unsqueeze(-1) if scaled else of_weight * scale)
+        # In place but where gradients of the gradient are recorded, or mapped by torch.vmap, which knows the others only.
+        put, add = (Tensor.scatter, Tensor.scatter_add) if torch.is_grad_enabled() else (Tensor.scatter_, Tensor.scatter_add_)
         if of_score is not None:
-            gradient.scatter_(-1, index, of_score.unsqueeze(-1))
+            gradient = put(gradient, -1, index, of_score.unsqueeze(-1))
         if rival is not None:
-            gradient.scatter_add_(-1, rival, (of_hardest * scale).unsqueeze(-1))
+            gradient = add(gradient, -1, rival, (of_hardest * scale).unsqueeze(-1))
         of_scale = None
         if scaled and ctx.needs_input_grad[2]:
             _, score, shift, moment = scaled
@@ -298,10 +300,10 @@ def _through_gap(
 
 
 def _first_of_weight_one(weights: Tensor) -> Tensor:
-    """The index (..., 1) of the first weight that is 1, as the highest are; argmax takes several times as long as these passes."""
+    """The index (..., 1) of the first weight that is 1, as the highest are, or 0; argmax takes several times as long as these passes."""
     classes = weights.shape[-1]
     from_the_end = torch.arange(classes, 0, -1, dtype=weights.dtype, device=weights.device)
-    return classes - weights.floor().mul_(from_the_end).amax(dim=-1, keepdim=True).long()
+    return (classes - weights.floor().mul_(from_the_end).amax(dim=-1, keepdim=True).long()) % classes
 
 
 def _batched(size: int, dims: tuple[int | None, ...], values: tuple[KnobValue, ...]) -> list[KnobValue]:
@@ -319,10 +321,9 @@ def _is_fused(scores: Tensor) -> bool:
 
 def _set_apart(scores: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """The scores of the targets (..., 1), and a widened copy of all (..., K) in which they are too low to compete."""
-    others = scores.to(_wide(scores), copy=True, memory_format=torch.contiguous_format)
-    own = others.gather(-1, index)
+    wide = scores.to(_wide(scores))
     # Not -inf: where all others are -inf their differences from the highest would be NaN. Its square root leaves room for any scale.
-    return own, others.scatter_(-1, index, -math.sqrt(torch.finfo(others.dtype).max))
+    return wide.gather(-1, index), wide.scatter(-1, index, -math.sqrt(torch.finfo(wide.dtype).max))
 
 
 def _wide(scores: Tensor) -> torch.dtype:

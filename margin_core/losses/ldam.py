@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
+from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy, target_score
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS_TABLE_2
@@ -39,12 +39,8 @@ def ldam(
     counts = torch.as_tensor(class_counts, device=cosines.device).double()
     if counts.shape != cosines.shape[-1:]:
         raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
-
-    def harder(cosine: Tensor) -> Tensor:
-        share = (counts.min() / counts[target.long()]).pow(0.25).to(cosine.dtype)
-        return cosine - knob_like(max_margin, cosine) * share
-
-    return margin_cross_entropy(cosines, target, s, harder)
+    share = target_score((counts.min() / counts).pow(0.25).expand_as(cosines), target)
+    return margin_cross_entropy(cosines, target, s, lambda cosine: cosine - knob_like(max_margin, cosine) * share.to(cosine.dtype))
 
 
 FAMILY = Family(

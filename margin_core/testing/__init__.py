@@ -22,7 +22,10 @@ except ModuleNotFoundError as error:
 
 # Before the modules are imported, so that a failed assertion shows its values.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("datasets", "family_behaviour", "family_formulas", "family_numerics", "models"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("datasets", "family_behaviour", "family_formulas", "family_numerics", "family_transforms", "models")
+    )
 )
 
 from margin_core.testing.datasets import DatasetConformance  # noqa: E402

@@ -1,0 +1,122 @@
+"""The Triton kernels give what the plain path gives: on a GPU, or slowly in Triton's interpreter, `make test-triton`.
+
+The interpreter has to be chosen before Triton is imported, so where there is no GPU a process of its own runs this file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from margin_core.losses import FAMILIES, Family, energies
+from margin_core.testing.samples import draw, loss_and_gradient
+
+ROOT = Path(__file__).parents[3]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+kernels = pytest.mark.skipif(DEVICE == "cpu" and not energies.INTERPRETED, reason="needs a GPU, or TRITON_INTERPRET=1")
+
+# Two classes; not a power of two; more than one block; more than one block and one class; no sample.
+SHAPES = [(4, 2), (3, 5), (2, 8192 + 8192), (2, 2 * 8192 + 1), (0, 7)]
+
+
+@pytest.mark.skipif(energies.INTERPRETED or DEVICE == "cuda", reason="the kernels are tested in this process")
+def test_the_kernels_pass_their_tests_in_the_interpreter() -> None:
+    pytest.importorskip("triton")
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
+    ran = subprocess.run(
+        run, cwd=ROOT, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert " passed" in ran.stdout
+    assert "1 skipped" in ran.stdout  # this test
+
+
+def outputs_and_gradients(engine: type[torch.autograd.Function], scores: Tensor, index: Tensor, scale: float | Tensor) -> list[Tensor]:
+    """Gap, score, shift, energy of the competitors; and the gradients of scores and scale under uneven ones of all outputs."""
+    leaf = scores.detach().requires_grad_()
+    size = scale.detach().requires_grad_() if isinstance(scale, Tensor) else scale
+    gap, score, shift, competitors, hardest, *_ = engine.apply(leaf, index, size)
+    uneven = [torch.linspace(low, 1.0, gap.numel(), dtype=gap.dtype, device=gap.device) for low in (-1.0, 0.5, 0.1, -0.2)]
+    wanted = [leaf, size] if isinstance(size, Tensor) else [leaf]
+    gradients = torch.autograd.grad([gap, score, competitors, hardest], wanted, uneven)
+    return [gap, score, shift, competitors, *gradients]
+
+
+@kernels
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_outputs_and_gradients_are_those_of_the_plain_path(dtype: torch.dtype, shape: tuple[int, int], scaled: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = (3.0 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(DEVICE, dtype)
+    index = torch.randint(shape[1], (shape[0], 1), generator=generator).to(DEVICE)
+    wide = torch.promote_types(dtype, torch.float32)
+    scale = torch.linspace(0.5, 2.0, shape[0], dtype=wide, device=DEVICE) if scaled else 1.5
+    plain = outputs_and_gradients(energies._Competition, scores, index, scale)
+    fused = outputs_and_gradients(energies._FusedCompetition, scores, index, scale)
+    for ours, expected in zip(fused, plain, strict=True):
+        assert ours.dtype == expected.dtype
+        rounding = 8.0 * torch.finfo(ours.dtype).eps
+        torch.testing.assert_close(ours, expected, rtol=rounding, atol=rounding)
+
+
+@kernels
+def test_masked_tied_and_strided_scores_are_those_of_the_plain_path() -> None:
+    low = -math.inf
+    rows = [[1.0, low, 2.0, low], [0.0, low, low, low], [3.0, 2.0, 2.0, 2.0], [1e4, -1e4, 1e4, 0.0], [-1e4, 1e4, 9999.5, low]]
+    scores = torch.tensor(rows, dtype=torch.float64, device=DEVICE)
+    for layout in (scores, scores.T.contiguous().T, scores.repeat_interleave(2, dim=1)[:, ::2]):
+        index = torch.zeros(len(rows), 1, dtype=torch.int64, device=DEVICE)
+        plain = outputs_and_gradients(energies._Competition, layout, index, 1.0)
+        fused = outputs_and_gradients(energies._FusedCompetition, layout, index, 1.0)
+        for ours, expected in zip(fused, plain, strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-14, atol=0.0)
+
+
+@kernels
+def test_a_target_that_is_no_class_is_seen() -> None:
+    loss = FAMILIES.ours["ce"].function(torch.zeros(2, 3, device=DEVICE), torch.tensor([1, 3], device=DEVICE))
+    assert loss.isnan().tolist() == [False, True]
+
+
+@kernels
+@pytest.mark.parametrize("family", FAMILIES.ours.values(), ids=FAMILIES.ours)
+def test_every_family_gives_what_it_gives_on_the_plain_path(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, target = (x.to(DEVICE) for x in draw(family, 8))
+    fused = loss_and_gradient(family, scores, target)
+    monkeypatch.setattr(energies, "_is_fused", lambda scores: False)
+    plain = loss_and_gradient(family, scores, target)
+    for ours, expected in zip(fused, plain, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+@kernels
+def test_gradients_of_the_gradient_and_mapped_ones_are_to_be_had() -> None:
+    family = FAMILIES.ours["gds"]
+    scores, target = (x.to(DEVICE) for x in draw(family, 4))
+    assert torch.autograd.gradgradcheck(lambda x: family.function(x, target), scores.requires_grad_())
+    _, gradient = loss_and_gradient(family, scores.detach(), target)
+    rows = torch.vmap(torch.func.grad(family.function))(scores.detach(), target)
+    torch.testing.assert_close(rows, gradient, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU")
+@pytest.mark.parametrize("family", FAMILIES.ours.values(), ids=FAMILIES.ours)
+def test_nothing_waits_for_the_gpu(family: Family) -> None:
+    scores, target = (x.to(DEVICE) for x in draw(family, 8))
+    loss_and_gradient(family, scores, target)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        knobs = {knob.name: knob.default for knob in family.knobs}
+        needs = {"class_counts": torch.arange(1, 6, device=DEVICE)} if family.needs else {}
+        inputs = {"norms": torch.ones_like(scores)} if "norms" in family.inputs else {}
+        family.function(scores.requires_grad_(), target, **knobs, **needs, **inputs).sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
