@@ -165,7 +165,8 @@ class _Competition(torch.autograd.Function):
             if scale != 1.0:
                 weights.mul_(scale)
             weights.scatter_(-1, index, NEXT_TO_NOTHING).exp_()
-        competitors = weights.sum(dim=-1).log_()
+        # The hardest competitor's weight is 1, so this is below 0 only where every competitor is out.
+        competitors = weights.sum(dim=-1).log_().clamp_min_(0.0)
         gap = (score - shift).mul_(scale).sub_(competitors)
         return gap, score, shift, competitors, torch.zeros_like(gap), weights, moment
 

@@ -110,9 +110,11 @@ def _backward(  # type: ignore[no-untyped-def]
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < classes
     x = tl.load(scores + row * stride + column, mask=inside, other=float("-inf")).to(WIDE)
+    y = tl.load(targets + row)
+    x = tl.where(column == y, float("-inf"), x)
     g = s * tl.load(of_competitors + row) * tl.exp(s * (x - tl.load(shift + row)) - tl.load(competitors + row))
     g = tl.where(column == tl.load(rival + row), g + s * tl.load(of_hardest + row), g)
-    g = tl.where(column == tl.load(targets + row), tl.load(of_score + row), g)
+    g = tl.where(column == y, tl.load(of_score + row), g)
     tl.store(gradient + row * classes + column, g, mask=inside)
 
 

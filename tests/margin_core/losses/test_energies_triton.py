@@ -35,7 +35,6 @@ def test_the_kernels_pass_their_tests_in_the_interpreter() -> None:
     )
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert " passed" in ran.stdout
-    assert "1 skipped" in ran.stdout  # this test
 
 
 def outputs_and_gradients(engine: type[torch.autograd.Function], scores: Tensor, index: Tensor, scale: float | Tensor) -> list[Tensor]:
