@@ -204,10 +204,10 @@ class _Competition(torch.autograd.Function):
         gradient = weights * (of_weight * scale.unsqueeze(-1) if scaled else of_weight * scale)
         # In place but where gradients of the gradient are recorded, or mapped by torch.vmap, which knows the others only.
         put, add = (Tensor.scatter, Tensor.scatter_add) if torch.is_grad_enabled() else (Tensor.scatter_, Tensor.scatter_add_)
-        if of_score is not None:
-            gradient = put(gradient, -1, index, of_score.unsqueeze(-1))
         if rival is not None:
             gradient = add(gradient, -1, rival, (of_hardest * scale).unsqueeze(-1))
+        # Last, since where every competitor is out the target itself is taken for the hardest.
+        gradient = put(gradient, -1, index, torch.zeros_like(index, dtype=weights.dtype) if of_score is None else of_score.unsqueeze(-1))
         of_scale = None
         if scaled and ctx.needs_input_grad[2]:
             _, score, shift, moment = scaled
