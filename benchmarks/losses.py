@@ -45,6 +45,9 @@ def main() -> None:
     parser.add_argument("--families", nargs="*", default=list_losses(), help="of them, only these")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    # Once a large block has been freed, as in any training, glibc keeps what is freed later for the next step. Before, it gives
+    # buffers back to the system and faults their pages in anew, which may cost more than what is measured here.
+    torch.empty(31 * 2**20, dtype=torch.uint8)
     print(f"{_machine(arguments.device)}; torch {torch.__version__}, {arguments.threads} threads, float32.")
     for batch, classes in SIZES:
         print(f"\n## {batch} samples, {classes} classes\n")

@@ -7,8 +7,9 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
-from margin_core.losses.energies import KnobValue, margin_cross_entropy
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, harder_angle
+from margin_core.losses.closed_form import closed_form, cross_entropy_with
+from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS_TABLE_1, LARGEST_MARGINS_TABLE_2, LARGEST_MARGINS_TABLE_3
@@ -39,11 +40,8 @@ def arc_face(
     Returns:
         The loss of each sample (...).
     """
-
-    def harder(cosine: Tensor) -> Tensor:
-        return angular_margin(cosine, m2=m, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
-
-    return margin_cross_entropy(cosines, target, s, harder)
+    harder = harder_angle(gradient, beyond_pi, cosines.dtype, "arc_face")
+    return closed_form(cross_entropy_with(harder), cosines, target, s, 1.0, m, scale=s)
 
 
 FAMILY = Family(

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_tensor, widen
+from margin_core.losses.closed_form import closed_form, cross_entropy
+from margin_core.losses.energies import KnobValue, knob_tensor, target_score, widen
 from margin_core.losses.family import Family
 from margin_core.papers import LARGEST_MARGINS, Reported
 
@@ -29,13 +30,13 @@ def ce(scores: Tensor, target: Tensor, *, label_smoothing: KnobValue = 0.0) -> T
         >>> ce(torch.tensor([1.0, 1.0]), torch.tensor(0)).item() == torch.tensor(2.0).log().item()
         True
     """
-    scores = widen(scores)
-    energy = energies(scores, target)
-    loss = cross_entropy_of_gap(energy.gap)
     if not isinstance(label_smoothing, Tensor) and label_smoothing == 0.0:
-        return loss
+        return closed_form(cross_entropy, scores, target)
+    # Widened here, so that the gradients of the two terms are rounded once, together.
+    scores = widen(scores)
+    loss = closed_form(cross_entropy, scores, target)
     eps = knob_tensor(label_smoothing, loss)
-    lead_over_mean = (energy.score.unsqueeze(-1) - scores).mean(dim=-1)
+    lead_over_mean = (target_score(scores, target).unsqueeze(-1) - scores).mean(dim=-1)
     # Without smoothing a class of score -inf has no say; 0 * inf would give it one.
     return loss + torch.where(eps == 0, 0.0, eps * lead_over_mean)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import GRADIENT, Gradient
-from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
+from margin_core.losses.closed_form import closed_form, cross_entropy_with
+from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS_TABLE_1, LARGEST_MARGINS_TABLE_2, LARGEST_MARGINS_TABLE_3
@@ -28,7 +30,10 @@ def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobVal
         The loss of each sample (...).
     """
     GRADIENT.check(gradient, "cos_face")
-    return margin_cross_entropy(cosines, target, s, lambda cosine: cosine - knob_like(m, cosine))
+    return closed_form(_formula, cosines, target, s, m, scale=s)
+
+
+_formula = cross_entropy_with(lambda cosine, m: (cosine - m, torch.ones_like(cosine)))
 
 
 FAMILY = Family(

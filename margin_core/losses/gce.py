@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, knob_tensor, target_gap
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor
 from margin_core.losses.family import Family
 
 LEAST_Q = 1e-30
@@ -32,12 +33,17 @@ def gce(scores: Tensor, target: Tensor, *, q: KnobValue = 0.7) -> Tensor:
         >>> gce(torch.tensor([0.0, 0.0]), torch.tensor(0), q=1.0).item()
         0.5
     """
-    gap = target_gap(scores, target)
+    return closed_form(_formula, scores, target, q)
+
+
+def _formula(energy: Energies, q: KnobValue) -> Slopes:
+    gap = energy.gap
     q = knob_tensor(q, gap, torch.float64).clamp_min(LEAST_Q)
     log_power = q * logsigmoid(gap).double()
+    power = log_power.exp()
     # Far from 0 not by expm1, whose derivative is taken from its value, near -1, and loses its digits there.
-    lost = torch.where(log_power > -0.5, -torch.expm1(log_power), 1.0 - log_power.exp())
-    return (lost / q).to(gap.dtype)
+    lost = torch.where(log_power > -0.5, -torch.expm1(log_power), 1.0 - power)
+    return Slopes((lost / q).to(gap.dtype), gap=(power * -torch.sigmoid(-gap)).to(gap.dtype))
 
 
 FAMILY = Family(

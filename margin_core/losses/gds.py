@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob, Option
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_like
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like
 from margin_core.losses.family import Family
 from margin_core.papers import Reported
 
@@ -50,13 +52,31 @@ def gds(
         ValueError: If ``hardest`` is neither.
     """
     HARDEST.check(hardest, "gds")
-    gap, _, _, n, m = energies(scores, target)
+    return closed_form(_attached if hardest == "attached" else _detached, scores, target, lam, tau, hardest=True)
+
+
+def _attached(energy: Energies, lam: KnobValue, tau: KnobValue) -> Slopes:
+    gap, _, n, m = energy
+    assert n is not None and m is not None
     lam, tau = knob_like(lam, gap), knob_like(tau, gap)
-    if hardest == "detached":
-        m = m.detach()
     # log q = log(e^N + e^M) - log(e^N + e^t) with N taken out of both; 1 - p_y would lose its digits where p_y is near 1.
     log_q = logsigmoid(-gap) - logsigmoid(n - m)
-    return cross_entropy_of_gap(gap) - tau * logsigmoid(-lam * log_q / tau)
+    ratio = lam * log_q / tau
+    loss = cross_entropy_of_gap(gap) - tau * logsigmoid(-ratio)
+    # alpha lam, and the share of S(M) that is e^M.
+    pull, share = lam * torch.sigmoid(ratio), torch.sigmoid(m - n)
+    missing, pull_of_hardest = torch.sigmoid(-gap), pull * share
+    return Slopes(
+        loss,
+        score=-missing - pull * torch.sigmoid(gap),
+        competitors=missing - pull * missing + pull * torch.sigmoid(n - m),
+        hardest=pull_of_hardest,
+    )
+
+
+def _detached(energy: Energies, lam: KnobValue, tau: KnobValue) -> Slopes:
+    assert energy.hardest is not None
+    return _attached(energy._replace(hardest=energy.hardest.detach()), lam, tau)._replace(hardest=None)
 
 
 HARDEST = Option(

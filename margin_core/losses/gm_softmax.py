@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_like
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -47,14 +48,22 @@ def gm_softmax(
     """
     if not isinstance(alpha1, Tensor) and not isinstance(alpha2, Tensor):
         check_slopes({"alpha1": alpha1, "alpha2": alpha2})
-    energy = energies(cosines, target, s)
+    return closed_form(_formula, cosines, target, alpha1, alpha2, beta1, beta2, s, scale=s)
+
+
+def _formula(energy: Energies, alpha1: KnobValue, alpha2: KnobValue, beta1: KnobValue, beta2: KnobValue, s: KnobValue) -> Slopes:
     cosine = energy.score
     alpha1, alpha2, beta1, beta2, s = (knob_like(value, cosine) for value in (alpha1, alpha2, beta1, beta2, s))
-    gap = s * (alpha2 * cosine + beta2 - energy.shift) - energy.competitors
+    gap = energy.gap + s * ((alpha2 - 1.0) * cosine + beta2)
     # With the larger of d and N taken out of the logarithm, so that neither beta2 far below nor a target far ahead costs digits.
     ahead = s * ((alpha2 - alpha1) * cosine + (beta2 - beta1)) + cross_entropy_of_gap(gap)
-    behind = energy.competitors - s * (alpha1 * cosine + beta1 - energy.shift) + cross_entropy_of_gap(-gap)
-    return torch.where(gap > 0.0, ahead, behind)
+    behind = -energy.gap - s * ((alpha1 - 1.0) * cosine + beta1) + cross_entropy_of_gap(-gap)
+    missing = torch.sigmoid(-gap)
+    return Slopes(
+        torch.where(gap > 0.0, ahead, behind),
+        score=s * ((alpha2 - alpha1) - alpha2 * missing),
+        competitors=missing,
+    )
 
 
 def check_slopes(knobs: Mapping[str, float]) -> None:

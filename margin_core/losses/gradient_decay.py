@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, knob_tensor, target_gap
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor
 from margin_core.losses.family import Family
 from margin_core.papers import Reported
 
@@ -38,8 +39,12 @@ def gradient_decay(scores: Tensor, target: Tensor, *, beta: KnobValue = 0.1, tau
         >>> round(gradient_decay(torch.tensor([0.0, 0.0]), torch.tensor(0), beta=3.0).item(), 4)  # log(1 + 3)
         1.3863
     """
-    gap = target_gap(scores, target, 1.0 / tau)
-    return torch.logaddexp(-gap, knob_tensor(beta, gap).log())
+    return closed_form(_formula, scores, target, beta, scale=1.0 / tau)
+
+
+def _formula(energy: Energies, beta: KnobValue) -> Slopes:
+    log_beta = knob_tensor(beta, energy.gap).log()
+    return Slopes(torch.logaddexp(-energy.gap, log_beta), gap=-torch.sigmoid(-energy.gap - log_beta))
 
 
 FAMILY = Family(

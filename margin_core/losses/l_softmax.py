@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import angular_margin
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, energies, knob_like, knob_tensor, target_score, widen
+from margin_core.losses.angular_margin import harder_angle
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like, knob_tensor, target_score, wide_dtype, widen
 from margin_core.losses.family import Family
 
 
@@ -30,13 +32,20 @@ def l_softmax(cosines: Tensor, target: Tensor, *, norms: KnobValue, m: KnobValue
     Returns:
         The loss of each sample (...).
     """
-    precision, cosines = cosines.dtype, widen(cosines)
-    cosine = target_score(cosines, target)
-    norms = knob_tensor(norms, cosines).expand_as(cosines)
-    energy = energies(norms * cosines, target)
-    lam, psi = knob_like(lam, cosine), angular_margin(cosine, m1=m, precision=precision)
-    logit = target_score(norms, target) * (lam * cosine + psi) / (1.0 + lam)
-    return cross_entropy_of_gap(logit - energy.shift - energy.competitors)
+    each_norm = knob_tensor(norms, cosines, wide_dtype(cosines)).expand_as(cosines)
+    angle = harder_angle("exact", "continue", cosines.dtype, "l_softmax")
+
+    def formula(energy: Energies, m: KnobValue, lam: KnobValue) -> Slopes:
+        cosine, norm = widen(target_score(cosines, target)), target_score(each_norm, target)
+        psi, slope = angle(cosine, m, 0.0)
+        lam = knob_like(lam, cosine)
+        mixed = (lam * cosine + psi) / (1.0 + lam)
+        gap = energy.gap + norm * (mixed - cosine)
+        missing = torch.sigmoid(-gap)
+        by_cosine = -missing * norm * (lam + slope) / (1.0 + lam)
+        return Slopes(cross_entropy_of_gap(gap), score=by_cosine, competitors=missing, norm=-missing * mixed)
+
+    return closed_form(formula, cosines, target, m, lam, norms=each_norm)
 
 
 FAMILY = Family(

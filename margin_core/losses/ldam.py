@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy, target_score
+from margin_core.losses.closed_form import closed_form, cross_entropy_with
+from margin_core.losses.energies import KnobValue, target_score
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS_TABLE_2
@@ -39,8 +40,11 @@ def ldam(
     counts = torch.as_tensor(class_counts, device=cosines.device).double()
     if counts.shape != cosines.shape[-1:]:
         raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
-    share = target_score((counts.min() / counts).pow(0.25).expand_as(cosines), target)
-    return margin_cross_entropy(cosines, target, s, lambda cosine: cosine - knob_like(max_margin, cosine) * share.to(cosine.dtype))
+    share = (counts.min() / target_score(counts.expand_as(cosines), target)).pow(0.25)
+    return closed_form(_formula, cosines, target, s, max_margin, share, scale=s)
+
+
+_formula = cross_entropy_with(lambda cosine, max_margin, share: (cosine - max_margin * share, torch.ones_like(cosine)))
 
 
 FAMILY = Family(

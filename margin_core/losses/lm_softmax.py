@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from margin_core.losses.energies import KnobValue, knob_like, target_gap
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, knob_like
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS, LARGEST_MARGINS_TABLE_2, LARGEST_MARGINS_TABLE_3, Reported
@@ -26,8 +28,12 @@ def lm_softmax(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0) -> Tenso
     Returns:
         The loss of each sample (...), in [-2, 2 + log(K - 1) / s].
     """
-    gap = target_gap(cosines, target, s)
-    return -gap / knob_like(s, gap)
+    return closed_form(_formula, cosines, target, s, scale=s)
+
+
+def _formula(energy: Energies, s: KnobValue) -> Slopes:
+    s = knob_like(s, energy.gap)
+    return Slopes(-energy.gap / s, gap=-torch.ones_like(energy.gap) / s)
 
 
 FAMILY = Family(

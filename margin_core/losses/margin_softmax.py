@@ -7,8 +7,9 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
-from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, harder_angle
+from margin_core.losses.closed_form import closed_form, cross_entropy_with
+from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -43,12 +44,13 @@ def margin_softmax(
     Returns:
         The loss of each sample (...).
     """
+    angle = harder_angle(gradient, beyond_pi, cosines.dtype, "margin_softmax")
 
-    def harder(cosine: Tensor) -> Tensor:
-        psi = angular_margin(cosine, m1=m1, m2=m2, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
-        return psi - knob_like(m3, psi)
+    def harder(cosine: Tensor, m1: KnobValue, m2: KnobValue, m3: KnobValue) -> tuple[Tensor, Tensor]:
+        psi, slope = angle(cosine, m1, m2)
+        return psi - m3, slope
 
-    return margin_cross_entropy(cosines, target, s, harder)
+    return closed_form(cross_entropy_with(harder), cosines, target, s, m1, m2, m3, scale=s)
 
 
 FAMILY = Family(

@@ -7,7 +7,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from margin_core.losses.angular_margin import GRADIENT, Gradient
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, target_gap
+from margin_core.losses.closed_form import closed_form, cross_entropy
+from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS_TABLE_1, LARGEST_MARGINS_TABLE_2, LARGEST_MARGINS_TABLE_3
@@ -26,7 +27,7 @@ def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0, gradient:
         The loss of each sample (...).
     """
     GRADIENT.check(gradient, "norm_face")
-    return cross_entropy_of_gap(target_gap(cosines, target, s))
+    return closed_form(cross_entropy, cosines, target, scale=s)
 
 
 FAMILY = Family(

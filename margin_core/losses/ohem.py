@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_tensor
 from margin_core.losses.family import Family, Loss
 
 
@@ -29,11 +30,16 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
         >>> [round(value, 4) for value in ohem(x, y, keep=0.5).tolist()]
         [0.6931, 0.0, 2.1269, 0.0]
     """
-    loss = cross_entropy_of_gap(target_gap(scores, target))
+    return closed_form(_formula, scores, target, keep)
+
+
+def _formula(energy: Energies, keep: KnobValue) -> Slopes:
+    loss, slope = cross_entropy_of_gap(energy.gap), -torch.sigmoid(-energy.gap)
     if loss.ndim == 0:
-        return loss
+        return Slopes(loss, gap=slope)
     rank = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
-    return torch.where(rank < number_kept(keep, loss), loss, 0.0)
+    kept = rank < number_kept(keep, loss)
+    return Slopes(torch.where(kept, loss, 0.0), gap=torch.where(kept, slope, 0.0))
 
 
 def number_kept(keep: KnobValue, loss: Tensor) -> Tensor:

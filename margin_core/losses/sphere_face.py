@@ -7,8 +7,9 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, angular_margin
-from margin_core.losses.energies import KnobValue, knob_like, margin_cross_entropy
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, harder_angle
+from margin_core.losses.closed_form import closed_form, cross_entropy_with
+from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 
@@ -41,13 +42,13 @@ def sphere_face(
     Returns:
         The loss of each sample (...).
     """
+    angle = harder_angle(gradient, beyond_pi, cosines.dtype, "sphere_face")
 
-    def harder(cosine: Tensor) -> Tensor:
-        psi = angular_margin(cosine, m1=m, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
-        weight = knob_like(lam, cosine)
-        return (weight * cosine + psi) / (1.0 + weight)
+    def harder(cosine: Tensor, m: KnobValue, lam: KnobValue) -> tuple[Tensor, Tensor]:
+        psi, slope = angle(cosine, m, 0.0)
+        return (lam * cosine + psi) / (1.0 + lam), (lam + slope) / (1.0 + lam)
 
-    return margin_cross_entropy(cosines, target, s, harder)
+    return closed_form(cross_entropy_with(harder), cosines, target, s, m, lam, scale=s)
 
 
 def annealing(step: int, base: float = 1000.0, gamma: float = 0.12, power: float = 1.0, minimum: float = 5.0) -> float:

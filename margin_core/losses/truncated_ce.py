@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.energies import KnobValue, cross_entropy_of_gap, knob_tensor, target_gap
+from margin_core.losses.closed_form import Slopes, closed_form
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_tensor
 from margin_core.losses.family import Family
 
 
@@ -31,9 +32,14 @@ def truncated_ce(scores: Tensor, target: Tensor, *, k: KnobValue = 0.01) -> Tens
         >>> [round(value, 4) for value in truncated_ce(x, y, k=0.25).tolist()]  # -log(1 / 2), -log(1 / 4)
         [0.6931, 1.3863]
     """
-    loss = cross_entropy_of_gap(target_gap(scores, target))
+    return closed_form(_formula, scores, target, k)
+
+
+def _formula(energy: Energies, k: KnobValue) -> Slopes:
+    loss = cross_entropy_of_gap(energy.gap)
     bound = -knob_tensor(k, loss).log()
-    return torch.where(loss > bound, bound, loss)
+    beyond = loss > bound
+    return Slopes(torch.where(beyond, bound, loss), gap=torch.where(beyond, 0.0, -torch.sigmoid(-energy.gap)))
 
 
 FAMILY = Family(

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from margin_core.knobs import Knob, Option
-from margin_core.losses.energies import KnobValue, confidence, cross_entropy_of_gap, knob_like, knob_tensor, target_gap, widen
+from margin_core.losses.closed_form import closed_form, cross_entropy
+from margin_core.losses.energies import ByConfidence, KnobValue, knob_tensor, widen
 from margin_core.losses.family import Family, Loss, Reduction
 from margin_core.papers import Reported
 
@@ -57,9 +58,7 @@ def two_scale(
     # log R_k - log R may be a small difference of large numbers, so it is taken in float64.
     small, network = (knob_tensor(x, scores, torch.float64) for x in (log_r1, log_scale))
     large = small + knob_tensor(ratio, small).log() if log_r2 is None else knob_tensor(log_r2, small)
-    lead = confidence(scores, target)
-    factor = (torch.where(lead >= knob_like(eta, lead), large, small) - network).exp().to(lead.dtype)
-    return cross_entropy_of_gap(target_gap(scores, target, factor))
+    return closed_form(cross_entropy, scores, target, scale=ByConfidence(eta, (small - network).exp(), (large - network).exp()))
 
 
 class TwoScaleLoss(Loss):

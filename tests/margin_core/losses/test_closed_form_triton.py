@@ -15,18 +15,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from margin_core.losses import FAMILIES, Family, energies
+from margin_core.losses import FAMILIES, Family, closed_form
+from margin_core.losses.energies import ByConfidence
+from margin_core.losses.gds import _attached
 from margin_core.testing.samples import draw, loss_and_gradient
 
 ROOT = Path(__file__).parents[3]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-kernels = pytest.mark.skipif(DEVICE == "cpu" and not energies.INTERPRETED, reason="needs a GPU, or TRITON_INTERPRET=1")
+kernels = pytest.mark.skipif(DEVICE == "cpu" and not closed_form.INTERPRETED, reason="needs a GPU, or TRITON_INTERPRET=1")
 
 # Two classes; not a power of two; more than one block; more than one block and one class; no sample.
 SHAPES = [(4, 2), (3, 5), (2, 8192 + 8192), (2, 2 * 8192 + 1), (0, 7)]
 
 
-@pytest.mark.skipif(energies.INTERPRETED or DEVICE == "cuda", reason="the kernels are tested in this process")
+@pytest.mark.skipif(closed_form.INTERPRETED or DEVICE == "cuda", reason="the kernels are tested in this process")
 def test_the_kernels_pass_their_tests_in_the_interpreter() -> None:
     pytest.importorskip("triton")
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__))]
@@ -37,33 +39,43 @@ def test_the_kernels_pass_their_tests_in_the_interpreter() -> None:
     assert " passed" in ran.stdout
 
 
-def outputs_and_gradients(engine: type[torch.autograd.Function], scores: Tensor, index: Tensor, scale: float | Tensor) -> list[Tensor]:
-    """Gap, score, shift, energy of the competitors; and the gradients of scores and scale under uneven ones of all outputs."""
+def loss_and_gradients(scores: Tensor, target: Tensor, scale: float | Tensor | ByConfidence, differentiably: bool) -> list[Tensor]:
+    """A loss that has to do with gap and hardest competitor, with uneven gradients of scores and scale.
+
+    ``differentiably``, which means by the plain path, or in closed form.
+    """
     leaf = scores.detach().requires_grad_()
-    size = scale.detach().requires_grad_() if isinstance(scale, Tensor) else scale
-    gap, score, shift, competitors, hardest, *_ = engine.apply(leaf, index, size)
-    uneven = [torch.linspace(low, 1.0, gap.numel(), dtype=gap.dtype, device=gap.device) for low in (-1.0, 0.5, 0.1, -0.2)]
-    wanted = [leaf, size] if isinstance(size, Tensor) else [leaf]
-    gradients = torch.autograd.grad([gap, score, competitors, hardest], wanted, uneven)
-    return [gap, score, shift, competitors, *gradients]
+    trained = [x.requires_grad_() for x in (scale if isinstance(scale, tuple) else [scale]) if isinstance(x, Tensor)]
+    if differentiably:
+        plain = closed_form._plain(closed_form.cross_entropy, leaf, target, (), scale, None)
+        hard = closed_form._plain(_attached, leaf, target, (1.5, 0.8), 1.0, None)
+    else:
+        plain = closed_form.closed_form(closed_form.cross_entropy, leaf, target, scale=scale)
+        hard = closed_form.closed_form(_attached, leaf, target, 1.5, 0.8, hardest=True)
+    uneven = [torch.linspace(low, 1.0, plain.numel(), dtype=plain.dtype, device=plain.device) for low in (-1.0, 0.5)]
+    return [plain.detach(), hard.detach(), *torch.autograd.grad([plain, hard], [leaf, *trained], uneven)]
 
 
 @kernels
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("kind", ["number", "tensor", "by confidence"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
-def test_outputs_and_gradients_are_those_of_the_plain_path(dtype: torch.dtype, shape: tuple[int, int], scaled: bool) -> None:
+def test_losses_and_gradients_are_those_of_the_plain_path(dtype: torch.dtype, shape: tuple[int, int], kind: str) -> None:
     generator = torch.Generator().manual_seed(0)
     scores = (3.0 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(DEVICE, dtype)
-    index = torch.randint(shape[1], (shape[0], 1), generator=generator).to(DEVICE)
+    target = torch.randint(shape[1], shape[:1], generator=generator).to(DEVICE)
     wide = torch.promote_types(dtype, torch.float32)
-    scale = torch.linspace(0.5, 2.0, shape[0], dtype=wide, device=DEVICE) if scaled else 1.5
-    plain = outputs_and_gradients(energies._Competition, scores, index, scale)
-    fused = outputs_and_gradients(energies._FusedCompetition, scores, index, scale)
-    for ours, expected in zip(fused, plain, strict=True):
-        assert ours.dtype == expected.dtype
-        rounding = 8.0 * torch.finfo(ours.dtype).eps
-        torch.testing.assert_close(ours, expected, rtol=rounding, atol=rounding)
+    sizes = {
+        "number": 1.5,
+        "tensor": torch.linspace(0.5, 2.0, shape[0], dtype=wide, device=DEVICE),
+        "by confidence": ByConfidence(0.5, *torch.tensor([0.5, 2.0], dtype=wide, device=DEVICE)),
+    }
+    closed = loss_and_gradients(scores, target, sizes[kind], differentiably=False)
+    # The exact ones, to a rounding.
+    exact = loss_and_gradients(scores.double(), target, sizes[kind], differentiably=True)
+    for ours, expected in zip(closed, exact, strict=True):
+        rounding = 32.0 * torch.finfo(ours.dtype).eps
+        torch.testing.assert_close(ours.double(), expected.double(), rtol=rounding, atol=rounding)
 
 
 @kernels
@@ -72,10 +84,10 @@ def test_masked_tied_and_strided_scores_are_those_of_the_plain_path() -> None:
     rows = [[1.0, low, 2.0, low], [0.0, low, low, low], [3.0, 2.0, 2.0, 2.0], [1e4, -1e4, 1e4, 0.0], [-1e4, 1e4, 9999.5, low]]
     scores = torch.tensor(rows, dtype=torch.float64, device=DEVICE)
     for layout in (scores, scores.T.contiguous().T, scores.repeat_interleave(2, dim=1)[:, ::2]):
-        index = torch.zeros(len(rows), 1, dtype=torch.int64, device=DEVICE)
-        plain = outputs_and_gradients(energies._Competition, layout, index, 1.0)
-        fused = outputs_and_gradients(energies._FusedCompetition, layout, index, 1.0)
-        for ours, expected in zip(fused, plain, strict=True):
+        target = torch.zeros(len(rows), dtype=torch.int64, device=DEVICE)
+        closed = loss_and_gradients(layout, target, 1.0, differentiably=False)
+        plain = loss_and_gradients(layout, target, 1.0, differentiably=True)
+        for ours, expected in zip(closed, plain, strict=True):
             torch.testing.assert_close(ours, expected, rtol=1e-14, atol=0.0)
 
 
@@ -90,7 +102,7 @@ def test_a_target_that_is_no_class_is_seen() -> None:
 def test_every_family_gives_what_it_gives_on_the_plain_path(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     scores, target = (x.to(DEVICE) for x in draw(family, 8))
     fused = loss_and_gradient(family, scores, target)
-    monkeypatch.setattr(energies, "_is_fused", lambda scores: False)
+    monkeypatch.setattr(closed_form, "HAS_TRITON", False)
     plain = loss_and_gradient(family, scores, target)
     for ours, expected in zip(fused, plain, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)

@@ -1,7 +1,7 @@
-"""The energies of a sample and their gradient as Triton kernels: what `energies` uses on a GPU.
+"""The energies of a sample and the gradient of its scores as Triton kernels: what `closed_form` uses on a GPU.
 
 Forward reads the scores once and keeps a few numbers per sample; backward reads them once more and writes the gradient. So nothing of
-the scores' size is kept. The mathematics is that of `energies`; with `TRITON_INTERPRET=1` it runs without a GPU.
+the scores' size is kept. The mathematics is that of `closed_form`; with `TRITON_INTERPRET=1` it runs without a GPU.
 """
 
 from __future__ import annotations

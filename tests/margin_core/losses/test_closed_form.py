@@ -1,0 +1,128 @@
+"""The closed form gives what the plain operations give: the families' stated slopes are the slopes of their losses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from margin_core.losses import FAMILIES, Family, closed_form
+from margin_core.losses.energies import ByConfidence
+from margin_core.testing.samples import build, draw, inputs, loss_and_gradient, pure
+
+OF_LOGITS = {name: family for name, family in FAMILIES.ours.items() if family.reads == "logits"}
+EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES.ours.values(), ids=FAMILIES.ours)
+
+
+def plain_loss_and_gradient(family: Family, scores: Tensor, target: Tensor, **values: object) -> tuple[Tensor, Tensor]:
+    """Those of `loss_and_gradient`, by the plain operations: where a gradient of the gradient is wanted there is no other way."""
+    leaf = scores.clone().requires_grad_()
+    loss = build(family, scores.shape[-1], **values)(leaf, target, **inputs(family, scores))
+    (gradient,) = torch.autograd.grad(loss.sum(), leaf, create_graph=True)
+    return loss.detach(), gradient.detach()
+
+
+@EVERY_FAMILY
+def test_the_slopes_that_a_family_states_are_those_of_its_loss(family: Family) -> None:
+    scores, target = draw(family, 64)
+    settings = [{}, *({k.name: value} for k in family.knobs for value in k.grid), *({o.name: c} for o in family.options for c in o.choices)]
+    for values in settings:
+        for ours, expected in zip(
+            loss_and_gradient(family, scores, target, **values), plain_loss_and_gradient(family, scores, target, **values), strict=True
+        ):
+            torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13, msg=lambda m, values=values: f"{values}: {m}")
+
+
+@pytest.mark.parametrize("family", OF_LOGITS.values(), ids=OF_LOGITS)
+@pytest.mark.parametrize("lead", [-200.0, 200.0])
+def test_digits_are_kept_where_one_score_leads_all_others_by_far(family: Family, lead: float) -> None:
+    # exp(-200) is nothing in float32, where the softmax over all classes has lost it.
+    scores, target = draw(family, 16)
+    scores.scatter_add_(-1, target.unsqueeze(-1), torch.full((16, 1), lead, dtype=scores.dtype))
+    for dtype, rounding in ((torch.float32, 1e-4), (torch.float64, 1e-12)):
+        loss, gradient = loss_and_gradient(family, scores.to(dtype), target)
+        exact, exact_gradient = plain_loss_and_gradient(family, scores, target)
+        tiny = torch.finfo(dtype).tiny
+        torch.testing.assert_close(loss.double(), exact, rtol=rounding, atol=tiny)
+        torch.testing.assert_close(gradient.double(), exact_gradient, rtol=rounding, atol=tiny)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_trained_scales_get_the_gradient_of_the_samples_that_are_taken_at_them(dtype: torch.dtype) -> None:
+    scores, target = draw(FAMILIES.ours["two_scale"], 32, dtype=dtype)
+    scores[:, 0] = scores[:, 0].where(target == 0, -math.inf)
+    gradients = []
+    for differentiable in (False, True):
+        below, above = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.7, 3.0))
+        leaf = scores.clone().requires_grad_()
+        loss = closed_form.closed_form(closed_form.cross_entropy, leaf, target, scale=ByConfidence(0.5, below, above)).sum()
+        gradients.append(torch.autograd.grad(loss, (leaf, below, above), create_graph=differentiable))
+    for ours, expected in zip(*gradients, strict=True):
+        assert ours.isfinite().all()
+        assert ours.dtype == expected.dtype
+        torch.testing.assert_close(ours, expected, rtol=1e4 * torch.finfo(dtype).eps, atol=1e3 * torch.finfo(dtype).eps)
+
+
+def test_norms_get_a_gradient_of_their_own() -> None:
+    family = FAMILIES.ours["l_softmax"]
+    scores, target = draw(family, 16)
+    gradients = []
+    for differentiable in (False, True):
+        leaf, norms = scores.clone().requires_grad_(), (2.0 + scores).detach().requires_grad_()
+        loss = family.function(leaf, target, norms=norms, m=3.0, lam=0.5).sum()
+        gradients.append(torch.autograd.grad(loss, (leaf, norms), create_graph=differentiable))
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
+    column = torch.full((16, 1), 2.0, dtype=torch.float64, requires_grad=True)
+    family.function(scores, target, norms=column).sum().backward()
+    assert column.grad is not None
+    assert column.grad.shape == (16, 1)
+
+
+@EVERY_FAMILY
+def test_a_knob_may_be_trained(family: Family) -> None:
+    scores, target = draw(family, 8)
+    knobs = {k.name: torch.tensor(k.default, dtype=torch.float64, requires_grad=True) for k in family.knobs}
+    loss = pure(family, scores.requires_grad_(), target, **knobs).sum()
+    gradients = torch.autograd.grad(loss, list(knobs.values()), allow_unused=True)
+    # `keep` decides which samples count, and a step has no gradient.
+    assert any(g is not None for g in gradients) or family.name == "ohem"
+    assert all(g.isfinite().all() for g in gradients if g is not None)
+
+
+def test_nothing_of_the_scores_size_is_made_but_the_softmax_and_the_gradient() -> None:
+    made: list[int] = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            out = func(*args, **(kwargs or {}))
+            # Views and in-place operations make nothing.
+            if (
+                isinstance(out, Tensor)
+                and out.numel() >= 64 * 500
+                and not any(isinstance(x, Tensor) and x.untyped_storage().data_ptr() == out.untyped_storage().data_ptr() for x in args)
+            ):
+                made.append(out.numel())
+            return out
+
+    scores, target = draw(FAMILIES.ours["gds"], 64, classes=500, dtype=torch.float32)
+    scores.requires_grad_()
+    with Watch():
+        FAMILIES.ours["gds"].function(scores, target).sum().backward()
+    assert len(made) == 2
+
+
+def test_tensors_without_data_are_taken() -> None:
+    with FakeTensorMode():
+        loss = FAMILIES.ours["gds"].function(torch.zeros(4, 3, requires_grad=True), torch.zeros(4, dtype=torch.int64))
+        assert loss.shape == (4,)
+
+
+@pytest.mark.parametrize("target", [torch.tensor([0, 3]), torch.tensor([-1, 0])])
+@pytest.mark.skipif(closed_form.INTERPRETED, reason="on a GPU the loss of such a target is NaN")
+def test_a_class_that_is_not_there_is_refused(target: Tensor) -> None:
+    with pytest.raises((IndexError, RuntimeError)):
+        FAMILIES.ours["ce"].function(torch.zeros(2, 3), target)
