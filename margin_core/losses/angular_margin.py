@@ -89,7 +89,8 @@ def angular_margin_and_slope(
     if not torch.is_grad_enabled() and cosine.device.type == "cpu":
         # On a few hundred numbers the same operations take NumPy a fifth of the time.
         numbers = cosine.numpy(), m1.numpy(), m2.numpy()
-        cos_phi, _, _, _, q, k = _widened_angle(np, *numbers, beyond_pi, LEAST_SINE[precision])
+        with np.errstate(all="ignore"):
+            cos_phi, _, _, _, q, k = _widened_angle(np, *numbers, beyond_pi, LEAST_SINE[precision])
         return torch.as_tensor(cos_phi - 2.0 * k), torch.as_tensor(numbers[1] * q)
     cos_phi, _, _, _, q, k = _WidenedAngle.apply(cosine, m1.expand_as(cosine), m2.expand_as(cosine), beyond_pi, LEAST_SINE[precision])
     return cos_phi - 2.0 * k, m1 * q

@@ -18,6 +18,9 @@ KnobValue: TypeAlias = float | Tensor
 """A knob's value: one number, or a tensor that broadcasts over the leading axes of the scores."""
 
 
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
 class ByConfidence(NamedTuple):
     """A scale for each sample: ``above`` where the lead x_y - max_{j != y} x_j is at least ``eta``, else ``below``."""
 
@@ -131,6 +134,6 @@ def class_index(scores: Tensor, target: Tensor) -> Tensor:
     if target.shape != scores.shape[:-1]:
         wanted = tuple(scores.shape[:-1])
         raise ValueError(f"target must have the shape {wanted} of the scores without their last axis, got {tuple(target.shape)}")
-    if target.is_floating_point() or target.is_complex() or target.dtype == torch.bool:
+    if target.dtype not in INTEGERS:
         raise ValueError(f"target must hold integer class indices, got {target.dtype}")
     return target.long().unsqueeze(-1)

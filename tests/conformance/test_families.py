@@ -7,6 +7,7 @@ from matplotlib.mathtext import MathTextParser
 
 from margin_core.losses import FAMILIES, Family, build_loss, functional, get_family, loss_info
 from margin_core.testing import FamilyConformance
+from margin_core.testing.family_transforms import FamilyTransforms
 from tests.margin_core.losses import oracle
 
 
@@ -17,6 +18,13 @@ class TestFamilies(FamilyConformance):
     # scale is the training's matter.
     changes_nothing = {("norm_face", "gradient"), ("cos_face", "gradient"), ("two_scale", "network_scale")}
     moves_no_gradient = {("gm_softmax", "beta1")}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # The compiler's own.
+class TestFamiliesCompiled(FamilyTransforms):
+    families = list(FAMILIES.ours.values())
+    compile_backend = "inductor"
 
 
 @pytest.mark.parametrize("family", FAMILIES.ours.values(), ids=FAMILIES.ours)

@@ -93,6 +93,23 @@ def test_a_knob_may_be_trained(family: Family) -> None:
     assert all(g.isfinite().all() for g in gradients if g is not None)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("spread", [1.0, 10.0, 30.0])
+def test_cross_entropy_in_low_precision_is_as_near_the_exact_one_as_torch_s_own(dtype: torch.dtype, spread: float) -> None:
+    family, eps = FAMILIES.ours["ce"], torch.finfo(torch.float32).eps
+    scores, target = draw(family, 256, classes=1000, dtype=dtype)
+    scores = (scores * (spread / 3.0)).to(dtype)
+    leaf = scores.float().requires_grad_()
+    theirs = torch.nn.functional.cross_entropy(leaf, target, reduction="none")
+    (their_gradient,) = torch.autograd.grad(theirs.sum(), leaf)
+    ours, gradient = loss_and_gradient(family, scores, target)
+    exact, exact_gradient = loss_and_gradient(family, scores.double(), target)
+    # The greatest error, of which a rounding of the largest number is no fault.
+    assert (ours - exact).abs().max() <= 2.0 * (theirs - exact).abs().max() + 2.0 * eps * exact.max()
+    rounding = torch.finfo(dtype).eps
+    assert (gradient - exact_gradient).abs().max() <= 2.0 * (their_gradient - exact_gradient).abs().max() + rounding
+
+
 def test_nothing_of_the_scores_size_is_made_but_the_softmax_and_the_gradient() -> None:
     made: list[int] = []
 
