@@ -134,7 +134,7 @@ def test_a_save_that_fails_leaves_the_former_file_and_no_other(tmp_path: Path) -
     trial = make()
     trial.save(path)
     former = path.read_bytes()
-    with pytest.raises(Exception, match="pickle|local object"):
+    with pytest.raises(Exception, match=r"pickle|local object"):
         write_checkpoint(path, {"epoch": lambda: 0})  # type: ignore[typeddict-item, typeddict-unknown-key]
     assert path.read_bytes() == former
     assert list(path.parent.iterdir()) == [path]
