@@ -67,7 +67,7 @@ def print_families(batch: int, classes: int, device: str, names: Sequence[str], 
     for name, step in cases.items():
         reads = get_family(name).reads if name in names else "logits"
         ratio = statistics.median(one / base for one, base in zip(times[name], times["cross_entropy"], strict=True))
-        buffers = _peak_bytes(step) / (4 * batch * classes) - 1.0
+        buffers = _peak_bytes(step, device) / (4 * batch * classes) - 1.0
         # Cross-entropy itself is there to compare with.
         slow, large = (name in names and ratio > LIMITS[reads]), (name in names and buffers > 1.05)
         milliseconds = f"{1e3 * statistics.median(times[name]):.3f}"
@@ -102,7 +102,7 @@ def print_others(batch: int, classes: int, device: str, rounds: int) -> None:
     for name in pairs:
         ours, theirs = times[name], times[f"{name} (other)"]
         ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        peaks = [f"{_peak_bytes(cases[case]) / 2**20:.1f}" for case in (name, f"{name} (other)")]
+        peaks = [f"{_peak_bytes(cases[case], device) / 2**20:.1f}" for case in (name, f"{name} (other)")]
         print(_row(name, *(f"{1e3 * statistics.median(t):.2f}" for t in (ours, theirs)), f"{ratio:.2f}", *peaks), flush=True)
 
 
@@ -185,10 +185,10 @@ def _seconds(step: Step, repeats: int, device: str) -> float:
     return (time.perf_counter() - start) / repeats
 
 
-def _peak_bytes(step: Step) -> int:
+def _peak_bytes(step: Step, device: str) -> int:
     """Bytes that a step has allocated at its peak, beyond what was there before."""
     step()
-    if torch.cuda.is_available():
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

@@ -1,8 +1,8 @@
 """Loss families: one file each, with its formula, its knobs and its reference.
 
-A new family here is its file, its name in `FAMILIES` below and its line in `functional`; one of another package is found by its entry
+A new family here is its file, its name in one of the lists below and its line in `functional`; one of another package is found by its entry
 point in the group ``margin_core.families``. What is the same for all of them - checking knobs, reducing - is in `family`; the
-quantities that their formulas share are in `energies`.
+quantities that their formulas share are in `energies`, and what turns formulas into gradients is in `closed_form`.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Option
-from margin_core.losses.energies import KnobValue, knob_tensor
+from margin_core.losses.energies import KnobValue, is_eager, knob_tensor
 
 Gradient = Literal["exact", "straight_through"]
 BeyondPi = Literal["continue", "none"]
@@ -86,13 +86,14 @@ def angular_margin_and_slope(
         psi, _ = angular_margin_and_slope(cosine.detach(), m1, m2, gradient="exact", beyond_pi=beyond_pi, precision=precision)
         return psi + (cosine - cosine.detach()), torch.ones_like(psi)
     m1, m2 = knob_tensor(m1, cosine), knob_tensor(m2, cosine)
-    if not torch.is_grad_enabled() and cosine.device.type == "cpu":
+    if not torch.is_grad_enabled() and cosine.device.type == "cpu" and is_eager(cosine) and is_eager(m1) and is_eager(m2):
         # On a few hundred numbers the same operations take NumPy a fifth of the time.
         numbers = cosine.numpy(), m1.numpy(), m2.numpy()
         with np.errstate(all="ignore"):
             cos_phi, _, _, _, q, k = _widened_angle(np, *numbers, beyond_pi, LEAST_SINE[precision])
-        return torch.as_tensor(cos_phi - 2.0 * k), torch.as_tensor(numbers[1] * q)
-    cos_phi, _, _, _, q, k = _WidenedAngle.apply(cosine, m1.expand_as(cosine), m2.expand_as(cosine), beyond_pi, LEAST_SINE[precision])
+        return torch.from_numpy(np.asarray(cos_phi - 2.0 * k)), torch.from_numpy(np.asarray(numbers[1] * q))
+    angle = _WidenedAngle if torch.compiler.is_compiling() else _WidenedAngleBothWays
+    cos_phi, _, _, _, q, k = angle.apply(cosine, m1.expand_as(cosine), m2.expand_as(cosine), beyond_pi, LEAST_SINE[precision])
     return cos_phi - 2.0 * k, m1 * q
 
 
@@ -161,6 +162,7 @@ class _WidenedAngle(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.mark_non_differentiable(output[-1])
         ctx.save_for_backward(*inputs[:2], *output[:-1])
+        ctx.save_for_forward(*inputs[:2], *output[:-1])
 
     @staticmethod
     def backward(ctx: Any, of_cos: Tensor, of_sin: Tensor, of_theta: Tensor, of_r: Tensor, of_q: Tensor, _: None) -> tuple[Any, ...]:
@@ -169,3 +171,21 @@ class _WidenedAngle(torch.autograd.Function):
         of_cosine = of_cos * m1 * q - (of_sin * m1 * cos_phi + of_theta) * r
         of_cosine = of_cosine + (of_q * (cosine * q - m1 * cos_phi) + of_r * r * cosine) * r**2
         return of_cosine, of_phase * theta, of_phase, None, None
+
+
+class _WidenedAngleBothWays(_WidenedAngle):
+    """The same with derivatives in forward mode too, which torch.compile refuses to trace."""
+
+    @staticmethod
+    def jvp(ctx: Any, d_cosine: Tensor | None, d_m1: Tensor | None, d_m2: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        cosine, m1, cos_phi, sin_phi, theta, r, q = ctx.saved_tensors
+        d_cosine, d_m1, d_m2 = (torch.zeros_like(cosine) if d is None else d for d in (d_cosine, d_m1, d_m2))
+        d_phase = theta * d_m1 + d_m2
+        return (
+            m1 * q * d_cosine - sin_phi * d_phase,
+            cos_phi * (d_phase - m1 * r * d_cosine),
+            -r * d_cosine,
+            r**3 * cosine * d_cosine,
+            r * cos_phi * d_phase + r**2 * (cosine * q - m1 * cos_phi) * d_cosine,
+            None,
+        )

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from margin_core.losses.energies import (
     ByConfidence,
@@ -29,8 +29,8 @@ from margin_core.losses.energies import (
     class_index,
     cross_entropy_of_gap,
     energies,
+    is_eager,
     knob_like,
-    knob_tensor,
     masked,
     wide_dtype,
     widen,
@@ -55,7 +55,7 @@ class Slopes(NamedTuple):
     hardest: Tensor | None = None
     """dL / dm of another loss, if it depends on the hardest competitor in particular."""
     norm: Tensor | None = None
-    """dL / dn_y, where each class has a norm; ``score`` is then by the score before it is multiplied with that."""
+    """dL / dn_y of another loss, where each class has a norm."""
 
 
 Formula: TypeAlias = Callable[..., Slopes]
@@ -74,23 +74,22 @@ def closed_form(
     """The loss of each sample, ``formula(energies(scores, target, scale), *knobs).loss``, float32 or wider.
 
     Args:
-        formula: The family's loss and slopes. It depends on ``scale`` by the energies, or has it among its knobs as well.
+        formula: The family's loss and slopes. It depends on ``scale`` and ``norms`` by the energies, or has ``scale`` among its knobs too.
         scores: (..., K); half precision is widened to float32.
         target: Class indices (...).
-        *knobs: What ``formula`` takes besides.
+        *knobs: What ``formula`` takes besides, each a number or a tensor that broadcasts over (...).
         scale: s > 0, which the scores are multiplied with.
-        norms: (..., K), what the scores are multiplied with besides, each class by its own.
+        norms: (..., K), what the scores are multiplied with besides, each class by its own; float32 or wider.
         hardest: Whether the formula has to do with the energies ``competitors`` and ``hardest``.
 
     Raises:
-        ValueError: If ``target`` is not integer, has not the shape (...), or K < 2.
+        ValueError: If ``target`` is not integer, has not the shape (...), K < 2, or a knob does not broadcast over (...).
     """
     trained = torch.is_grad_enabled() and any(isinstance(knob, Tensor) and knob.requires_grad for knob in knobs)
-    foreign = type(scores) is not Tensor and not isinstance(scores, nn.Parameter)
-    if trained or foreign or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return _plain(formula, scores, target, knobs, scale, norms)
+    if trained or not is_eager(scores):
+        return formula(energies(scores, target, scale, norms), *knobs).loss
     eta, below, above = scale if isinstance(scale, ByConfidence) else (None, scale, None)
-    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, eta, target, formula, knobs, hardest)
+    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, formula, target, hardest, eta, *knobs)
     return loss
 
 
@@ -117,19 +116,6 @@ def cross_entropy_with(harder: Callable[..., tuple[Tensor, Tensor]]) -> Formula:
         return Slopes(cross_entropy_of_gap(gap), score=missing * slope * -s, competitors=missing)
 
     return formula
-
-
-def _plain(
-    formula: Formula,
-    scores: Tensor,
-    target: Tensor,
-    knobs: tuple[KnobValue, ...],
-    scale: KnobValue | ByConfidence,
-    norms: Tensor | None,
-) -> Tensor:
-    """The loss of each sample by plain operations, which may be differentiated as often as one likes."""
-    product = scores if norms is None else widen(scores) * knob_tensor(norms, widen(scores))
-    return formula(energies(product, target, scale), *knobs).loss
 
 
 class _Known(NamedTuple):
@@ -162,46 +148,59 @@ class _ClosedForm(torch.autograd.Function):
         norms: Tensor | None,
         below: KnobValue,
         above: KnobValue | None,
-        eta: KnobValue | None,
-        target: Tensor,
         formula: Formula,
-        knobs: tuple[KnobValue, ...],
+        target: Tensor,
         hardest: bool,
+        eta: KnobValue | None,
+        *knobs: KnobValue,
     ) -> Tensor:
         index = class_index(scores, target)
         given = below if above is None or eta is None else ByConfidence(eta, below, above)
         read = _read_by_kernels if (scores.is_cuda or INTERPRETED) and HAS_TRITON else _read
-        known = read(scores, norms, index, given, hardest, any(ctx.needs_input_grad[2:4]))
+        trained = any(ctx.needs_input_grad[2:4])
+        known = read(scores, norms, index, given, hardest, trained)
         loss, by_gap, by_score, by_n, by_hardest, by_norm = formula(known.energies, *knobs)
+        if loss.shape != target.shape:
+            raise ValueError(
+                f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(loss.shape)}"
+            )
         by_scale = None
         if by_gap is not None:
             by_score, by_n = _times(by_gap, known.scale), -by_gap
+            if known.energies.norm is not None:
+                by_score, by_norm = by_score * known.energies.norm, by_score * known.energies.score
             if known.lead is not None and known.moment is not None:
                 by_scale = by_gap * (known.lead - known.moment)
-        if by_score is None or by_n is None:
-            raise ValueError("a formula must state its loss's slope by the gap, or those by the score and the competitors")
+        if by_score is None or by_n is None or (trained and by_scale is None):
+            raise ValueError("a formula must state its slope by the gap; or by score and competitors, where its scale is not trained")
         if by_hardest is not None:
             by_hardest = _times(by_hardest, 1.0 if known.shift is not None else known.scale)
         slopes = by_score, _times(by_n, known.pull), by_hardest, by_norm, by_scale
-        ctx.save_for_backward(scores, norms, index, known.pulls, known.rival, *slopes)
-        ctx.known, ctx.call = known._replace(pulls=None, rival=None), (formula, target, knobs, given)
+        # Tensors are saved, which tells where they were written to since; numbers are kept as they are.
+        ctx.numbers = [None if isinstance(x, Tensor) else x for x in (below, above, eta, *knobs)]
+        tensors = [x if isinstance(x, Tensor) else None for x in (below, above, eta, *knobs)]
+        ctx.save_for_backward(scores, norms, target, index, known.pulls, known.rival, *slopes, *tensors)
+        ctx.known, ctx.formula = known._replace(pulls=None, rival=None), formula
         return loss
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        scores, norms, index, pulls, rival, *slopes = ctx.saved_tensors
-        formula, target, knobs, given = ctx.call
-        below, above = (given.below, given.above) if isinstance(given, ByConfidence) else (given, None)
-        of_scores = of_norms = of_below = of_above = None
+        scores, norms, target, index, pulls, rival, *rest = ctx.saved_tensors
+        below, above, eta, *knobs = (n if x is None else x for n, x in zip(ctx.numbers, rest[5:], strict=True))
+        nothing = [None] * (4 + len(knobs))
         if torch.is_grad_enabled():
-            # A gradient of this gradient may be wanted.
-            loss = _plain(formula, scores, target, knobs, given, norms)
+            # A gradient of this gradient may be wanted: that of the plain operations, by stand-ins for the inputs, as one of them may
+            # have been made of another.
             needed = ctx.needs_input_grad[:4]
-            wanted = [x for x, is_needed in zip((scores, norms, below, above), needed, strict=True) if is_needed]
-            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=True, materialize_grads=True))
-            return *(next(found) if is_needed else None for is_needed in needed), None, None, None, None, None
-        of: list[Any] = [None if slope is None else of_loss * slope for slope in slopes]
+            inputs = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
+            scale = inputs[2] if above is None else ByConfidence(eta, inputs[2], inputs[3])
+            loss = ctx.formula(energies(inputs[0], target, scale, inputs[1]), *knobs).loss
+            wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
+            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=True, materialize_grads=True) if wanted else [])
+            return *(next(found) if n else None for n in needed), *nothing
+        of: list[Any] = [None if slope is None else of_loss * slope for slope in rest[:5]]
         of_score, of_n, of_hardest, of_norm, of_scale = of
+        of_scores = of_norms = of_below = of_above = None
         if any(ctx.needs_input_grad[:2]):
             gradient = _write(pulls, index, rival, ctx.known, of_score, of_n, of_hardest)
             if norms is not None:
@@ -210,52 +209,56 @@ class _ClosedForm(torch.autograd.Function):
                 gradient = gradient.mul_(norms).scatter_(-1, index, of_score.unsqueeze(-1))
             of_scores = gradient.to(scores.dtype)
         if of_scale is not None:
-            if isinstance(given, ByConfidence):
-                confident = given.reached(ctx.known.lead)
+            if above is not None:
+                confident = ByConfidence(eta, below, above).reached(ctx.known.lead)
                 of_above, of_scale = _of_scale(of_scale.where(confident, 0.0), above), of_scale.where(~confident, 0.0)
             of_below = _of_scale(of_scale, below)
-        return of_scores, of_norms, of_below, of_above, None, None, None, None, None
+        return of_scores, of_norms, of_below, of_above, *nothing
 
 
 def _read(scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool) -> _Known:
     """By a softmax over all classes, which needs no copy of the scores; the target is taken out of it after."""
-    if trained or isinstance(given, ByConfidence) or scores.device.type != "cpu":
-        return _read_apart(scores, norms, index, given, trained)
-    product = widen(scores) if norms is None else widen(scores) * norms
-    score = product.gather(-1, index).squeeze_(-1)
+    if hardest or trained or isinstance(given, ByConfidence) or scores.device.type != "cpu":
+        return _read_apart(scores, norms, index, given, hardest, trained)
+    product = widen(scores)
+    score, norm = product.gather(-1, index).squeeze_(-1), None
+    if norms is not None:
+        norm, product = norms.gather(-1, index).squeeze_(-1), product * norms
     scale = _scale_at(given, score)
-    pulls = _times(product, scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale).softmax(dim=-1)
+    if isinstance(scale, Tensor) or scale != 1.0:
+        # Before they are multiplied, so that a common offset costs no digits.
+        product = product - product.amax(dim=-1, keepdim=True)
+        product.mul_(scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale)
+    pulls = product.softmax(dim=-1)
     own = pulls.gather(-1, index).squeeze_(-1)
     pulls.scatter_(-1, index, 0.0)
     total = pulls.sum(dim=-1)
     if (torch.minimum(own, total) < FEW_DIGITS[product.dtype]).any():
         # One leads the other by so much that the other has no digits left.
-        return _read_apart(scores, norms, index, given, trained)
-    gap, pull = (own / total).log_(), scale / total
-    if not hardest:
-        return _Known(Energies(gap, score), scale, pulls, pull)
-    rival = _first_highest(pulls)
-    competitors = (total / pulls.gather(-1, rival).squeeze_(-1)).log_()
-    return _Known(Energies(gap, score, competitors, torch.zeros_like(gap)), scale, pulls, pull, rival)
+        return _read_apart(scores, norms, index, given, hardest, trained)
+    return _Known(Energies((own / total).log_(), score, norm=norm), scale, pulls, scale / total)
 
 
-def _read_apart(scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, trained: bool) -> _Known:
+def _read_apart(
+    scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
+) -> _Known:
     """By a softmax over the competitors' leads over the hardest of them, which has all digits whoever leads."""
     leads = scores.to(wide_dtype(scores), copy=True, memory_format=torch.contiguous_format)
+    score, norm = leads.gather(-1, index).squeeze_(-1), None
     if norms is not None:
+        norm = norms.gather(-1, index).squeeze_(-1)
         leads.mul_(norms)
-    score = leads.gather(-1, index).squeeze_(-1)
     leads.scatter_(-1, index, masked(leads.dtype))
     rival = _first_highest(leads)
     shift = leads.gather(-1, rival)
-    lead = score - shift.squeeze(-1)
+    lead = (score if norm is None else score * norm) - shift.squeeze(-1)
     scale = _scale_at(given, lead)
     leads.sub_(shift).mul_(scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale)
     pulls = leads.softmax(dim=-1)
     competitors = pulls.gather(-1, rival).squeeze_(-1).log_().neg_()
     # The leads are -inf where a class is out, and 0 times -inf would be NaN.
     moment = leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
-    energy = Energies(_times(lead, scale) - competitors, score, competitors, torch.zeros_like(lead))
+    energy = Energies(_times(lead, scale) - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
     return _Known(energy, scale, pulls, scale, rival, lead, moment)
 
 
@@ -271,8 +274,10 @@ def _read_by_kernels(
     else:
         scale = _scale_at(given, scores[..., 0].to(wide_dtype(scores)))
     score, shift, competitors, moment, rival = closed_form_triton.forward(product, index, scale)
-    lead = score - shift
-    energy = Energies(_times(lead, scale) - competitors, score, competitors, torch.zeros_like(lead))
+    lead, norm = score - shift, None
+    if norms is not None:
+        score, norm = (x.gather(-1, index).squeeze(-1) for x in (widen(scores), norms))
+    energy = Energies(_times(lead, scale) - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
     return _Known(energy, scale, product, 1.0, rival.unsqueeze(-1), lead, moment if trained else None, shift)
 
 

@@ -33,9 +33,10 @@ def forward(scores: Tensor, index: Tensor, scale: float | Tensor) -> tuple[Tenso
     rival = torch.empty(samples, dtype=torch.int64, device=rows.device)
     if samples > 0:
         floor = -math.sqrt(torch.finfo(wide).max)
-        _forward[(samples,)](
-            rows, rows.stride(0), classes, index.reshape(-1), *_scales(scale, rows), *numbers, rival, FLOOR=floor, **_options(rows)
-        )
+        with torch.cuda.device_of(rows):  # type: ignore[no-untyped-call]
+            _forward[(samples,)](
+                rows, rows.stride(0), classes, index.reshape(-1), *_scales(scale, rows), *numbers, rival, FLOOR=floor, **_options(rows)
+            )
     return tuple(value.view(scores.shape[:-1]) for value in (*numbers, rival))
 
 
@@ -53,10 +54,11 @@ def backward(scores: Tensor, index: Tensor, scale: float | Tensor, *of_each: Ten
     samples, classes = rows.shape
     gradient = torch.empty(samples, classes, dtype=scores.dtype, device=rows.device)
     if samples > 0:
-        options = _options(rows)
-        _backward[(samples, triton.cdiv(classes, options["BLOCK"]))](
-            rows, rows.stride(0), classes, index.reshape(-1), *_scales(scale, rows), *(x.reshape(-1) for x in of_each), gradient, **options
-        )
+        options, each = _options(rows), [x.reshape(-1) for x in of_each]
+        with torch.cuda.device_of(rows):  # type: ignore[no-untyped-call]
+            _backward[(samples, triton.cdiv(classes, options["BLOCK"]))](
+                rows, rows.stride(0), classes, index.reshape(-1), *_scales(scale, rows), *each, gradient, **options
+            )
     return gradient.view(scores.shape)
 
 

@@ -18,7 +18,7 @@ KnobValue: TypeAlias = float | Tensor
 """A knob's value: one number, or a tensor that broadcasts over the leading axes of the scores."""
 
 
-INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
 class ByConfidence(NamedTuple):
@@ -38,20 +38,22 @@ class ByConfidence(NamedTuple):
 
 
 class Energies(NamedTuple):
-    """Of each sample, each of shape (...), float32 or wider; the last two only where a formula asks for them."""
+    """Of each sample, each of shape (...), float32 or wider; the last three only where they are asked for."""
 
     gap: Tensor
     """t - N, the target's lead t = s (x_y - M) over the energy of its competitors: the logit of p_y."""
     score: Tensor
-    """x_y, the target's score as it is."""
+    """x_y, the target's score as it is, without its norm."""
     competitors: Tensor | None = None
     """N = log sum_{j != y} exp(s (x_j - M)), the energy of the competitors relative to the hardest, at M: 0 to log(K - 1)."""
     hardest: Tensor | None = None
     """s (M - M) = 0, but gradient flows through it to the hardest competitor, that of the lowest index where several tie."""
+    norm: Tensor | None = None
+    """n_y, the norm that the target's score is multiplied with."""
 
 
-def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1.0) -> Energies:
-    """The energies of ``scores`` (..., K) at the ``scale`` s > 0 for integer ``target`` (...).
+def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1.0, norms: Tensor | None = None) -> Energies:
+    """The energies of ``scores`` (..., K), times ``norms`` (..., K) if given, at the ``scale`` s > 0 for integer ``target`` (...).
 
     A score of -inf takes its class out of the competition; where all competitors are out, the target wins by far. Half precision is
     widened to float32.
@@ -66,16 +68,27 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1
     """
     index = class_index(scores, target)
     wide = widen(scores)
-    score = wide.gather(-1, index).squeeze(-1)
+    score, norm = wide.gather(-1, index).squeeze(-1), None
+    if norms is not None:
+        norms = knob_tensor(norms, wide)
+        norm = norms.gather(-1, index).squeeze(-1)
+        wide = wide * norms
+    own = score if norm is None else score * norm
     others = wide.scatter(-1, index, masked(wide.dtype)).clamp_min(masked(wide.dtype))
     rival = others.detach().argmax(dim=-1, keepdim=True)
     shift = others.detach().gather(-1, rival)
-    lead = score - shift.squeeze(-1)
+    lead = own - shift.squeeze(-1)
     scale = scale.at(lead.detach()) if isinstance(scale, ByConfidence) else knob_like(scale, lead)
     each = scale.expand(lead.shape).unsqueeze(-1) if isinstance(scale, Tensor) else scale
     competitors = ((others - shift) * each).exp().sum(dim=-1).log()
     hardest = ((others.gather(-1, rival) - shift) * each).squeeze(-1)
-    return Energies(lead * scale - competitors, score, competitors, hardest)
+    return Energies(lead * scale - competitors, score, competitors, hardest, norm)
+
+
+def is_eager(tensor: Tensor) -> bool:
+    """Whether operations on ``tensor`` run at once and on its own numbers: no compiler traces them, no `torch.func` maps them."""
+    own = type(tensor) is Tensor or isinstance(tensor, torch.nn.Parameter)
+    return own and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
 def cross_entropy_of_gap(gap: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, SupportsIndex
 
 import numpy as np
 import torch
@@ -68,6 +68,12 @@ class Family:
     per_sample: bool = True
     inverse_temperature: Callable[..., KnobValue] = lambda knobs: 1.0
     module: type[Loss] | None = None
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # A family that is listed is pickled by its name, as functions are, which its formulas may be none of.
+        from margin_core.losses import FAMILIES, get_family
+
+        return (get_family, (self.name,)) if FAMILIES.find(self.name) is self else super().__reduce_ex__(protocol)
 
     def knob(self, name: str) -> Knob:
         """The knob called ``name``; raises `ValueError` naming the family and its knobs."""

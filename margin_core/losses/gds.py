@@ -56,7 +56,7 @@ def gds(
 
 
 def _attached(energy: Energies, lam: KnobValue, tau: KnobValue) -> Slopes:
-    gap, _, n, m = energy
+    gap, n, m = energy.gap, energy.competitors, energy.hardest
     assert n is not None and m is not None
     lam, tau = knob_like(lam, gap), knob_like(tau, gap)
     # log q = log(e^N + e^M) - log(e^N + e^t) with N taken out of both; 1 - p_y would lose its digits where p_y is near 1.

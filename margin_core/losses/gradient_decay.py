@@ -10,7 +10,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, knob_tensor
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor, wide_dtype
 from margin_core.losses.family import Family
 from margin_core.papers import Reported
 
@@ -39,7 +39,9 @@ def gradient_decay(scores: Tensor, target: Tensor, *, beta: KnobValue = 0.1, tau
         >>> round(gradient_decay(torch.tensor([0.0, 0.0]), torch.tensor(0), beta=3.0).item(), 4)  # log(1 + 3)
         1.3863
     """
-    return closed_form(_formula, scores, target, beta, scale=1.0 / tau)
+    return closed_form(
+        _formula, scores, target, beta, scale=1.0 / (knob_tensor(tau, scores, wide_dtype(scores)) if isinstance(tau, Tensor) else tau)
+    )
 
 
 def _formula(energy: Energies, beta: KnobValue) -> Slopes:

@@ -8,7 +8,7 @@ from torch import Tensor
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import harder_angle
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like, knob_tensor, target_score, wide_dtype, widen
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like, knob_tensor, wide_dtype
 from margin_core.losses.family import Family
 
 
@@ -36,7 +36,8 @@ def l_softmax(cosines: Tensor, target: Tensor, *, norms: KnobValue, m: KnobValue
     angle = harder_angle("exact", "continue", cosines.dtype, "l_softmax")
 
     def formula(energy: Energies, m: KnobValue, lam: KnobValue) -> Slopes:
-        cosine, norm = widen(target_score(cosines, target)), target_score(each_norm, target)
+        cosine, norm = energy.score, energy.norm
+        assert norm is not None
         psi, slope = angle(cosine, m, 0.0)
         lam = knob_like(lam, cosine)
         mixed = (lam * cosine + psi) / (1.0 + lam)

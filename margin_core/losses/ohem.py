@@ -20,7 +20,8 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
     Args:
         scores: Logits (..., B, K), or (K) for a single sample; half precision is widened to float32.
         target: Class indices (..., B).
-        keep: The fraction that is kept, in (0, 1], a number or a tensor that broadcasts over the batches. 1 is cross-entropy.
+        keep: The fraction that is kept, in (0, 1], a number or a tensor that broadcasts over (..., 1), one for
+            each batch. 1 is cross-entropy.
 
     Returns:
         The loss of each sample (..., B). Their sum is that of the kept samples; their mean divides it by all, which `OhemLoss` mends.

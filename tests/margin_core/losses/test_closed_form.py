@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -110,7 +111,8 @@ def test_cross_entropy_in_low_precision_is_as_near_the_exact_one_as_torch_s_own(
     assert (gradient - exact_gradient).abs().max() <= 2.0 * (their_gradient - exact_gradient).abs().max() + rounding
 
 
-def test_nothing_of_the_scores_size_is_made_but_the_softmax_and_the_gradient() -> None:
+@EVERY_FAMILY
+def test_of_the_scores_size_hardly_more_is_made_than_the_softmax_and_the_gradient(family: Family) -> None:
     made: list[int] = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -125,11 +127,13 @@ def test_nothing_of_the_scores_size_is_made_but_the_softmax_and_the_gradient() -
                 made.append(out.numel())
             return out
 
-    scores, target = draw(FAMILIES.ours["gds"], 64, classes=500, dtype=torch.float32)
+    scores, target = draw(family, 64, classes=500, dtype=torch.float32)
+    given = {**inputs(family, scores), **({"class_counts": torch.arange(1, 501)} if family.needs else {})}
     scores.requires_grad_()
     with Watch():
-        FAMILIES.ours["gds"].function(scores, target).sum().backward()
-    assert len(made) == 2
+        family.function(scores, target, **given).sum().backward()
+    # A scale, norms, and the hardest competitor take one more for a moment, of leads.
+    assert len(made) == (2 if family.name in ("ce", "focal", "gce", "gradient_decay", "ohem", "truncated_ce") else 3)
 
 
 def test_tensors_without_data_are_taken() -> None:
@@ -143,3 +147,112 @@ def test_tensors_without_data_are_taken() -> None:
 def test_a_class_that_is_not_there_is_refused(target: Tensor) -> None:
     with pytest.raises((IndexError, RuntimeError)):
         FAMILIES.ours["ce"].function(torch.zeros(2, 3), target)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_common_offset_costs_no_digits_at_any_scale(dtype: torch.dtype) -> None:
+    family = FAMILIES.ours["gradient_decay"]
+    scores, target = torch.tensor([[1.0, 0.5, 0.25], [-0.5, 0.5, 0.75]], dtype=dtype), torch.tensor([0, 1])
+    for ours, expected in zip(
+        loss_and_gradient(family, scores + 8192.0, target, tau=0.7), loss_and_gradient(family, scores, target, tau=0.7), strict=True
+    ):
+        torch.testing.assert_close(ours, expected, rtol=8.0 * torch.finfo(dtype).eps, atol=0.0)
+
+
+def test_an_input_that_is_made_of_another_gets_its_gradient_once() -> None:
+    scores, target = draw(FAMILIES.ours["norm_face"], 8)
+    leaf = scores.requires_grad_()
+    base = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    cases = [
+        (leaf, lambda: FAMILIES.ours["norm_face"].function(leaf, target, s=10.0 * leaf.amax(dim=-1).exp())),
+        (leaf, lambda: FAMILIES.ours["l_softmax"].function(leaf, target, norms=2.0 + leaf, m=3.0)),
+        (base, lambda: closed_form.closed_form(closed_form.cross_entropy, leaf, target, scale=ByConfidence(0.1, base, 10.0 * base))),
+    ]
+    for wanted, loss in cases:
+        (once,) = torch.autograd.grad(loss().sum(), wanted)
+        (recorded,) = torch.autograd.grad(loss().sum(), wanted, create_graph=True)
+        torch.testing.assert_close(recorded.detach(), once, rtol=1e-12, atol=1e-13)
+
+
+def test_norms_and_a_slope_by_the_gap_go_together() -> None:
+    scores, target = draw(FAMILIES.ours["ce"], 8)
+    gradients = []
+    for differentiable in (False, True):
+        leaf, norms = scores.clone().requires_grad_(), (4.0 + 0.3 * scores).detach().requires_grad_()
+        loss = closed_form.closed_form(closed_form.cross_entropy, leaf, target, scale=0.6, norms=norms).sum()
+        gradients.append(torch.autograd.grad(loss, (leaf, norms), create_graph=differentiable))
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_a_knob_that_has_more_axes_than_the_samples_is_refused() -> None:
+    scores, target = draw(FAMILIES.ours["focal"], 1)
+    with pytest.raises(ValueError, match=r"knobs must broadcast over the shape \(1,\) of target, got a loss of shape \(3,\)"):
+        FAMILIES.ours["focal"].function(scores, target, gamma=torch.arange(3.0))
+
+
+def test_a_formula_without_the_slope_that_is_needed_is_refused() -> None:
+    scores, target = draw(FAMILIES.ours["ce"], 4)
+    with pytest.raises(ValueError, match="must state its slope"):
+        closed_form.closed_form(lambda energy: closed_form.Slopes(energy.gap), scores, target)
+    formula = closed_form.cross_entropy_with(lambda x: (x, torch.ones_like(x)))
+    with pytest.raises(ValueError, match="where its scale is not trained"):
+        closed_form.closed_form(formula, scores, target, 1.0, scale=torch.ones((), dtype=torch.float64, requires_grad=True))
+
+
+def test_a_knob_that_was_written_to_since_is_refused_by_the_way_back() -> None:
+    scores, target = draw(FAMILIES.ours["gds"], 4)
+    lam = torch.ones(())
+    loss = FAMILIES.ours["gds"].function(scores.requires_grad_(), target, lam=lam).sum()
+    lam.fill_(3.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_nearly_tied_competitors_are_told_apart() -> None:
+    scores, target = torch.tensor([[60.0, 0.0, 1e-6]]), torch.tensor([0])
+    (_, gradient), (_, expected) = (f(FAMILIES.ours["gds"], scores, target) for f in (loss_and_gradient, plain_loss_and_gradient))
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_knob_of_half_precision_is_the_number_that_it_holds(dtype: torch.dtype) -> None:
+    scores, target = draw(FAMILIES.ours["gradient_decay"], 8)
+    tau = torch.tensor(3e-5 if dtype == torch.float16 else 0.3, dtype=dtype)
+    expected = FAMILIES.ours["gradient_decay"].function(scores, target, tau=tau.item())
+    torch.testing.assert_close(FAMILIES.ours["gradient_decay"].function(scores, target, tau=tau), expected, rtol=1e-12, atol=0.0)
+
+
+@EVERY_FAMILY
+def test_where_nothing_is_recorded_it_is_mapped_and_compiled_as_well(family: Family) -> None:
+    scores, target = draw(family, 3, 8)
+    with torch.no_grad():
+        expected = torch.stack([pure(family, *one) for one in zip(scores, target, strict=True)])
+        if not family.needs:
+            torch.testing.assert_close(torch.vmap(lambda x, y: pure(family, x, y))(scores, target), expected, rtol=1e-12, atol=1e-12)
+        torch.compiler.reset()
+        compiled = torch.compile(lambda x, y: pure(family, x, y), fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(scores[0], target[0]), expected[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch.func's own use of it.
+@EVERY_FAMILY
+def test_a_hessian_is_to_be_had_in_forward_mode_too(family: Family) -> None:
+    scores, target = draw(family, 2)
+    given = inputs(family, scores)
+
+    def loss(scores: Tensor) -> Tensor:
+        return pure(family, scores, target, **given).sum()
+
+    hessian = torch.func.hessian(loss)(scores)
+    torch.testing.assert_close(hessian, torch.autograd.functional.hessian(loss, scores), rtol=1e-10, atol=1e-10)
+
+
+@EVERY_FAMILY
+def test_a_loss_survives_being_pickled(family: Family) -> None:
+    scores, target = draw(family, 4)
+    loss = build(family)
+    again = pickle.loads(pickle.dumps(loss))
+    assert again.family is family
+    given = inputs(family, scores)
+    assert torch.equal(again(scores, target, **given), loss(scores, target, **given))

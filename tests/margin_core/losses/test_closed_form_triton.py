@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from margin_core.losses import FAMILIES, Family, closed_form
-from margin_core.losses.energies import ByConfidence
+from margin_core.losses.energies import ByConfidence, energies
 from margin_core.losses.gds import _attached
 from margin_core.testing.samples import draw, loss_and_gradient
 
@@ -47,8 +47,8 @@ def loss_and_gradients(scores: Tensor, target: Tensor, scale: float | Tensor | B
     leaf = scores.detach().requires_grad_()
     trained = [x.requires_grad_() for x in (scale if isinstance(scale, tuple) else [scale]) if isinstance(x, Tensor)]
     if differentiably:
-        plain = closed_form._plain(closed_form.cross_entropy, leaf, target, (), scale, None)
-        hard = closed_form._plain(_attached, leaf, target, (1.5, 0.8), 1.0, None)
+        plain = closed_form.cross_entropy(energies(leaf, target, scale)).loss
+        hard = _attached(energies(leaf, target), 1.5, 0.8).loss
     else:
         plain = closed_form.closed_form(closed_form.cross_entropy, leaf, target, scale=scale)
         hard = closed_form.closed_form(_attached, leaf, target, 1.5, 0.8, hardest=True)
