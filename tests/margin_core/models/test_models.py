@@ -120,6 +120,11 @@ def test_the_scale_of_a_network_too_deep_for_single_precision_is_finite_and_diff
     torch.testing.assert_close(first.grad, (first / first.norm() ** 2).detach())
 
 
+def test_the_scale_of_a_layer_of_a_million_weights_is_not_rounded_to_single_precision() -> None:
+    layer = torch.nn.Conv2d(384, 384, kernel_size=3, bias=False)
+    torch.testing.assert_close(log_scale(layer), layer.weight.double().norm().log(), rtol=0.0, atol=1e-12)
+
+
 def bias_free(*widths: int) -> torch.nn.Sequential:
     layers = [layer for pair in itertools.pairwise(widths) for layer in (torch.nn.Linear(*pair, bias=False), torch.nn.ReLU())]
     return torch.nn.Sequential(*layers[:-1])
