@@ -1,4 +1,4 @@
-"""Models by name: the small networks of the source papers, any model of timm, and those of other packages.
+"""Models by name: the networks of the source papers, any model of timm, and those of other packages.
 
 A new model here is its own file and one line below; one of another package is found by its entry point in the group
 ``margin_core.models``.
@@ -16,7 +16,7 @@ from torch import nn
 from margin_core.entry_points import Declarations
 from margin_core.heads import build_head
 from margin_core.losses.family import Reads
-from margin_core.models import lenet, mlp, timm_models
+from margin_core.models import lenet, mlp, mobilenet_v1, resnet18, resnet32, resnet34, timm_models, vgg16, wrn
 from margin_core.models.classifier import Classifier, HomogeneityWarning, Output, log_scale
 from margin_core.models.source import ModelSource, Shape
 from margin_core.seeds import seeded_initialisation
@@ -35,7 +35,22 @@ __all__ = [
 ]
 
 
-MODELS = Declarations("margin_core.models", "model", ModelSource, [mlp.MODEL, lenet.MODEL, timm_models.MODEL])
+MODELS = Declarations(
+    "margin_core.models",
+    "model",
+    ModelSource,
+    [
+        mlp.MODEL,
+        lenet.MODEL,
+        resnet18.MODEL,
+        resnet34.MODEL,
+        resnet32.MODEL,
+        vgg16.MODEL,
+        mobilenet_v1.MODEL,
+        wrn.MODEL,
+        timm_models.MODEL,
+    ],
+)
 
 
 def list_models() -> list[str]:

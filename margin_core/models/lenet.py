@@ -7,18 +7,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from margin_core.models.convolutional import at_least
 from margin_core.models.source import ModelSource, Shape
-
-SMALLEST_SIDE = 12
-
-
-def check(name: str, in_shape: Shape | None) -> None:
-    """Raise `ValueError` where images are too small for two convolutions and two poolings."""
-    if in_shape is None:
-        return
-    _, height, width = in_shape
-    if min(height, width) < SMALLEST_SIDE:
-        raise ValueError(f"{name} needs images of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got {height}x{width}")
 
 
 def build(name: str, in_shape: Shape) -> nn.Sequential:
@@ -52,5 +42,5 @@ MODEL = ModelSource(
     title="LeNet-5",
     reference="LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 1998",
     build=build,
-    check=check,
+    check=at_least(12),
 )

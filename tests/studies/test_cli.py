@@ -116,7 +116,9 @@ def test_datasets_tell_whether_they_can_be_read(tmp_path: Path, monkeypatch: pyt
 
 
 def test_models_are_listed() -> None:
-    assert said("models") == [{"model": name} for name in ("mlp-<width>[-<width>...]", "lenet5", "timm:<name>")]
+    residual, others = ("resnet18", "resnet34", "resnet32"), ("vgg16", "mobilenet_v1", "wrn-<depth>-<width>")
+    names = ("mlp-<width>[-<width>...]", "lenet5", *residual, *others, "timm:<name>")
+    assert said("models") == [{"model": name} for name in names]
     assert "mlp-<width>[-<width>...]" in printed("models")
 
 

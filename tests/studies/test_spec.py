@@ -66,7 +66,11 @@ SENTENCES = {
     "confirm.values.ce=[0.1]": "confirm.values.ce: the family has no curve, got [0.1]",
     "families={gds: {}}": "families: ce must be among them, for confirm measures every gain against it",
     "metric=val_nll": "sesoi must be given with metric val_nll: only accuracy has a default (0.2 points)",
-    "model=resnet": "model must be one of mlp-<width>[-<width>...], lenet5, timm:<name>, got 'resnet'",
+    "model=resnet": (
+        "model must be one of mlp-<width>[-<width>...], lenet5, resnet18, resnet34, resnet32, vgg16, mobilenet_v1, "
+        "wrn-<depth>-<width>, timm:<name>, got 'resnet'"
+    ),
+    "model=vgg16": "vgg16 needs images of at least 28x28 pixels, got 8x8",
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
         "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, screen, "

@@ -17,11 +17,27 @@ SHAPES = {
     "mlp-50-20": [(1, 8, 8), (3, 32, 32)],
     "mlp-7": [(1, 28, 28)],
     "lenet5": [(1, 28, 28), (3, 32, 32), (1, 12, 13)],
+    "resnet18": [(3, 8, 8)],
+    "resnet32": [(3, 8, 8)],
+    "vgg16": [(1, 28, 28)],
+    "mobilenet_v1": [(1, 16, 16)],
+    "wrn-16-2": [(3, 8, 8)],
     "timm:test_resnet": [(1, 28, 28), (3, 32, 32)],
     "timm:test_vit": [(1, 32, 32), (3, 32, 32)],
 }
 CASES = [(name, shape) for name, shapes in SHAPES.items() for shape in shapes]
-WIDTHS = {"mlp-50-20": 20, "mlp-7": 7, "lenet5": 84, "timm:test_resnet": 96, "timm:test_vit": 64}
+WIDTHS = {
+    "mlp-50-20": 20,
+    "mlp-7": 7,
+    "lenet5": 84,
+    "resnet18": 512,
+    "resnet32": 64,
+    "vgg16": 512,
+    "mobilenet_v1": 1024,
+    "wrn-16-2": 128,
+    "timm:test_resnet": 96,
+    "timm:test_vit": 64,
+}
 
 
 def build(name: str, in_shape: tuple[int, int, int] = (1, 8, 8)) -> Classifier:
@@ -44,7 +60,7 @@ def test_lenet5_sees_28x28_as_the_32x32_it_was_made_for(in_shape: tuple[int, int
     assert first.in_features == flat
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mlp", "lenet", "lenet5-3", ""])
+@pytest.mark.parametrize("name", ["resnet50", "mlp", "lenet", "lenet5-3", "resnet18-2", "wrn", ""])
 def test_an_unknown_model_is_named_with_the_ones_there_are(name: str) -> None:
     with pytest.raises(ValueError) as caught:
         check_model(name)
@@ -82,14 +98,19 @@ def test_a_timm_model_that_cannot_take_the_images_is_told() -> None:
         build("timm:test_vit", (1, 28, 28))
 
 
-def test_timm_is_imported_only_for_a_timm_model() -> None:
+def test_timm_and_torchvision_are_imported_only_to_build_what_is_made_of_them() -> None:
     script = """
 import sys
 from margin_core.models import build_model, check_model, list_models
 list_models()
-check_model("lenet5")
-build_model("mlp-5", in_shape=(1, 8, 8), num_classes=3, reads="cosines", seed_parts=(0,))
+for name in ("lenet5", "resnet18", "resnet34", "resnet32", "vgg16", "mobilenet_v1", "wrn-28-10"):
+    check_model(name, (3, 32, 32))
+for name in ("mlp-5", "wrn-10-1"):
+    build_model(name, in_shape=(1, 8, 8), num_classes=3, reads="cosines", seed_parts=(0,))
 assert not {"timm", "torchvision"} & set(sys.modules), sorted(sys.modules)
+for name, in_shape in (("resnet32", (1, 8, 8)), ("vgg16", (1, 28, 28))):
+    build_model(name, in_shape=in_shape, num_classes=3, reads="logits", seed_parts=(0,))
+assert "timm" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -118,6 +139,11 @@ def test_the_scale_of_a_network_too_deep_for_single_precision_is_finite_and_diff
     scale.backward()
     first = deep[0].weight
     torch.testing.assert_close(first.grad, (first / first.norm() ** 2).detach())
+
+
+def test_the_scale_of_a_layer_of_a_million_weights_is_not_rounded_to_single_precision() -> None:
+    layer = torch.nn.Conv2d(384, 384, kernel_size=3, bias=False)
+    torch.testing.assert_close(log_scale(layer), layer.weight.double().norm().log(), rtol=0.0, atol=1e-12)
 
 
 def bias_free(*widths: int) -> torch.nn.Sequential:
