@@ -1,18 +1,20 @@
 """What a dataset is: its declaration (`DatasetSource`), its tensors (`Dataset`) and how a study asks for it (`DatasetConfig`).
 
-One dataset is one file beside this one, which declares a `DatasetSource`; `margin_core.data` lists them. Splitting and label noise
-are left to `splits` and `label_noise`.
+One dataset is one file beside this one, which declares a `DatasetSource`; `margin_core.data` lists them. Splitting is left
+to `splits`, and what a study's dials do to files of their own.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
 from torch import Tensor
+
+from margin_core.data.class_sizes import Imbalance
 
 Noise = Literal["symmetric", "nearest"]
 NOISES: tuple[Noise, ...] = get_args(Noise)
@@ -76,23 +78,27 @@ class DatasetSource:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """A dataset as a study asks for it: which one, and how noisy its training labels are made.
+    """A dataset as a study asks for it: which one, and the dials that are turned on it.
 
     Args:
         name: One of `list_datasets()`.
         label_noise: Share of the training labels that are made wrong, in [0, 1).
         noise: ``symmetric`` (any other class) or ``nearest`` (the class whose training centroid is nearest).
         label: The name in reports; by default one that says what was asked for.
+        imbalance: How unequal in size the training classes are made, or None.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
         'digits-nearest0.2'
+        >>> DatasetConfig("digits", imbalance=Imbalance("long_tailed", 10)).key
+        'digits-lt10'
     """
 
     name: str
     label_noise: float = 0.0
     noise: Noise = "symmetric"
     label: str | None = None
+    imbalance: Imbalance | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.label_noise, bool) or not isinstance(self.label_noise, (int, float)) or not 0.0 <= self.label_noise < 1.0:
@@ -101,18 +107,27 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: noise must be one of {', '.join(NOISES)}, got {self.noise!r}")
         if self.label == "":
             raise ValueError(f"{self.name}: label must not be empty")
+        if not isinstance(self.imbalance, Imbalance | None):
+            raise ValueError(f"{self.name}: imbalance must be a mapping with kind and ratio, got {self.imbalance!r}")
 
     @property
     def key(self) -> str:
-        """What tells this dataset from the others of a study: the label, or name and noise."""
+        """What tells this dataset from the others of a study: the label, or the name and each dial that is turned."""
         if self.label is not None:
             return self.label
-        kind = "noise" if self.noise == "symmetric" else self.noise
-        return self.name if self.label_noise == 0.0 else f"{self.name}-{kind}{self.label_noise:g}"
+        parts = [self.name]
+        if self.imbalance is not None:
+            parts.append(self.imbalance.key)
+        if self.label_noise > 0.0:
+            parts.append(f"{'noise' if self.noise == 'symmetric' else self.noise}{self.label_noise:g}")
+        return "-".join(parts)
 
-    def to_dict(self) -> dict[str, str | float | None]:
-        """The same as plain JSON data."""
-        return {**asdict(self), "label_noise": float(self.label_noise)}
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain JSON data; what came after label noise is written only where it is turned, so that no cell changes its name."""
+        data: dict[str, object] = {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label}
+        if self.imbalance is not None:
+            data["imbalance"] = self.imbalance.to_dict()
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> DatasetConfig:
@@ -123,6 +138,8 @@ class DatasetConfig:
                 raise ValueError(f"dataset: unknown key {key!r}; its keys are: {', '.join(known)}")
         if "name" not in data:
             raise ValueError("dataset: name is missing")
+        if isinstance(imbalance := data.get("imbalance"), Mapping):
+            data = {**data, "imbalance": Imbalance.from_dict(imbalance)}
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
 
 

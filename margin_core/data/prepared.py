@@ -1,4 +1,4 @@
-"""One replicate's data: a dataset, split and made noisy as the seeds say. All cells of a replicate get the same."""
+"""One replicate's data: a dataset, split and changed by its dials as the seeds say. All cells of a replicate get the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from margin_core.data.class_sizes import class_sizes, thin
 from margin_core.data.dataset import Dataset, DatasetConfig
 from margin_core.data.label_noise import corrupt_labels
 from margin_core.data.listing import load_dataset
@@ -65,7 +66,7 @@ def prepare(
     """The data of one replicate.
 
     Args:
-        config: Which dataset, and its label noise.
+        config: Which dataset, and its dials.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         study_seed: The study's seed.
         replicate: Number of the replicate.
@@ -73,7 +74,7 @@ def prepare(
         test: Share of all examples that test, where there is no official test split.
 
     Raises:
-        ValueError: On an unknown dataset or a share out of range.
+        ValueError: On an unknown dataset, a share out of range, or a dial that asks for more than there is.
         FileNotFoundError: Where the dataset's files are not there.
 
     Example:
@@ -87,6 +88,12 @@ def prepare(
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
+    if config.imbalance is not None:
+        try:
+            sizes = class_sizes(dataset.labels[train], num_classes=dataset.num_classes, imbalance=config.imbalance)
+        except ValueError as error:
+            raise ValueError(f"{config.name}: {error}") from None
+        train = train[thin(dataset.labels[train], sizes, numpy_generator(study_seed, replicate, "class sizes"))]
     train_x, train_y = dataset.images[train], dataset.labels[train]
     if config.label_noise > 0.0:
         train_y = corrupt_labels(

@@ -22,7 +22,7 @@ class Cell:
     """Dataset, model, family, knob values and nuisance values.
 
     Args:
-        dataset: Which dataset, and its label noise.
+        dataset: Which dataset, and its dials.
         model: A model's name.
         family: A loss family's name.
         knobs: The family's knobs (numbers or schedules) and options (names); what is left out has its default.

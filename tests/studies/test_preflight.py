@@ -62,6 +62,12 @@ def test_a_good_call_makes_the_work_directory_and_nothing_else(tmp_path: Path, s
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+def test_a_class_left_without_an_example_is_told(tmp_path: Path) -> None:
+    changes = {"datasets": [{"dataset": "digits", "imbalance": {"kind": "step", "ratio": 1000}}]}
+    sentence = "digits: imbalance.ratio must be at most 104, the number of training examples of the rarest class, got 1000"
+    assert told(tmp_path, changes=changes) == sentence
+
+
 def test_a_dataset_whose_files_are_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MARGIN_DATA", raising=False)
     mnist = {"datasets": ["digits", "mnist"]}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from margin_core.data import DatasetConfig, check_dataset, load_dataset, prepare, resolve_data_root
+from margin_core.data import DatasetConfig, Imbalance, check_dataset, load_dataset, prepare, resolve_data_root
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -94,6 +94,8 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("digits", 0.2, "nearest"), "digits-nearest0.2"),
         (DatasetConfig("digits", 0.0, "nearest"), "digits"),
         (DatasetConfig("digits", 0.2, label="hard digits"), "hard digits"),
+        (DatasetConfig("digits", imbalance=Imbalance("long_tailed", 100)), "digits-lt100"),
+        (DatasetConfig("digits", 0.2, imbalance=Imbalance("step", 2.5)), "digits-step2.5-noise0.2"),
     ],
 )
 def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: DatasetConfig, key: str) -> None:
@@ -107,10 +109,16 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label"):
+    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label, imbalance"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
         DatasetConfig.from_dict({"label_noise": 0.1})
+    with pytest.raises(ValueError, match="digits: imbalance must be a mapping with kind and ratio, got 100"):
+        DatasetConfig.from_dict({"name": "digits", "imbalance": 100})
+
+
+def test_a_dial_that_is_not_turned_is_not_written_so_that_cells_keep_their_names_as_dials_are_added() -> None:
+    assert DatasetConfig("digits").to_dict() == {"name": "digits", "label_noise": 0.0, "noise": "symmetric", "label": None}
 
 
 @pytest.mark.data
