@@ -26,7 +26,9 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
         stage_sizes(spec)
         for entry in spec.datasets:
             check_dataset(entry.dataset, data_root)
-            if entry.imbalance is not None:  # only the data tell whether a class is left without an example; the sizes of replicates agree
+            if (
+                entry.config().sizes_classes
+            ):  # only the data tell whether the classes are large enough; they are of one size in all replicates
                 prepare(entry.config(), data_root=data_root, study_seed=spec.seed, replicate=0)
         check_address(address)
         if tracking_uri is not None:

@@ -63,6 +63,7 @@ class DatasetEntry(_Section):
         noise: ``symmetric`` (to any other class) or ``nearest`` (to the most similar class).
         label: What the study calls it; by default the name with its dials.
         imbalance: How unequal in size the training classes are.
+        images_per_class: Training examples that each class keeps, or the largest one with an imbalance.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class DatasetEntry(_Section):
     noise: Literal["symmetric", "nearest"] = "symmetric"
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     imbalance: ImbalanceSection | None = None
+    images_per_class: int | None = Field(None, ge=1)
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -80,6 +82,7 @@ class DatasetEntry(_Section):
             noise=self.noise,
             label=self.label,
             imbalance=imbalance,
+            images_per_class=self.images_per_class,
         )
 
 

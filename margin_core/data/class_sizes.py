@@ -1,4 +1,4 @@
-"""How many training examples each class has: a dial that makes some classes rare.
+"""How many training examples each class has: dials that make all classes small, or some of them rare.
 
 Sizes are computed here and the training examples thinned to them; validation and test examples stay as they are.
 """
@@ -69,25 +69,29 @@ class Imbalance:
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
 
 
-def class_sizes(labels: Tensor, *, num_classes: int, imbalance: Imbalance) -> list[int]:
+def class_sizes(labels: Tensor, *, num_classes: int, images_per_class: int | None = None, imbalance: Imbalance | None = None) -> list[int]:
     """How many of the training examples each class keeps.
 
-    The largest class keeps as many as the rarest class has. So the sizes are exactly the asked for ones whatever the dataset's own.
+    The largest class keeps ``images_per_class``, or as many as the rarest class has. So the sizes are exactly the asked for ones whatever
+    the dataset's own.
 
     Args:
         labels: int64 classes of the training examples, (N,).
         num_classes: K.
-        imbalance: How sizes fall.
+        images_per_class: The size of the largest class, or None.
+        imbalance: How sizes fall, or None where all are equal.
 
     Raises:
-        ValueError: Where a class would be left without an example.
+        ValueError: Where a class has fewer examples than asked for, or would be left without one.
     """
     rarest = int(torch.bincount(labels, minlength=num_classes).min())
-    sizes = imbalance.sizes(rarest, num_classes)
-    if 0 in sizes:
-        raise ValueError(
-            f"imbalance.ratio must be at most {rarest}, the number of training examples of the rarest class, got {imbalance.ratio:g}"
-        )
+    largest = rarest if images_per_class is None else images_per_class
+    if largest > rarest:
+        raise ValueError(f"images_per_class must be at most {rarest}, the number of training examples of the rarest class, got {largest}")
+    sizes = [largest] * num_classes if imbalance is None else imbalance.sizes(largest, num_classes)
+    if imbalance is not None and 0 in sizes:
+        of = "of the rarest class" if images_per_class is None else "per class"
+        raise ValueError(f"imbalance.ratio must be at most {largest}, the number of training examples {of}, got {imbalance.ratio:g}")
     return sizes
 
 

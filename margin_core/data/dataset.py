@@ -86,6 +86,7 @@ class DatasetConfig:
         noise: ``symmetric`` (any other class) or ``nearest`` (the class whose training centroid is nearest).
         label: The name in reports; by default one that says what was asked for.
         imbalance: How unequal in size the training classes are made, or None.
+        images_per_class: How many training examples each class keeps (the largest one, with an imbalance), or None for all.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -99,6 +100,7 @@ class DatasetConfig:
     noise: Noise = "symmetric"
     label: str | None = None
     imbalance: Imbalance | None = None
+    images_per_class: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.label_noise, bool) or not isinstance(self.label_noise, (int, float)) or not 0.0 <= self.label_noise < 1.0:
@@ -109,6 +111,13 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: label must not be empty")
         if not isinstance(self.imbalance, Imbalance | None):
             raise ValueError(f"{self.name}: imbalance must be a mapping with kind and ratio, got {self.imbalance!r}")
+        if self.images_per_class is not None and (type(self.images_per_class) is not int or self.images_per_class < 1):
+            raise ValueError(f"{self.name}: images_per_class must be a whole number >= 1, got {self.images_per_class!r}")
+
+    @property
+    def sizes_classes(self) -> bool:
+        """Whether a dial on the sizes of the training classes is turned."""
+        return self.imbalance is not None or self.images_per_class is not None
 
     @property
     def key(self) -> str:
@@ -116,6 +125,8 @@ class DatasetConfig:
         if self.label is not None:
             return self.label
         parts = [self.name]
+        if self.images_per_class is not None:
+            parts.append(f"{self.images_per_class}each")
         if self.imbalance is not None:
             parts.append(self.imbalance.key)
         if self.label_noise > 0.0:
@@ -127,6 +138,8 @@ class DatasetConfig:
         data: dict[str, object] = {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label}
         if self.imbalance is not None:
             data["imbalance"] = self.imbalance.to_dict()
+        if self.images_per_class is not None:
+            data["images_per_class"] = self.images_per_class
         return data
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from margin_core.data.class_sizes import class_sizes, thin
@@ -88,12 +89,8 @@ def prepare(
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
-    if config.imbalance is not None:
-        try:
-            sizes = class_sizes(dataset.labels[train], num_classes=dataset.num_classes, imbalance=config.imbalance)
-        except ValueError as error:
-            raise ValueError(f"{config.name}: {error}") from None
-        train = train[thin(dataset.labels[train], sizes, numpy_generator(study_seed, replicate, "class sizes"))]
+    if config.sizes_classes:
+        train = train[_thinned(config, dataset, dataset.labels[train], numpy_generator(study_seed, replicate, "class sizes"))]
     train_x, train_y = dataset.images[train], dataset.labels[train]
     if config.label_noise > 0.0:
         train_y = corrupt_labels(
@@ -114,3 +111,11 @@ def prepare(
         val_x=dataset.images[val],
         val_y=dataset.labels[val],
     )
+
+
+def _thinned(config: DatasetConfig, dataset: Dataset, labels: Tensor, generator: np.random.Generator) -> Tensor:
+    try:
+        sizes = class_sizes(labels, num_classes=dataset.num_classes, images_per_class=config.images_per_class, imbalance=config.imbalance)
+    except ValueError as error:
+        raise ValueError(f"{config.name}: {error}") from None
+    return thin(labels, sizes, generator)

@@ -109,6 +109,8 @@ WORDS = {
     ),
     "datasets=[{dataset: digits, imbalance: {kind: step, ratios: 2}}]": ("datasets.0.imbalance.ratios", "did you mean 'ratio'"),
     "datasets=[{dataset: digits, imbalance: 100}]": ("datasets.0.imbalance: ", "must be a mapping of keys to values", "got 100"),
+    "datasets=[{dataset: digits, images_per_class: 0}]": ("datasets.0.images_per_class: ", "greater than or equal to 1", "got 0"),
+    "datasets=[{dataset: digits, images_per_class: 2.5}]": ("datasets.0.images_per_class: ", "integer", "got 2.5"),
     "datasets=[{dataset: digits, noise: pink}]": ("datasets.0.noise: ", "'symmetric' or 'nearest'", "got 'pink'"),
     "metric=accuracy": ("metric: ", "'val_accuracy', 'val_nll', 'val_ece', 'class_margin' or 'val_sample_margin'", "got 'accuracy'"),
     "sesoi=0": ("sesoi: ", "greater than 0", "got 0"),
@@ -274,7 +276,9 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "small": {},
     "without a screen": WITHOUT_SCREEN,
     "datasets with dials": {"datasets": [*TWO_DATASETS, {"dataset": "digits", "label_noise": 0.1, "noise": "nearest"}]},
-    "datasets of unequal classes": {"datasets": [{"dataset": "digits", "imbalance": {"kind": "long_tailed", "ratio": 20}}]},
+    "datasets of unequal classes": {
+        "datasets": [{"dataset": "digits", "images_per_class": 50, "imbalance": {"kind": "long_tailed", "ratio": 20}}]
+    },
     "a schedule, ranges and None": {
         "families": {"ce": None, "gradient_decay": {"beta": BETA_SCHEDULE, "tau": {"low": 0.5, "high": 2}}},
         "nuisance": {"lr": {"low": 1e-3, "high": 1, "scale": "log"}},

@@ -96,6 +96,8 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("digits", 0.2, label="hard digits"), "hard digits"),
         (DatasetConfig("digits", imbalance=Imbalance("long_tailed", 100)), "digits-lt100"),
         (DatasetConfig("digits", 0.2, imbalance=Imbalance("step", 2.5)), "digits-step2.5-noise0.2"),
+        (DatasetConfig("digits", images_per_class=50), "digits-50each"),
+        (DatasetConfig("digits", images_per_class=50, imbalance=Imbalance("step", 5)), "digits-50each-step5"),
     ],
 )
 def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: DatasetConfig, key: str) -> None:
@@ -109,12 +111,15 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label, imbalance"):
+    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label, imbalance, images_per_class"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
         DatasetConfig.from_dict({"label_noise": 0.1})
     with pytest.raises(ValueError, match="digits: imbalance must be a mapping with kind and ratio, got 100"):
         DatasetConfig.from_dict({"name": "digits", "imbalance": 100})
+    for number in (0, 2.0, True, "ten"):
+        with pytest.raises(ValueError, match="digits: images_per_class must be a whole number >= 1, got"):
+            DatasetConfig("digits", images_per_class=number)  # type: ignore[arg-type]
 
 
 def test_a_dial_that_is_not_turned_is_not_written_so_that_cells_keep_their_names_as_dials_are_added() -> None:
