@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from margin_core.data import DatasetConfig, Imbalance, ImbalanceKind, dataset_info, list_datasets
+from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, check_dials, dataset_info, list_datasets
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
@@ -64,6 +64,8 @@ class DatasetEntry(_Section):
         label: What the study calls it; by default the name with its dials.
         imbalance: How unequal in size the training classes are.
         images_per_class: Training examples that each class keeps, or the largest one with an imbalance.
+        classes: How many classes are kept.
+        choose: Which ones: the ``first``, or those that are ``nearest`` to or ``farthest`` from each other.
     """
 
     dataset: str
@@ -72,6 +74,8 @@ class DatasetEntry(_Section):
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     imbalance: ImbalanceSection | None = None
     images_per_class: int | None = Field(None, ge=1)
+    classes: int | None = Field(None, ge=2)
+    choose: Choice = "first"
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -83,6 +87,8 @@ class DatasetEntry(_Section):
             label=self.label,
             imbalance=imbalance,
             images_per_class=self.images_per_class,
+            classes=self.classes,
+            choose=self.choose,
         )
 
 
@@ -234,6 +240,7 @@ class StudySpec(_Section):
         if self.metric != "val_accuracy" and self.sesoi is None:
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:
+            check_dials(entry.config())
             check_model(self.model, dataset_info(entry.dataset).in_shape)
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":

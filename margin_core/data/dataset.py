@@ -18,6 +18,8 @@ from margin_core.data.class_sizes import Imbalance
 
 Noise = Literal["symmetric", "nearest"]
 NOISES: tuple[Noise, ...] = get_args(Noise)
+Choice = Literal["first", "nearest", "farthest"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
 DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
@@ -87,6 +89,8 @@ class DatasetConfig:
         label: The name in reports; by default one that says what was asked for.
         imbalance: How unequal in size the training classes are made, or None.
         images_per_class: How many training examples each class keeps (the largest one, with an imbalance), or None for all.
+        classes: How many classes are kept, or None for all.
+        choose: Which ones: the ``first``, or those whose mean images are ``nearest`` to or ``farthest`` from each other.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -101,6 +105,8 @@ class DatasetConfig:
     label: str | None = None
     imbalance: Imbalance | None = None
     images_per_class: int | None = None
+    classes: int | None = None
+    choose: Choice = "first"
 
     def __post_init__(self) -> None:
         if isinstance(self.label_noise, bool) or not isinstance(self.label_noise, (int, float)) or not 0.0 <= self.label_noise < 1.0:
@@ -111,8 +117,11 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: label must not be empty")
         if not isinstance(self.imbalance, Imbalance | None):
             raise ValueError(f"{self.name}: imbalance must be a mapping with kind and ratio, got {self.imbalance!r}")
-        if self.images_per_class is not None and (type(self.images_per_class) is not int or self.images_per_class < 1):
-            raise ValueError(f"{self.name}: images_per_class must be a whole number >= 1, got {self.images_per_class!r}")
+        for name, number, least in (("images_per_class", self.images_per_class, 1), ("classes", self.classes, 2)):
+            if number is not None and (type(number) is not int or number < least):
+                raise ValueError(f"{self.name}: {name} must be a whole number >= {least}, got {number!r}")
+        if self.choose not in CHOICES:
+            raise ValueError(f"{self.name}: choose must be one of {', '.join(CHOICES)}, got {self.choose!r}")
 
     @property
     def sizes_classes(self) -> bool:
@@ -125,6 +134,8 @@ class DatasetConfig:
         if self.label is not None:
             return self.label
         parts = [self.name]
+        if self.classes is not None:
+            parts.append(f"{self.classes}{self.choose}")
         if self.images_per_class is not None:
             parts.append(f"{self.images_per_class}each")
         if self.imbalance is not None:
@@ -140,6 +151,8 @@ class DatasetConfig:
             data["imbalance"] = self.imbalance.to_dict()
         if self.images_per_class is not None:
             data["images_per_class"] = self.images_per_class
+        if self.classes is not None:
+            data.update(classes=self.classes, choose=self.choose)
         return data
 
     @classmethod

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from margin_core.data.class_sizes import class_sizes, thin
 from margin_core.data.dataset import Dataset, DatasetConfig
+from margin_core.data.granularity import keep_classes, present
 from margin_core.data.label_noise import corrupt_labels
-from margin_core.data.listing import load_dataset
+from margin_core.data.listing import check_dials, load_dataset
 from margin_core.data.splits import split
 from margin_core.seeds import numpy_generator
 
@@ -21,7 +22,7 @@ class Prepared:
     """What one trial trains on, chooses by and is tested on.
 
     Args:
-        dataset: Where the examples come from.
+        dataset: Where the examples come from: as it was read, or the part of it that the dials leave.
         train_indices: Places of the training examples in ``dataset``, in rising order.
         val_indices: Places of the validation examples.
         test_indices: Places of the test examples; the same in every replicate.
@@ -89,6 +90,10 @@ def prepare(
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
+    if config.classes is not None:
+        check_dials(config)
+        dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
+        train, val, tests = (present(places[indices]) for indices in (train, val, tests))
     if config.sizes_classes:
         train = train[_thinned(config, dataset, dataset.labels[train], numpy_generator(study_seed, replicate, "class sizes"))]
     train_x, train_y = dataset.images[train], dataset.labels[train]

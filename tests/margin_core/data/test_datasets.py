@@ -97,6 +97,8 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("digits", imbalance=Imbalance("long_tailed", 100)), "digits-lt100"),
         (DatasetConfig("digits", 0.2, imbalance=Imbalance("step", 2.5)), "digits-step2.5-noise0.2"),
         (DatasetConfig("digits", images_per_class=50), "digits-50each"),
+        (DatasetConfig("digits", classes=4), "digits-4first"),
+        (DatasetConfig("digits", 0.2, "nearest", classes=4, choose="farthest"), "digits-4farthest-nearest0.2"),
         (DatasetConfig("digits", images_per_class=50, imbalance=Imbalance("step", 5)), "digits-50each-step5"),
     ],
 )
@@ -111,7 +113,9 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label, imbalance, images_per_class"):
+    with pytest.raises(
+        ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label, imbalance, images_per_class, classes, choose"
+    ):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
         DatasetConfig.from_dict({"label_noise": 0.1})
@@ -120,6 +124,11 @@ def test_bad_values_of_a_config_are_named() -> None:
     for number in (0, 2.0, True, "ten"):
         with pytest.raises(ValueError, match="digits: images_per_class must be a whole number >= 1, got"):
             DatasetConfig("digits", images_per_class=number)  # type: ignore[arg-type]
+    for number in (1, 3.0, False):
+        with pytest.raises(ValueError, match="digits: classes must be a whole number >= 2, got"):
+            DatasetConfig("digits", classes=number)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="digits: choose must be one of first, nearest, farthest, got 'last'"):
+        DatasetConfig("digits", classes=3, choose="last")  # type: ignore[arg-type]
 
 
 def test_a_dial_that_is_not_turned_is_not_written_so_that_cells_keep_their_names_as_dials_are_added() -> None:
