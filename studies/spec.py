@@ -66,6 +66,8 @@ class DatasetEntry(_Section):
         images_per_class: Training examples that each class keeps, or the largest one with an imbalance.
         classes: How many classes are kept.
         choose: Which ones: the ``first``, or those that are ``nearest`` to or ``farthest`` from each other.
+        clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
+        deform: How strongly every picture is deformed, in [0, 1].
     """
 
     dataset: str
@@ -76,6 +78,8 @@ class DatasetEntry(_Section):
     images_per_class: int | None = Field(None, ge=1)
     classes: int | None = Field(None, ge=2)
     choose: Choice = "first"
+    clutter: float = Field(0.0, ge=0.0, lt=1.0)
+    deform: float = Field(0.0, ge=0.0, le=1.0)
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -89,6 +93,8 @@ class DatasetEntry(_Section):
             images_per_class=self.images_per_class,
             classes=self.classes,
             choose=self.choose,
+            clutter=self.clutter,
+            deform=self.deform,
         )
 
 

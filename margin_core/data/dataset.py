@@ -91,6 +91,8 @@ class DatasetConfig:
         images_per_class: How many training examples each class keeps (the largest one, with an imbalance), or None for all.
         classes: How many classes are kept, or None for all.
         choose: Which ones: the ``first``, or those whose mean images are ``nearest`` to or ``farthest`` from each other.
+        clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
+        deform: How strongly every picture is deformed, in [0, 1]; see `deform`.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -107,10 +109,16 @@ class DatasetConfig:
     images_per_class: int | None = None
     classes: int | None = None
     choose: Choice = "first"
+    clutter: float = 0.0
+    deform: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.label_noise, bool) or not isinstance(self.label_noise, (int, float)) or not 0.0 <= self.label_noise < 1.0:
+        if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
             raise ValueError(f"{self.name}: label_noise must be in [0, 1), got {self.label_noise!r}")
+        if not _is_number(self.clutter) or (self.clutter != 0.0 and not 1 / 16 <= self.clutter <= 15 / 16):
+            raise ValueError(f"{self.name}: clutter must be 0 or in [0.0625, 0.9375], got {self.clutter!r}")
+        if not _is_number(self.deform) or not 0.0 <= self.deform <= 1.0:
+            raise ValueError(f"{self.name}: deform must be in [0, 1], got {self.deform!r}")
         if self.noise not in NOISES:
             raise ValueError(f"{self.name}: noise must be one of {', '.join(NOISES)}, got {self.noise!r}")
         if self.label == "":
@@ -142,18 +150,24 @@ class DatasetConfig:
             parts.append(self.imbalance.key)
         if self.label_noise > 0.0:
             parts.append(f"{'noise' if self.noise == 'symmetric' else self.noise}{self.label_noise:g}")
+        parts += [f"{name}{level:g}" for name, level in (("clutter", self.clutter), ("deform", self.deform)) if level > 0.0]
         return "-".join(parts)
 
     def to_dict(self) -> dict[str, object]:
-        """The same as plain JSON data; what came after label noise is written only where it is turned, so that no cell changes its name."""
-        data: dict[str, object] = {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label}
-        if self.imbalance is not None:
-            data["imbalance"] = self.imbalance.to_dict()
-        if self.images_per_class is not None:
-            data["images_per_class"] = self.images_per_class
-        if self.classes is not None:
-            data.update(classes=self.classes, choose=self.choose)
-        return data
+        """The same as plain JSON data.
+
+        A dial that came after label noise is written only where it is turned, so that no cell changes its name as dials are added.
+        """
+        dials = {
+            "imbalance": None if self.imbalance is None else self.imbalance.to_dict(),
+            "images_per_class": self.images_per_class,
+            "classes": self.classes,
+            "choose": None if self.choose == "first" else self.choose,
+            "clutter": float(self.clutter) or None,
+            "deform": float(self.deform) or None,
+        }
+        turned = {name: value for name, value in dials.items() if value is not None}
+        return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> DatasetConfig:
@@ -167,6 +181,10 @@ class DatasetConfig:
         if isinstance(imbalance := data.get("imbalance"), Mapping):
             data = {**data, "imbalance": Imbalance.from_dict(imbalance)}
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def resolve_data_root(given: str | Path | None = None) -> Path | None:

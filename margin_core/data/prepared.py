@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from margin_core.data.class_sizes import class_sizes, thin
+from margin_core.data.clutter import clutter_images
 from margin_core.data.dataset import Dataset, DatasetConfig
+from margin_core.data.deform import deform_images
 from margin_core.data.granularity import keep_classes, present
 from margin_core.data.label_noise import corrupt_labels
 from margin_core.data.listing import check_dials, load_dataset
 from margin_core.data.splits import split
-from margin_core.seeds import numpy_generator
+from margin_core.seeds import numpy_generator, torch_generator
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Prepared:
     """What one trial trains on, chooses by and is tested on.
 
     Args:
-        dataset: Where the examples come from: as it was read, or the part of it that the dials leave.
+        dataset: Where the examples come from: as it was read, or what the dials make of it.
         train_indices: Places of the training examples in ``dataset``, in rising order.
         val_indices: Places of the validation examples.
         test_indices: Places of the test examples; the same in every replicate.
@@ -96,22 +98,27 @@ def prepare(
         train, val, tests = (present(places[indices]) for indices in (train, val, tests))
     if config.sizes_classes:
         train = train[_thinned(config, dataset, dataset.labels[train], numpy_generator(study_seed, replicate, "class sizes"))]
-    train_x, train_y = dataset.images[train], dataset.labels[train]
+    train_y = dataset.labels[train]
     if config.label_noise > 0.0:
         train_y = corrupt_labels(
             train_y,
-            train_x,
+            dataset.images[train],
             num_classes=dataset.num_classes,
             share=config.label_noise,
             noise=config.noise,
             generator=numpy_generator(study_seed, replicate, "noise"),
         )
+    # Last, so that the classes and the wrong labels are those of the plain pictures.
+    if config.deform > 0.0:
+        dataset = replace(dataset, images=deform_images(dataset.images, config.deform, torch_generator(study_seed, "deform")))
+    if config.clutter > 0.0:
+        dataset = replace(dataset, images=clutter_images(dataset.images, config.clutter, train, torch_generator(study_seed, "clutter")))
     return Prepared(
         dataset=dataset,
         train_indices=train,
         val_indices=val,
         test_indices=tests,
-        train_x=train_x,
+        train_x=dataset.images[train],
         train_y=train_y,
         val_x=dataset.images[val],
         val_y=dataset.labels[val],

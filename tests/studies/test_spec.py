@@ -114,6 +114,9 @@ WORDS = {
     "datasets=[{dataset: digits, classes: 1}]": ("datasets.0.classes: ", "greater than or equal to 2", "got 1"),
     "datasets=[{dataset: digits, classes: 11}]": ("digits: classes must be at most 10", "got 11"),
     "datasets=[{dataset: digits, classes: 3, choose: last}]": ("datasets.0.choose: ", "'first', 'nearest' or 'farthest'", "got 'last'"),
+    "datasets=[{dataset: digits, clutter: 1}]": ("datasets.0.clutter: ", "less than 1", "got 1"),
+    "datasets=[{dataset: digits, clutter: 0.01}]": ("digits: clutter must be 0 or in [0.0625, 0.9375]", "got 0.01"),
+    "datasets=[{dataset: digits, deform: 1.5}]": ("datasets.0.deform: ", "less than or equal to 1", "got 1.5"),
     "datasets=[{dataset: digits, noise: pink}]": ("datasets.0.noise: ", "'symmetric' or 'nearest'", "got 'pink'"),
     "metric=accuracy": ("metric: ", "'val_accuracy', 'val_nll', 'val_ece', 'class_margin' or 'val_sample_margin'", "got 'accuracy'"),
     "sesoi=0": ("sesoi: ", "greater than 0", "got 0"),
@@ -283,6 +286,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
         "datasets": [{"dataset": "digits", "images_per_class": 50, "imbalance": {"kind": "long_tailed", "ratio": 20}}]
     },
     "datasets of few classes": {"datasets": [{"dataset": "digits", "classes": 4, "choose": "nearest"}]},
+    "datasets of other pictures": {"datasets": [{"dataset": "digits", "clutter": 0.25, "deform": 1}]},
     "a schedule, ranges and None": {
         "families": {"ce": None, "gradient_decay": {"beta": BETA_SCHEDULE, "tau": {"low": 0.5, "high": 2}}},
         "nuisance": {"lr": {"low": 1e-3, "high": 1, "scale": "log"}},
