@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from margin_core.data import check_dataset
+from margin_core.data import check_dataset, prepare
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
 from studies.tracking.mlflow_mirror import check_tracking_uri
@@ -26,6 +26,10 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
         stage_sizes(spec)
         for entry in spec.datasets:
             check_dataset(entry.dataset, data_root)
+            if (
+                entry.config().sizes_classes
+            ):  # only the data tell whether the classes are large enough; they are of one size in all replicates
+                prepare(entry.config(), data_root=data_root, study_seed=spec.seed, replicate=0)
         check_address(address)
         if tracking_uri is not None:
             check_tracking_uri(tracking_uri)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from margin_core.data import DatasetConfig, dataset_info, list_datasets
+from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, check_dials, dataset_info, list_datasets
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
@@ -42,6 +42,18 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class ImbalanceSection(_Section):
+    """Training classes of unequal size.
+
+    Attributes:
+        kind: ``long_tailed`` (sizes fall geometrically over the classes) or ``step`` (the second half of the classes is small).
+        ratio: The size of the largest class over that of the smallest.
+    """
+
+    kind: ImbalanceKind
+    ratio: float = Field(ge=1.0, allow_inf_nan=False)
+
+
 class DatasetEntry(_Section):
     """A dataset, with the topology dials turned on it.
 
@@ -50,16 +62,40 @@ class DatasetEntry(_Section):
         label_noise: Share of the training labels that are wrong, in [0, 1).
         noise: ``symmetric`` (to any other class) or ``nearest`` (to the most similar class).
         label: What the study calls it; by default the name with its dials.
+        imbalance: How unequal in size the training classes are.
+        images_per_class: Training examples that each class keeps, or the largest one with an imbalance.
+        classes: How many classes are kept.
+        choose: Which ones: the ``first``, or those that are ``nearest`` to or ``farthest`` from each other.
+        clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
+        deform: How strongly every picture is deformed, in [0, 1].
     """
 
     dataset: str
     label_noise: float = Field(0.0, ge=0.0, lt=1.0)
     noise: Literal["symmetric", "nearest"] = "symmetric"
     label: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    imbalance: ImbalanceSection | None = None
+    images_per_class: int | None = Field(None, ge=1)
+    classes: int | None = Field(None, ge=2)
+    choose: Choice = "first"
+    clutter: float = Field(0.0, ge=0.0, lt=1.0)
+    deform: float = Field(0.0, ge=0.0, le=1.0)
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
-        return DatasetConfig(self.dataset, label_noise=self.label_noise, noise=self.noise, label=self.label)
+        imbalance = None if self.imbalance is None else Imbalance(self.imbalance.kind, self.imbalance.ratio)
+        return DatasetConfig(
+            self.dataset,
+            label_noise=self.label_noise,
+            noise=self.noise,
+            label=self.label,
+            imbalance=imbalance,
+            images_per_class=self.images_per_class,
+            classes=self.classes,
+            choose=self.choose,
+            clutter=self.clutter,
+            deform=self.deform,
+        )
 
 
 def _dataset_entry(entry: object) -> object:
@@ -210,6 +246,7 @@ class StudySpec(_Section):
         if self.metric != "val_accuracy" and self.sesoi is None:
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:
+            check_dials(entry.config())
             check_model(self.model, dataset_info(entry.dataset).in_shape)
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
@@ -356,6 +393,7 @@ def _keys_at(location: list[str]) -> list[str]:
     section: type[BaseModel] = StudySpec
     sections: dict[str, type[BaseModel]] = {
         "datasets": DatasetEntry,
+        "imbalance": ImbalanceSection,
         "recipe": RecipeSection,
         "screen": ScreenSection,
         "asha": AshaSection,

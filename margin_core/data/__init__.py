@@ -1,17 +1,22 @@
-"""Datasets in memory, their splits and their label noise. One file is one dataset; `listing` names them all."""
+"""Datasets in memory, their splits, and the dials that change them. One file is one dataset or dial; `listing` names the datasets."""
 
-from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, Noise, resolve_data_root
-from margin_core.data.listing import SOURCES, check_dataset, dataset_info, list_datasets, load_dataset
+from margin_core.data.class_sizes import Imbalance, ImbalanceKind
+from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Noise, resolve_data_root
+from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset
 from margin_core.data.prepared import Prepared, prepare
 
 __all__ = [
     "SOURCES",
+    "Choice",
     "Dataset",
     "DatasetConfig",
     "DatasetSource",
+    "Imbalance",
+    "ImbalanceKind",
     "Noise",
     "Prepared",
     "check_dataset",
+    "check_dials",
     "dataset_info",
     "list_datasets",
     "load_dataset",

@@ -1,21 +1,25 @@
 """What a dataset is: its declaration (`DatasetSource`), its tensors (`Dataset`) and how a study asks for it (`DatasetConfig`).
 
-One dataset is one file beside this one, which declares a `DatasetSource`; `margin_core.data` lists them. Splitting and label noise
-are left to `splits` and `label_noise`.
+One dataset is one file beside this one, which declares a `DatasetSource`; `margin_core.data` lists them. Splitting is left
+to `splits`, and what a study's dials do to files of their own.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
 from torch import Tensor
 
+from margin_core.data.class_sizes import Imbalance
+
 Noise = Literal["symmetric", "nearest"]
 NOISES: tuple[Noise, ...] = get_args(Noise)
+Choice = Literal["first", "nearest", "farthest"]
+CHOICES: tuple[Choice, ...] = get_args(Choice)
 DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
@@ -76,43 +80,94 @@ class DatasetSource:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """A dataset as a study asks for it: which one, and how noisy its training labels are made.
+    """A dataset as a study asks for it: which one, and the dials that are turned on it.
 
     Args:
         name: One of `list_datasets()`.
         label_noise: Share of the training labels that are made wrong, in [0, 1).
         noise: ``symmetric`` (any other class) or ``nearest`` (the class whose training centroid is nearest).
         label: The name in reports; by default one that says what was asked for.
+        imbalance: How unequal in size the training classes are made, or None.
+        images_per_class: How many training examples each class keeps (the largest one, with an imbalance), or None for all.
+        classes: How many classes are kept, or None for all.
+        choose: Which ones: the ``first``, or those whose mean images are ``nearest`` to or ``farthest`` from each other.
+        clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
+        deform: How strongly every picture is deformed, in [0, 1]; see `deform`.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
         'digits-nearest0.2'
+        >>> DatasetConfig("digits", imbalance=Imbalance("long_tailed", 10)).key
+        'digits-lt10'
     """
 
     name: str
     label_noise: float = 0.0
     noise: Noise = "symmetric"
     label: str | None = None
+    imbalance: Imbalance | None = None
+    images_per_class: int | None = None
+    classes: int | None = None
+    choose: Choice = "first"
+    clutter: float = 0.0
+    deform: float = 0.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.label_noise, bool) or not isinstance(self.label_noise, (int, float)) or not 0.0 <= self.label_noise < 1.0:
+        if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
             raise ValueError(f"{self.name}: label_noise must be in [0, 1), got {self.label_noise!r}")
+        if not _is_number(self.clutter) or (self.clutter != 0.0 and not 1 / 16 <= self.clutter <= 15 / 16):
+            raise ValueError(f"{self.name}: clutter must be 0 or in [0.0625, 0.9375], got {self.clutter!r}")
+        if not _is_number(self.deform) or not 0.0 <= self.deform <= 1.0:
+            raise ValueError(f"{self.name}: deform must be in [0, 1], got {self.deform!r}")
         if self.noise not in NOISES:
             raise ValueError(f"{self.name}: noise must be one of {', '.join(NOISES)}, got {self.noise!r}")
         if self.label == "":
             raise ValueError(f"{self.name}: label must not be empty")
+        if not isinstance(self.imbalance, Imbalance | None):
+            raise ValueError(f"{self.name}: imbalance must be a mapping with kind and ratio, got {self.imbalance!r}")
+        for name, number, least in (("images_per_class", self.images_per_class, 1), ("classes", self.classes, 2)):
+            if number is not None and (type(number) is not int or number < least):
+                raise ValueError(f"{self.name}: {name} must be a whole number >= {least}, got {number!r}")
+        if self.choose not in CHOICES:
+            raise ValueError(f"{self.name}: choose must be one of {', '.join(CHOICES)}, got {self.choose!r}")
+
+    @property
+    def sizes_classes(self) -> bool:
+        """Whether a dial on the sizes of the training classes is turned."""
+        return self.imbalance is not None or self.images_per_class is not None
 
     @property
     def key(self) -> str:
-        """What tells this dataset from the others of a study: the label, or name and noise."""
+        """What tells this dataset from the others of a study: the label, or the name and each dial that is turned."""
         if self.label is not None:
             return self.label
-        kind = "noise" if self.noise == "symmetric" else self.noise
-        return self.name if self.label_noise == 0.0 else f"{self.name}-{kind}{self.label_noise:g}"
+        parts = [self.name]
+        if self.classes is not None:
+            parts.append(f"{self.classes}{self.choose}")
+        if self.images_per_class is not None:
+            parts.append(f"{self.images_per_class}each")
+        if self.imbalance is not None:
+            parts.append(self.imbalance.key)
+        if self.label_noise > 0.0:
+            parts.append(f"{'noise' if self.noise == 'symmetric' else self.noise}{self.label_noise:g}")
+        parts += [f"{name}{level:g}" for name, level in (("clutter", self.clutter), ("deform", self.deform)) if level > 0.0]
+        return "-".join(parts)
 
-    def to_dict(self) -> dict[str, str | float | None]:
-        """The same as plain JSON data."""
-        return {**asdict(self), "label_noise": float(self.label_noise)}
+    def to_dict(self) -> dict[str, object]:
+        """The same as plain JSON data.
+
+        A dial that came after label noise is written only where it is turned, so that no cell changes its name as dials are added.
+        """
+        dials = {
+            "imbalance": None if self.imbalance is None else self.imbalance.to_dict(),
+            "images_per_class": self.images_per_class,
+            "classes": self.classes,
+            "choose": None if self.choose == "first" else self.choose,
+            "clutter": float(self.clutter) or None,
+            "deform": float(self.deform) or None,
+        }
+        turned = {name: value for name, value in dials.items() if value is not None}
+        return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> DatasetConfig:
@@ -123,7 +178,13 @@ class DatasetConfig:
                 raise ValueError(f"dataset: unknown key {key!r}; its keys are: {', '.join(known)}")
         if "name" not in data:
             raise ValueError("dataset: name is missing")
+        if isinstance(imbalance := data.get("imbalance"), Mapping):
+            data = {**data, "imbalance": Imbalance.from_dict(imbalance)}
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def resolve_data_root(given: str | Path | None = None) -> Path | None:

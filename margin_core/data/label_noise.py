@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from margin_core.data.centroids import class_distances
 from margin_core.data.dataset import NOISES, Noise
 
 
@@ -44,8 +45,4 @@ def corrupt_labels(
 
 def nearest_classes(images: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """For each class, the other class whose mean image is nearest in Euclidean distance, (K,); every class needs an example."""
-    pixels = images.flatten(1)
-    sums = torch.zeros(num_classes, pixels.shape[1], dtype=torch.float64).index_add_(0, labels, pixels.double())
-    centroids = sums / torch.bincount(labels, minlength=num_classes).unsqueeze(1)
-    distances = torch.cdist(centroids, centroids, compute_mode="donot_use_mm_for_euclid_dist")
-    return distances.fill_diagonal_(float("inf")).argmin(dim=1)
+    return class_distances(images, labels, num_classes).fill_diagonal_(float("inf")).argmin(dim=1)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from margin_core.data import digits, mnist
-from margin_core.data.dataset import Dataset, DatasetSource, resolve_data_root
+from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
 
 SOURCES = Declarations("margin_core.datasets", "dataset", DatasetSource, [digits.SOURCE, mnist.SOURCE])
@@ -41,6 +41,13 @@ def check_dataset(name: str, data_root: str | Path | None = None) -> None:
         FileNotFoundError: Where files are missing; the sentence says where they are looked for and how they are had.
     """
     dataset_info(name).check(resolve_data_root(data_root))
+
+
+def check_dials(config: DatasetConfig) -> None:
+    """Check, without loading, that the dataset of ``config`` has as many classes as asked for; raises `ValueError`."""
+    there = dataset_info(config.name).num_classes
+    if config.classes is not None and config.classes > there:
+        raise ValueError(f"{config.name}: classes must be at most {there}, the number of its classes, got {config.classes}")
 
 
 def load_dataset(name: str, data_root: str | Path | None = None) -> Dataset:

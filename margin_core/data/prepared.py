@@ -1,17 +1,22 @@
-"""One replicate's data: a dataset, split and made noisy as the seeds say. All cells of a replicate get the same."""
+"""One replicate's data: a dataset, split and changed by its dials as the seeds say. All cells of a replicate get the same."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
+from margin_core.data.class_sizes import class_sizes, thin
+from margin_core.data.clutter import clutter_images
 from margin_core.data.dataset import Dataset, DatasetConfig
+from margin_core.data.deform import deform_images
+from margin_core.data.granularity import keep_classes, present
 from margin_core.data.label_noise import corrupt_labels
-from margin_core.data.listing import load_dataset
+from margin_core.data.listing import check_dials, load_dataset
 from margin_core.data.splits import split
-from margin_core.seeds import numpy_generator
+from margin_core.seeds import numpy_generator, torch_generator
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Prepared:
     """What one trial trains on, chooses by and is tested on.
 
     Args:
-        dataset: Where the examples come from.
+        dataset: Where the examples come from: as it was read, or what the dials make of it.
         train_indices: Places of the training examples in ``dataset``, in rising order.
         val_indices: Places of the validation examples.
         test_indices: Places of the test examples; the same in every replicate.
@@ -65,7 +70,7 @@ def prepare(
     """The data of one replicate.
 
     Args:
-        config: Which dataset, and its label noise.
+        config: Which dataset, and its dials.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         study_seed: The study's seed.
         replicate: Number of the replicate.
@@ -73,7 +78,7 @@ def prepare(
         test: Share of all examples that test, where there is no official test split.
 
     Raises:
-        ValueError: On an unknown dataset or a share out of range.
+        ValueError: On an unknown dataset, a share out of range, or a dial that asks for more than there is.
         FileNotFoundError: Where the dataset's files are not there.
 
     Example:
@@ -87,23 +92,42 @@ def prepare(
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
-    train_x, train_y = dataset.images[train], dataset.labels[train]
+    if config.classes is not None:
+        check_dials(config)
+        dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
+        train, val, tests = (present(places[indices]) for indices in (train, val, tests))
+    if config.sizes_classes:
+        train = train[_thinned(config, dataset, dataset.labels[train], numpy_generator(study_seed, replicate, "class sizes"))]
+    train_y = dataset.labels[train]
     if config.label_noise > 0.0:
         train_y = corrupt_labels(
             train_y,
-            train_x,
+            dataset.images[train],
             num_classes=dataset.num_classes,
             share=config.label_noise,
             noise=config.noise,
             generator=numpy_generator(study_seed, replicate, "noise"),
         )
+    # Last, so that the classes and the wrong labels are those of the plain pictures.
+    if config.deform > 0.0:
+        dataset = replace(dataset, images=deform_images(dataset.images, config.deform, torch_generator(study_seed, "deform")))
+    if config.clutter > 0.0:
+        dataset = replace(dataset, images=clutter_images(dataset.images, config.clutter, train, torch_generator(study_seed, "clutter")))
     return Prepared(
         dataset=dataset,
         train_indices=train,
         val_indices=val,
         test_indices=tests,
-        train_x=train_x,
+        train_x=dataset.images[train],
         train_y=train_y,
         val_x=dataset.images[val],
         val_y=dataset.labels[val],
     )
+
+
+def _thinned(config: DatasetConfig, dataset: Dataset, labels: Tensor, generator: np.random.Generator) -> Tensor:
+    try:
+        sizes = class_sizes(labels, num_classes=dataset.num_classes, images_per_class=config.images_per_class, imbalance=config.imbalance)
+    except ValueError as error:
+        raise ValueError(f"{config.name}: {error}") from None
+    return thin(labels, sizes, generator)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from margin_core.data import DatasetConfig, dataset_info
+from margin_core.data import DatasetConfig, check_dials, dataset_info
 from margin_core.knobs import Knob, Schedule
 from margin_core.losses import get_family
 from margin_core.models import check_model
@@ -22,7 +22,7 @@ class Cell:
     """Dataset, model, family, knob values and nuisance values.
 
     Args:
-        dataset: Which dataset, and its label noise.
+        dataset: Which dataset, and its dials.
         model: A model's name.
         family: A loss family's name.
         knobs: The family's knobs (numbers or schedules) and options (names); what is left out has its default.
@@ -54,6 +54,7 @@ class Cell:
         Raises:
             ValueError: Naming what is wrong, the value and what is allowed.
         """
+        check_dials(self.dataset)
         check_model(self.model, dataset_info(self.dataset.name).in_shape)
         family = get_family(self.family)
         options = [option.name for option in family.options]

@@ -62,6 +62,23 @@ def test_a_good_call_makes_the_work_directory_and_nothing_else(tmp_path: Path, s
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("dials", "key", "limit"),
+    [
+        ({"imbalance": {"kind": "step", "ratio": 1000}}, "imbalance.ratio", "104, the number of training examples of the rarest class"),
+        ({"images_per_class": 1000}, "images_per_class", "104, the number of training examples of the rarest class"),
+        (
+            {"imbalance": {"kind": "step", "ratio": 1000}, "images_per_class": 20},
+            "imbalance.ratio",
+            "20, the number of training examples per class",
+        ),
+    ],
+)
+def test_a_class_with_too_few_examples_is_told(tmp_path: Path, dials: dict[str, Any], key: str, limit: str) -> None:
+    changes = {"datasets": [{"dataset": "digits", **dials}]}
+    assert told(tmp_path, changes=changes) == f"digits: {key} must be at most {limit}, got 1000"
+
+
 def test_a_dataset_whose_files_are_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MARGIN_DATA", raising=False)
     mnist = {"datasets": ["digits", "mnist"]}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from margin_core.data import DatasetConfig, check_dataset, load_dataset, prepare, resolve_data_root
+from margin_core.data import DatasetConfig, Imbalance, check_dataset, load_dataset, prepare, resolve_data_root
 
 
 def write_idx(path: Path, values: np.ndarray) -> None:
@@ -94,6 +94,15 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("digits", 0.2, "nearest"), "digits-nearest0.2"),
         (DatasetConfig("digits", 0.0, "nearest"), "digits"),
         (DatasetConfig("digits", 0.2, label="hard digits"), "hard digits"),
+        (DatasetConfig("digits", imbalance=Imbalance("long_tailed", 100)), "digits-lt100"),
+        (DatasetConfig("digits", 0.2, imbalance=Imbalance("step", 2.5)), "digits-step2.5-noise0.2"),
+        (DatasetConfig("digits", images_per_class=50), "digits-50each"),
+        (DatasetConfig("digits", classes=4), "digits-4first"),
+        (DatasetConfig("digits", choose="nearest"), "digits"),
+        (DatasetConfig("digits", deform=0.3), "digits-deform0.3"),
+        (DatasetConfig("digits", 0.1, clutter=0.25, deform=1), "digits-noise0.1-clutter0.25-deform1"),
+        (DatasetConfig("digits", 0.2, "nearest", classes=4, choose="farthest"), "digits-4farthest-nearest0.2"),
+        (DatasetConfig("digits", images_per_class=50, imbalance=Imbalance("step", 5)), "digits-50each-step5"),
     ],
 )
 def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: DatasetConfig, key: str) -> None:
@@ -107,10 +116,31 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="unknown key 'nois'; its keys are: name, label_noise, noise, label"):
+    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform"
+    with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
         DatasetConfig.from_dict({"label_noise": 0.1})
+    with pytest.raises(ValueError, match="digits: imbalance must be a mapping with kind and ratio, got 100"):
+        DatasetConfig.from_dict({"name": "digits", "imbalance": 100})
+    for number in (0, 2.0, True, "ten"):
+        with pytest.raises(ValueError, match="digits: images_per_class must be a whole number >= 1, got"):
+            DatasetConfig("digits", images_per_class=number)  # type: ignore[arg-type]
+    for share in (0.01, 0.95, -0.1, float("nan"), True, "half"):
+        with pytest.raises(ValueError, match=r"digits: clutter must be 0 or in \[0.0625, 0.9375\], got"):
+            DatasetConfig("digits", clutter=share)  # type: ignore[arg-type]
+    for strength in (-0.1, 1.1, float("nan"), True, "much"):
+        with pytest.raises(ValueError, match=r"digits: deform must be in \[0, 1\], got"):
+            DatasetConfig("digits", deform=strength)  # type: ignore[arg-type]
+    for number in (1, 3.0, False):
+        with pytest.raises(ValueError, match="digits: classes must be a whole number >= 2, got"):
+            DatasetConfig("digits", classes=number)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="digits: choose must be one of first, nearest, farthest, got 'last'"):
+        DatasetConfig("digits", classes=3, choose="last")  # type: ignore[arg-type]
+
+
+def test_a_dial_that_is_not_turned_is_not_written_so_that_cells_keep_their_names_as_dials_are_added() -> None:
+    assert DatasetConfig("digits").to_dict() == {"name": "digits", "label_noise": 0.0, "noise": "symmetric", "label": None}
 
 
 @pytest.mark.data
