@@ -22,7 +22,7 @@ def corrupt_labels(
 
     Args:
         labels: Right int64 classes, (N,); not changed.
-        images: The training images, (N, C, H, W); read by ``nearest`` only.
+        images: The training images as the dataset stores them, (N, C, H, W); read by ``nearest`` only.
         num_classes: K.
         share: Share of wrong labels, in [0, 1).
         noise: ``symmetric`` (uniform over the other classes) or ``nearest`` (the class of the nearest centroid).
@@ -44,8 +44,7 @@ def corrupt_labels(
 
 def nearest_classes(images: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     """For each class, the other class whose mean image is nearest in Euclidean distance, (K,); every class needs an example."""
-    pixels = images.flatten(1)
-    sums = torch.zeros(num_classes, pixels.shape[1], dtype=torch.float64).index_add_(0, labels, pixels.double())
-    centroids = sums / torch.bincount(labels, minlength=num_classes).unsqueeze(1)
+    # Class by class, because all images in float64 may be gigabytes.
+    centroids = torch.stack([images[labels == label].flatten(1).mean(dim=0, dtype=torch.float64) for label in range(num_classes)])
     distances = torch.cdist(centroids, centroids, compute_mode="donot_use_mm_for_euclid_dist")
     return distances.fill_diagonal_(float("inf")).argmin(dim=1)
