@@ -46,7 +46,7 @@ class Files:
 
 
 def read_images(samples: Iterable[tuple[str | Path, int]], transform: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
-    """Images and labels of files of images.
+    """Images and labels of files of images, class by class and each in the order of the files' names.
 
     Args:
         samples: The file and the class of each.
@@ -54,12 +54,12 @@ def read_images(samples: Iterable[tuple[str | Path, int]], transform: Callable[.
     """
     from torchvision.datasets.folder import pil_loader
 
-    files, labels = zip(*samples, strict=True)
+    files, labels = zip(*sorted(samples, key=lambda sample: (sample[1], Path(sample[0]).name)), strict=True)
     return torch.stack([transform(pil_loader(file)) for file in files]), torch.tensor(labels)
 
 
 def read_folder(folder: Path, class_names: Sequence[str], transform: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
-    """As `read_images`, of ``<folder>/<class>/*.jpg``: class by class, and each in the order of the files' names."""
+    """As `read_images`, of ``<folder>/<class>/*.jpg``; a class may have none."""
     from torchvision.datasets.folder import make_dataset
 
     classes = {name: label for label, name in enumerate(class_names)}

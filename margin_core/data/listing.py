@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from margin_core.data import cifar10, cifar100, digits, fashion_mnist, mnist, svhn
+from margin_core.data import cifar10, cifar100, digits, fashion_mnist, grocery, mnist, svhn
 from margin_core.data.dataset import Dataset, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
 
@@ -24,6 +24,7 @@ SOURCES = Declarations(
         cifar10.SOURCE,
         cifar100.SOURCE,
         svhn.SOURCE,
+        grocery.SOURCE,
     ],
 )
 

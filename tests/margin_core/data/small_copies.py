@@ -32,6 +32,18 @@ CIFAR100_COARSE = (
 )
 # fmt: on
 
+# The superclass of each class of the Grocery Store dataset, as in its ``classes.csv``: fruit, then packages, then vegetables.
+# fmt: off
+GROCERY_COARSE = (
+    0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 8, 9, 10, 11, 12, 13, 13, 13, 14, 15, 16, 17, 18,
+    19, 19, 19, 19, 19, 19, 19, 19, 19, 19, 20, 20, 20, 20, 20, 20, 21, 22, 23, 23, 24, 25, 25, 26, 26, 27, 27, 27, 27, 27, 27,
+    28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 38, 38, 38, 39, 39, 39, 40, 41, 41, 41, 42,
+)
+# fmt: on
+GROCERY_GROUPS = ("Fruit",) * 28 + ("Packages",) * 31 + ("Vegetables",) * 22
+# The green of the photos of each part, how many there are of a class, and their width and height.
+GROCERY_PARTS = {"train": (50, 2, (128, 64)), "val": (120, 1, (128, 256)), "test": (200, 1, (64, 96))}
+
 
 def pattern(numbers: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Images (N, C, H, W) that tell their number, channel, row and column."""
@@ -104,12 +116,65 @@ def write_svhn(root: Path) -> None:
         savemat(root / f"{part}_32x32.mat", {"X": images, "y": labels[:, None]})
 
 
+def grocery_photos(part: str) -> Iterator[tuple[int, str, Image.Image]]:
+    """Class, name of the file and photo. It is white around the middle, whose red tells the class; no class of odd label has one in val."""
+    green, count, (width, height) = GROCERY_PARTS[part]
+    margin = abs(width - height) // 2 - 8
+    inset = (margin, 0) if width > height else (0, margin)
+    for label in range(0, 81, 2 if part == "val" else 1):
+        for number in range(1, count + 1):
+            photo = Image.new("RGB", (width, height), (255, 255, 255))
+            photo.paste((2 * label + 40, green, 100), (*inset, width - inset[0], height - inset[1]))
+            yield label, f"Class-{label:02d}_{number:03d}.jpg", photo
+
+
+def write_grocery(root: Path) -> None:
+    """284 photos and their lists, the last class first (layout: https://github.com/marcusklasson/GroceryStoreDataset)."""
+    dataset = root / "GroceryStoreDataset" / "dataset"
+
+    def below(label: int) -> str:
+        coarse = GROCERY_COARSE[label]
+        alone = GROCERY_COARSE.count(coarse) == 1
+        return f"{GROCERY_GROUPS[label]}/{'' if alone else f'Superclass-{coarse:02d}/'}Class-{label:02d}"
+
+    for part in GROCERY_PARTS:
+        lines = []
+        for label, name, photo in grocery_photos(part):
+            path = f"{part}/{below(label)}/{name}"
+            (dataset / path).parent.mkdir(parents=True, exist_ok=True)
+            photo.save(dataset / path, quality=95, subsampling=0)
+            lines.append(f"{path}, {label}, {GROCERY_COARSE[label]}\n")
+        (dataset / f"{part}.txt").write_text("".join(reversed(lines)))
+    header = (
+        "Class Name (str),Class ID (int),Coarse Class Name (str),Coarse Class ID (int),"
+        "Iconic Image Path (str),Product Description Path (str)"
+    )
+    rows = [
+        f"Class-{label:02d},{label},Superclass-{coarse:02d},{coarse},"
+        f"/iconic-images-and-descriptions/{below(label)}/Class-{label:02d}_Iconic.jpg,"
+        for label, coarse in enumerate(GROCERY_COARSE)
+    ]
+    (dataset / "classes.csv").write_text("\n".join([header, *rows]))
+
+
+def write_grocery_folders(root: Path) -> None:
+    """The same photos, a folder for each class."""
+    for part in GROCERY_PARTS:
+        for label, name, photo in grocery_photos(part):
+            folder = root / "grocery" / part / f"Class-{label:02d}"
+            folder.mkdir(parents=True, exist_ok=True)
+            photo.save(folder / name, quality=95, subsampling=0)
+    rows = [f"Class-{label:02d},Superclass-{coarse:02d},{GROCERY_GROUPS[label]}" for label, coarse in enumerate(GROCERY_COARSE)]
+    (root / "grocery" / "classes.csv").write_text("\n".join(["class,superclass,group", *rows]))
+
+
 COPIES: dict[str, Callable[[Path], None]] = {
     "mnist": write_mnist,
     "fashion_mnist": write_fashion_mnist,
     "cifar10": write_cifar10,
     "cifar100": write_cifar100,
     "svhn": write_svhn,
+    "grocery": write_grocery,
 }
 
 

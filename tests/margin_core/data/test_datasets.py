@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import rmtree
 
@@ -21,7 +21,16 @@ from margin_core.data import (
     prepare,
     resolve_data_root,
 )
-from tests.margin_core.data.small_copies import CIFAR100_COARSE, pattern, small_copies, write_cifar10_images, write_mnist
+from tests.margin_core.data.small_copies import (
+    CIFAR100_COARSE,
+    GROCERY_COARSE,
+    pattern,
+    small_copies,
+    write_cifar10_images,
+    write_grocery,
+    write_grocery_folders,
+    write_mnist,
+)
 
 
 @pytest.fixture
@@ -110,6 +119,29 @@ def test_cifar10_is_read_from_folders_of_images_where_there_are_no_batches(tmp_p
     rmtree(tmp_path / "cifar10-images" / "test" / "cat")
     with pytest.raises(FileNotFoundError, match=r"cifar10: data_batch_1, .* not found in .*cifar-10-batches-py; .*cifar10-images"):
         check_dataset("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_grocery, write_grocery_folders])
+def test_grocery_is_read_from_a_clone_or_from_folders_of_images(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    dataset = load_dataset("grocery", tmp_path)
+    assert dataset.labels.tolist() == [*np.repeat(range(81), 2), *range(0, 81, 2), *range(81)]
+    assert dataset.test_indices is not None
+    assert dataset.test_indices.tolist() == list(range(203, 284))
+    assert dataset.class_names == tuple(f"Class-{label:02d}" for label in range(81))
+    assert dataset.superclasses is not None and dataset.groups is not None
+    assert dataset.superclasses.of_class.tolist() == list(GROCERY_COARSE)
+    assert dataset.superclasses.names == tuple(f"Superclass-{label:02d}" for label in range(43))
+    assert dataset.groups.of_class.tolist() == [0] * 28 + [1] * 31 + [2] * 22
+    assert dataset.groups.names == ("Fruit", "Packages", "Vegetables")
+
+
+def test_of_a_grocery_photo_the_middle_is_taken_whatever_its_size_and_shape(copies: Path) -> None:
+    dataset = load_dataset("grocery", copies)
+    assert dataset.images.shape == (284, 3, 64, 64)
+    green = torch.tensor([50] * 162 + [120] * 41 + [200] * 81)
+    middle = torch.stack([2 * dataset.labels + 40, green, torch.full_like(green, 100)], dim=1).reshape(-1, 3, 1, 1)
+    assert int((dataset.images.int() - middle).abs().max()) <= 2  # JPEG rounds
 
 
 def test_cifar10_is_read_from_the_batches_where_folders_of_images_are_there_too(tmp_path: Path) -> None:
