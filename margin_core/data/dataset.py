@@ -1,17 +1,18 @@
 """What a dataset is: its declaration (`DatasetSource`), its tensors (`Dataset`) and how a study asks for it (`DatasetConfig`).
 
 One dataset is one file beside this one, which declares a `DatasetSource`; `margin_core.data` lists them. Splitting is left
-to `splits`, and what a study's dials do to files of their own.
+to `splits`, what a study's dials do to files of their own, what datasets in files share to `files`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from margin_core.data.class_sizes import Imbalance
@@ -24,15 +25,43 @@ DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
 @dataclass(frozen=True)
+class Superclasses:
+    """Which classes belong together.
+
+    Args:
+        of_class: The superclass of each class, int64 in [0, number of superclasses), (K,).
+        names: One name per superclass.
+    """
+
+    of_class: Tensor
+    names: tuple[str, ...]
+
+    def keep(self, classes: Sequence[int]) -> Superclasses:
+        """Those of some of the classes, in that order, and of their superclasses alone."""
+        kept = self.of_class[list(classes)].tolist()
+        left = sorted(set(kept))
+        return Superclasses(of_class=torch.tensor([left.index(number) for number in kept]), names=tuple(self.names[n] for n in left))
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """All examples of a dataset, in memory and ready for a network. Shared within a process: do not write into its tensors.
+    """All examples of a dataset, in memory. Shared within a process: do not write into its tensors.
+
+    Where the source has bytes, bytes are kept, a quarter of the memory, and `standardiser` makes of them what a network sees.
 
     Args:
         name: The dataset's name.
-        images: Standardised float32 images, (N, C, H, W).
+        images: Bytes as in the source (uint8), or standardised float32, (N, C, H, W).
         labels: int64 classes in [0, num_classes), (N,).
         class_names: One name per class.
         test_indices: int64 places of the official test split, or None where there is none.
+        mean: Of each channel on the scale [0, 1], C of them; of bytes only.
+        std: Standard deviation of each channel on the scale [0, 1]; of bytes only.
+        superclasses: The superclass of each class, or None where there are none.
+        groups: Coarser still, the group of each class, or None where there are none.
+
+    Raises:
+        ValueError: Where bytes have no mean and std of each channel, or other images have them.
     """
 
     name: str
@@ -40,6 +69,16 @@ class Dataset:
     labels: Tensor
     class_names: tuple[str, ...]
     test_indices: Tensor | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    superclasses: Superclasses | None = None
+    groups: Superclasses | None = None
+
+    def __post_init__(self) -> None:
+        wanted = self.images.shape[1] if self.images.dtype == torch.uint8 else 0
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != wanted:
+                raise ValueError(f"{self.name}: {name} must hold {wanted} numbers for images of {self.images.dtype}, got {values!r}")
 
     @property
     def num_classes(self) -> int:
@@ -51,6 +90,23 @@ class Dataset:
         """The shape of one image: (C, H, W)."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    def standardiser(self, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
+        """A function from stored images that lie on ``device`` to those that a network sees: float32, and standardised by channel.
+
+        Example:
+            >>> image = torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 1, 2)
+            >>> dataset = Dataset("two pixels", image, torch.zeros(1, dtype=torch.int64), ("only",), mean=(0.5,), std=(0.25,))
+            >>> dataset.standardiser()(image).flatten().tolist()
+            [-2.0, 2.0]
+        """
+        if self.images.dtype != torch.uint8:
+            return lambda images: images
+        # Tensors on the device: CUDA multiplies by the reciprocal of a number, which rounds otherwise than a division.
+        white = torch.tensor(255.0, device=device)
+        mean = torch.tensor(self.mean, device=device).reshape(-1, 1, 1)
+        std = torch.tensor(self.std, device=device).reshape(-1, 1, 1)
+        return lambda images: images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
 
 @dataclass(frozen=True)
@@ -65,7 +121,7 @@ class DatasetSource:
         examples: The number of examples, the official test split included.
         reference: Where it comes from.
         read: Reads it from a data root (None where it needs none).
-        check: Raises `FileNotFoundError` in one sentence where ``read`` would not find its files.
+        check: Raises `FileNotFoundError` in one sentence where ``read`` would not find its files; what it returns is not read.
     """
 
     name: str
@@ -75,7 +131,7 @@ class DatasetSource:
     examples: int
     reference: str
     read: Callable[[Path | None], Dataset]
-    check: Callable[[Path | None], None] = lambda data_root: None
+    check: Callable[[Path | None], object] = lambda data_root: None
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ def keep_classes(dataset: Dataset, tests: Tensor, number: int, choose: Choice) -
         labels=labels[dataset.labels[kept]],
         class_names=tuple(dataset.class_names[label] for label in classes),
         test_indices=None if dataset.test_indices is None else present(places[dataset.test_indices]),
+        superclasses=dataset.superclasses and dataset.superclasses.keep(classes),
+        groups=dataset.groups and dataset.groups.keep(classes),
     )
     return narrow, places
 

@@ -23,7 +23,7 @@ def corrupt_labels(
 
     Args:
         labels: Right int64 classes, (N,); not changed.
-        images: The training images, (N, C, H, W); read by ``nearest`` only.
+        images: The training images as the dataset stores them, (N, C, H, W); read by ``nearest`` only.
         num_classes: K.
         share: Share of wrong labels, in [0, 1).
         noise: ``symmetric`` (uniform over the other classes) or ``nearest`` (the class of the nearest centroid).

@@ -9,11 +9,24 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from margin_core.data import digits, mnist
+from margin_core.data import cifar10, cifar100, digits, fashion_mnist, grocery, mnist, svhn
 from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
 
-SOURCES = Declarations("margin_core.datasets", "dataset", DatasetSource, [digits.SOURCE, mnist.SOURCE])
+SOURCES = Declarations(
+    "margin_core.datasets",
+    "dataset",
+    DatasetSource,
+    [
+        digits.SOURCE,
+        mnist.SOURCE,
+        fashion_mnist.SOURCE,
+        cifar10.SOURCE,
+        cifar100.SOURCE,
+        svhn.SOURCE,
+        grocery.SOURCE,
+    ],
+)
 
 
 def list_datasets() -> list[str]:

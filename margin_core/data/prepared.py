@@ -23,12 +23,14 @@ from margin_core.seeds import numpy_generator, torch_generator
 class Prepared:
     """What one trial trains on, chooses by and is tested on.
 
+    Images are as the dataset stores them: `Dataset.standardiser` makes of a batch what a network sees.
+
     Args:
         dataset: Where the examples come from: as it was read, or what the dials make of it.
         train_indices: Places of the training examples in ``dataset``, in rising order.
         val_indices: Places of the validation examples.
         test_indices: Places of the test examples; the same in every replicate.
-        train_x: Training images, (N, C, H, W) float32.
+        train_x: Training images, (N, C, H, W).
         train_y: Training labels, (N,) int64, label noise included.
         val_x: Validation images.
         val_y: Validation labels, as they are in the dataset.

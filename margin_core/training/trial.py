@@ -111,6 +111,7 @@ class Trial:
         self.loss: Loss = self.objective.loss.to(self.device)
         self.optimizer = build_optimizer(cell.recipe, self.model.parameters(), self.loss.parameters())
         self._parameters = [*self.model.parameters(), *self.loss.parameters()]
+        self._standardise = self.data.dataset.standardiser(self.device)
         self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
         self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
         self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
@@ -162,7 +163,7 @@ class Trial:
         logits, cosines = [], []
         self.model.eval()
         for batch in torch.split(images, EVALUATION_BATCH):
-            output = self.model(batch)
+            output = self.model(self._standardise(batch))
             logits.append(self.objective.prediction_logits(output))
             cosines.append(self.model.cosines(output))
         return Predictions(torch.cat(logits), torch.cat(cosines), target)
@@ -210,7 +211,7 @@ class Trial:
         # Dropout draws from the global generator.
         with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch):
             for step, batch in enumerate(torch.split(order.to(self.device), self._batch_sizes), start=first_step):
-                losses.append(self._train_step(images[batch], labels[batch], self._progress(step)) * len(batch))
+                losses.append(self._train_step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
         return float(torch.stack(losses).double().sum()) / len(labels)
 
     def _train_step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:

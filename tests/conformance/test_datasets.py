@@ -1,17 +1,36 @@
-"""Every dataset of ours is what every dataset must be."""
+"""Every dataset of ours is what every dataset must be: whole, where its files are, and as a small copy anywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from margin_core.data import SOURCES
+from margin_core.data import SOURCES, resolve_data_root
 from margin_core.testing import DatasetConformance
+from margin_core.testing.datasets import refusal
+from tests.margin_core.data.small_copies import COPIES, small_copies
 
 
-class TestDatasetsThatComeWithLibraries(DatasetConformance):
-    sources = [source for source in SOURCES.ours.values() if source.name != "mnist"]
+class TestWholeDatasets(DatasetConformance):
+    """Those that come with libraries, and those that lie below ``MARGIN_DATA``."""
+
+    sources = [source for source in SOURCES.ours.values() if refusal(source, resolve_data_root()) is None]
 
 
-@pytest.mark.data
-class TestMnist(DatasetConformance):
-    sources = [SOURCES.ours["mnist"]]
+class TestSmallCopies(DatasetConformance):
+    """Those that are read from files, in their official layouts; `small_copies` cites these."""
+
+    sources = [source for source in SOURCES.ours.values() if refusal(source, None) is not None]
+    whole = False
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def copies(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        with small_copies(tmp_path_factory.mktemp("copies")) as root:
+            cls.data_root = root
+            yield
+
+
+def test_each_dataset_in_files_has_a_small_copy() -> None:
+    assert list(COPIES) == [source.name for source in TestSmallCopies.sources]

@@ -259,7 +259,7 @@ BROKEN = {
     "cell.family=gdss": "the configuration cannot be run: unknown loss family 'gdss'; known families: ce, gds",
     "cell.model=lenet5": "the configuration cannot be run: lenet5 needs images of at least 12x12 pixels, got 8x8",
     "cell.knobs.lamb=1": "unknown knob 'lamb'",
-    "cell.dataset.name=digit": "the configuration cannot be run: dataset must be one of digits, mnist, got 'digit'",
+    "cell.dataset.name=digit": "the configuration cannot be run: dataset must be one of digits, mnist, ",
     "cell.dataset.label_noise=2": "the configuration cannot be run: digits: label_noise must be in [0, 1), got 2",
     "cell.recipe.epochs=0": "the configuration cannot be run: epochs must be a whole number >= 1, got 0",
     "cell.recipe.epoch=3": "the configuration cannot be run: recipe key must be one of epochs, ",

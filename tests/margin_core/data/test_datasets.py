@@ -1,34 +1,51 @@
-"""Datasets and how they are asked for: names, roots, and MNIST read by torchvision itself."""
+"""Datasets and how they are asked for: names, roots, and small copies in the official layouts read by torchvision itself."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
 import torch
 
-from margin_core.data import DatasetConfig, Imbalance, check_dataset, load_dataset, prepare, resolve_data_root
-
-
-def write_idx(path: Path, values: np.ndarray) -> None:
-    """The IDX format: two zero bytes, type 8 (unsigned byte), the number of axes, their lengths, the bytes."""
-    header = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(f">{values.ndim}I", *values.shape)
-    path.write_bytes(header + values.astype(np.uint8).tobytes())
+from margin_core.data import (
+    Dataset,
+    DatasetConfig,
+    Imbalance,
+    Superclasses,
+    check_dataset,
+    dataset_info,
+    list_datasets,
+    load_dataset,
+    prepare,
+    resolve_data_root,
+)
+from tests.margin_core.data.small_copies import (
+    CIFAR100_COARSE,
+    GROCERY_COARSE,
+    pattern,
+    small_copies,
+    write_cifar10_images,
+    write_grocery,
+    write_grocery_folders,
+    write_mnist,
+)
 
 
 @pytest.fixture
 def small_mnist(tmp_path: Path) -> Path:
-    """A data root with an MNIST of 40 training and 20 test images, of which pixel (0, 0) holds the image's number."""
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for part, numbers in (("train", np.arange(40)), ("t10k", np.arange(40, 60))):
-        images = np.zeros((len(numbers), 28, 28))
-        images[:, 0, 0] = numbers
-        write_idx(raw / f"{part}-images-idx3-ubyte", images)
-        write_idx(raw / f"{part}-labels-idx1-ubyte", numbers % 10)
+    """A data root with an MNIST of 40 training and 20 test images."""
+    write_mnist(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data root with a small copy of every dataset in files."""
+    with small_copies(tmp_path_factory.mktemp("copies")) as root:
+        yield root
 
 
 def test_digits_are_standardised() -> None:
@@ -37,14 +54,108 @@ def test_digits_are_standardised() -> None:
     assert abs(images.std().item() - 1.0) < 1e-3
 
 
-def test_mnist_is_read_from_idx_files_in_order_with_the_official_test_part_last(small_mnist: Path) -> None:
-    dataset = load_dataset("mnist", small_mnist)
-    assert dataset.images.shape == (60, 1, 28, 28)
-    assert dataset.labels.tolist() == [number % 10 for number in range(60)]
+def test_digits_are_what_they_were() -> None:
+    from sklearn.datasets import load_digits
+
+    pixels = torch.from_numpy(load_digits().images).to(torch.float32) / 16.0
+    dataset = load_dataset("digits")
+    assert torch.equal(dataset.standardiser()(dataset.images), ((pixels - 0.3053) / 0.3760).unsqueeze(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "training", "examples"),
+    [("mnist", 40, 60), ("fashion_mnist", 40, 60), ("cifar10", 50, 70), ("cifar100", 400, 600), ("svhn", 40, 60)],
+)
+def test_all_images_are_read_in_order_with_the_official_test_part_last(copies: Path, name: str, training: int, examples: int) -> None:
+    dataset = load_dataset(name, copies)
+    assert torch.equal(dataset.images, torch.from_numpy(pattern(np.arange(examples), dataset_info(name).in_shape)))
+    assert dataset.images.is_contiguous()
+    assert dataset.labels.tolist() == [number % dataset.num_classes for number in range(examples)]
     assert dataset.test_indices is not None
-    assert dataset.test_indices.tolist() == list(range(40, 60))
-    pixels = dataset.images[:, 0, 0, 0] * 0.3081 + 0.1307
-    torch.testing.assert_close(pixels * 255.0, torch.arange(60.0), atol=1e-4, rtol=1e-5)
+    assert dataset.test_indices.tolist() == list(range(training, examples))
+
+
+def test_a_network_sees_mnist_as_it_always_did_bit_for_bit() -> None:
+    every_byte = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    once = every_byte.to(torch.float32).div_(255.0).sub_(0.1307).div_(0.3081)
+    dataset = Dataset("bytes", every_byte, torch.zeros(1, dtype=torch.int64), ("only",), mean=(0.1307,), std=(0.3081,))
+    assert torch.equal(dataset.standardiser()(every_byte), once)
+    assert every_byte.flatten().tolist() == list(range(256))
+
+
+def test_each_channel_is_standardised_by_its_own_mean_and_standard_deviation(copies: Path) -> None:
+    dataset = load_dataset("svhn", copies)
+    seen = dataset.standardiser()(dataset.images)
+    for channel, (mean, std) in enumerate(zip((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970), strict=True)):
+        exact = (dataset.images[:, channel].double() / 255.0 - mean) / std
+        torch.testing.assert_close(seen[:, channel].double(), exact, atol=1e-6, rtol=1e-6)
+
+
+def test_bytes_need_a_mean_and_std_of_each_channel_and_other_images_none() -> None:
+    images, labels = torch.zeros(1, 3, 2, 2, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"grey: mean must hold 3 numbers for images of torch.uint8, got \(0.5,\)"):
+        Dataset("grey", images, labels, ("only",), mean=(0.5,), std=(0.2,))
+    with pytest.raises(ValueError, match=r"floats: std must hold 0 numbers for images of torch.float32, got \(0.2,\)"):
+        Dataset("floats", images.float(), labels, ("only",), std=(0.2,))
+
+
+def test_cifar100_has_the_published_superclasses(copies: Path) -> None:
+    dataset = load_dataset("cifar100", copies)
+    assert isinstance(dataset.superclasses, Superclasses)
+    assert dataset.superclasses.of_class.tolist() == list(CIFAR100_COARSE)
+    assert dataset.superclasses.of_class.bincount().tolist() == [5] * 20
+    of = dict(zip(dataset.class_names, [dataset.superclasses.names[label] for label in dataset.superclasses.of_class], strict=True))
+    assert (of["beaver"], of["rocket"], of["maple_tree"]) == ("aquatic_mammals", "vehicles_2", "trees")
+
+
+def test_cifar10_is_read_from_folders_of_images_where_there_are_no_batches(tmp_path: Path) -> None:
+    write_cifar10_images(tmp_path)
+    dataset = load_dataset("cifar10", tmp_path)
+    assert dataset.images.shape == (80, 3, 32, 32)
+    assert dataset.labels.tolist() == [label for count in (6, 2) for label in range(10) for _ in range(count)]
+    assert dataset.test_indices is not None
+    assert dataset.test_indices.tolist() == list(range(60, 80))
+    grey = torch.cat([20 * dataset.labels[:60] + 20, 20 * dataset.labels[60:] + 25]).reshape(-1, 1, 1, 1)
+    assert int((dataset.images.int() - grey).abs().max()) <= 1  # JPEG rounds
+    rmtree(tmp_path / "cifar10-images" / "test" / "cat")
+    with pytest.raises(FileNotFoundError, match=r"cifar10: data_batch_1, .* not found in .*cifar-10-batches-py; .*cifar10-images"):
+        check_dataset("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize("write", [write_grocery, write_grocery_folders])
+def test_grocery_is_read_from_a_clone_or_from_folders_of_images(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    dataset = load_dataset("grocery", tmp_path)
+    assert dataset.labels.tolist() == [*np.repeat(range(81), 2), *range(0, 81, 2), *range(81)]
+    assert dataset.test_indices is not None
+    assert dataset.test_indices.tolist() == list(range(203, 284))
+    assert dataset.class_names == tuple(f"Class-{label:02d}" for label in range(81))
+    assert dataset.superclasses is not None and dataset.groups is not None
+    assert dataset.superclasses.of_class.tolist() == list(GROCERY_COARSE)
+    assert dataset.superclasses.names == tuple(f"Superclass-{label:02d}" for label in range(43))
+    assert dataset.groups.of_class.tolist() == [0] * 28 + [1] * 31 + [2] * 22
+    assert dataset.groups.names == ("Fruit", "Packages", "Vegetables")
+
+
+def test_of_a_grocery_photo_the_middle_is_taken_whatever_its_size_and_shape(copies: Path) -> None:
+    dataset = load_dataset("grocery", copies)
+    assert dataset.images.shape == (284, 3, 64, 64)
+    green = torch.tensor([50] * 162 + [120] * 41 + [200] * 81)
+    middle = torch.stack([2 * dataset.labels + 40, green, torch.full_like(green, 100)], dim=1).reshape(-1, 3, 1, 1)
+    assert int((dataset.images.int() - middle).abs().max()) <= 2  # JPEG rounds
+
+
+def test_cifar10_is_read_from_the_batches_where_folders_of_images_are_there_too(tmp_path: Path) -> None:
+    with small_copies(tmp_path):
+        write_cifar10_images(tmp_path)
+        assert len(load_dataset("cifar10", tmp_path).labels) == 70
+
+
+def test_files_with_another_checksum_are_refused(tmp_path: Path) -> None:
+    with small_copies(tmp_path):
+        (tmp_path / "test_32x32.mat").write_bytes(b"torn")
+        with pytest.raises(RuntimeError, match="corrupted"):
+            load_dataset("svhn", tmp_path)
 
 
 def test_mnist_trains_on_its_training_part_only(small_mnist: Path) -> None:
@@ -78,11 +189,14 @@ def test_missing_files_are_named_with_the_folder_they_are_looked_for_in(small_mn
     for read in (check_dataset, load_dataset):
         with pytest.raises(FileNotFoundError) as caught:
             read("mnist", small_mnist)
-        assert str(caught.value).startswith(f"mnist: t10k-labels-idx1-ubyte not found in {raw}; ")
+        assert str(caught.value) == (
+            f"mnist: t10k-labels-idx1-ubyte not found in {raw}; "
+            "torchvision.datasets.MNIST(root, download=True) puts them there (12 MB to download, 67 MB on disk)"
+        )
 
 
 def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
-    with pytest.raises(ValueError, match="dataset must be one of digits, mnist, got 'cifar11'"):
+    with pytest.raises(ValueError, match=f"dataset must be one of {', '.join(list_datasets())}, got 'cifar11'"):
         check_dataset("cifar11")
 
 
@@ -149,5 +263,6 @@ def test_the_real_mnist_is_all_there_and_standardised(data_root: Path) -> None:
     assert dataset.images.shape == (70_000, 1, 28, 28)
     assert torch.bincount(dataset.labels[:60_000]).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert torch.bincount(dataset.labels[60_000:]).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    assert abs(dataset.images[:60_000].mean().item()) < 1e-3
-    assert abs(dataset.images[:60_000].std().item() - 1.0) < 1e-3
+    seen = dataset.standardiser()(dataset.images[:60_000])
+    assert abs(seen.mean().item()) < 1e-3
+    assert abs(seen.std().item() - 1.0) < 1e-3

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 import pytest
 import torch
 
-from margin_core.data import Choice, DatasetConfig, Imbalance, load_dataset, prepare
+from margin_core.data import Choice, Dataset, DatasetConfig, Imbalance, Superclasses, load_dataset, prepare
 from margin_core.data.granularity import choose_classes, keep_classes
 from margin_core.training import Cell, Recipe, Trial
 
@@ -122,3 +122,20 @@ def test_what_cannot_be_chosen_is_named() -> None:
         choose_classes(torch.zeros(3, 3), 4, "first")
     with pytest.raises(ValueError, match="digits: classes must be at most 10, the number of its classes, got 11"):
         prepare(DatasetConfig("digits", classes=11), study_seed=0, replicate=0)
+
+
+def test_superclasses_go_along_with_their_classes() -> None:
+    images = torch.tensor([0.0, 10.0, 11.0, 30.0]).reshape(4, 1, 1, 1)
+    dataset = Dataset(
+        name="lines",
+        images=images,
+        labels=torch.arange(4),
+        class_names=("a", "b", "c", "d"),
+        superclasses=Superclasses(of_class=torch.tensor([2, 1, 0, 1]), names=("x", "y", "z")),
+    )
+    narrow, _ = keep_classes(dataset, torch.tensor([], dtype=torch.int64), 2, "nearest")
+    assert narrow.class_names == ("b", "c")
+    assert narrow.superclasses is not None
+    assert narrow.superclasses.of_class.tolist() == [1, 0]
+    assert narrow.superclasses.names == ("x", "y")
+    assert narrow.groups is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
 from margin_core.training import Cell, EpochReport, Recipe, Setting, Trial
 from margin_core.training.trial import batch_sizes
+from tests.margin_core.data.small_copies import write_mnist
 
 KEYS = ["train_loss", "val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
 
@@ -163,6 +165,20 @@ def test_an_epoch_shows_each_training_example_once() -> None:
     trial = Trial(cell(), study_seed=0, replicate=0)
     seen = images_in_order(trial).flatten(1)
     assert sorted(seen.tolist()) == sorted(trial.data.train_x.flatten(1).tolist())
+
+
+def test_stored_bytes_reach_the_network_standardised_to_the_last_bit_as_if_they_had_been_read_so(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    trial = Trial(cell(dataset=DatasetConfig("mnist")), study_seed=0, replicate=0, data_root=tmp_path)
+    seen: list[Tensor] = []
+    trial.model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    trial.run_epoch()
+    trial.evaluate("test")
+    training, validation, test = seen
+    read_so = trial.data.dataset.images.to(torch.float32).div_(255.0).sub_(0.1307).div_(0.3081)
+    assert sorted(training.flatten(1).tolist()) == sorted(read_so[trial.data.train_indices].flatten(1).tolist())
+    assert torch.equal(validation, read_so[trial.data.val_indices])
+    assert torch.equal(test, read_so[trial.data.test_indices])
 
 
 @pytest.mark.parametrize("family", list_losses())

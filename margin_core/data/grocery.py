@@ -1,0 +1,90 @@
+"""Grocery Store: 81 kinds of fruit, vegetables and cartons on a shop's shelves, as photographed with a smartphone.
+
+Classes have 43 superclasses, and these three groups, of which Packages are rigid and differ in small print only. The photos are read from
+a clone of the authors' repository, whose iconic pictures are left out, or from folders of images. Of each the middle is taken: the
+shorter side is resized to 64 pixels, then 64x64 are cropped.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from margin_core.data.dataset import Dataset, DatasetSource, Superclasses
+from margin_core.data.files import Files, join_parts, read_folder, read_images
+
+SIDE = 64
+# Of the pixels outside the test split on the scale [0, 1], by channel.
+MEAN, STD = (0.5288, 0.3973, 0.2601), (0.2287, 0.2074, 0.1931)
+HOW = (
+    "git clone https://github.com/marcusklasson/GroceryStoreDataset in the data root puts them there (5421 photos of about 348x348 "
+    "pixels), or have them as grocery/{train,val,test}/<class>/*.jpg with a grocery/classes.csv of class, superclass and group"
+)
+CLONE = Files("grocery", "GroceryStoreDataset/dataset", ("train.txt", "val.txt", "test.txt", "classes.csv", "train", "val", "test"), HOW)
+FOLDERS = Files("grocery", "grocery", ("train", "val", "test", "classes.csv"), HOW)
+
+
+def find(data_root: Path | None) -> Path:
+    """The data root, if the clone or the folders of images are below it; raises `FileNotFoundError` otherwise."""
+    if data_root is not None and not FOLDERS.missing(data_root):
+        return data_root
+    return CLONE.find(data_root)
+
+
+def read(data_root: Path | None) -> Dataset:
+    """All images, the 2640 for training first, then the 296 for validation; the other 2485 are the official test split."""
+    root = find(data_root)
+    from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
+
+    transform = Compose([Resize(SIDE), CenterCrop(SIDE), PILToTensor()])
+    cloned = not CLONE.missing(root)
+    folder = root / (CLONE if cloned else FOLDERS).folder
+    with (folder / "classes.csv").open(newline="", encoding="utf-8") as lines:
+        classes = [official_class(row) if cloned else (row["class"], row["superclass"], row["group"]) for row in csv.DictReader(lines)]
+    names = [name for name, _, _ in classes]
+    train, val, test = (
+        read_images(listed(folder, part), transform) if cloned else read_folder(folder / part, names, transform)
+        for part in ("train", "val", "test")
+    )
+    return join_parts(
+        "grocery",
+        (torch.cat([train[0], val[0]]), torch.cat([train[1], val[1]])),
+        test,
+        class_names=names,
+        mean=MEAN,
+        std=STD,
+        superclasses=superclasses([superclass for _, superclass, _ in classes]),
+        groups=superclasses([group for _, _, group in classes]),
+    )
+
+
+def official_class(row: dict[str, str]) -> tuple[str, str, str]:
+    """Class, superclass and group; the group is the folder that the iconic picture is in, the second of its path."""
+    return row["Class Name (str)"], row["Coarse Class Name (str)"], Path(row["Iconic Image Path (str)"]).parts[2]
+
+
+def listed(folder: Path, part: str) -> list[tuple[Path, int]]:
+    """The photos of a part and their classes; a line of its list is ``<path>, <class>, <superclass>``."""
+    lines = (line.split(",") for line in (folder / f"{part}.txt").read_text(encoding="utf-8").splitlines() if line)
+    return [(folder / path, int(label)) for path, label, _ in lines]
+
+
+def superclasses(of_class: Sequence[str]) -> Superclasses:
+    """The superclasses of the classes, numbered in the order in which they come."""
+    names = tuple(dict.fromkeys(of_class))
+    return Superclasses(torch.tensor([names.index(name) for name in of_class]), names)
+
+
+SOURCE = DatasetSource(
+    name="grocery",
+    title=f"Grocery Store (the middle, {SIDE}x{SIDE})",
+    num_classes=81,
+    in_shape=(3, SIDE, SIDE),
+    examples=5421,
+    reference="Klasson, Zhang and Kjellström, A hierarchical grocery store image dataset with visual and semantic labels, WACV 2019",
+    read=read,
+    check=find,
+)
