@@ -36,13 +36,12 @@ def clutter_images(images: Tensor, share: float, donors: Tensor, generator: torc
     column_tile, column_in_tile, widest = _tiling(width)
     tile = row_tile.unsqueeze(1) * TILES + column_tile  # of each pixel, (H, W)
     tops, lefts = (top * (height - tallest + 1)).long(), (left * (width - widest + 1)).long()
-    cluttered = torch.empty_like(images)
+    cluttered = images.clone()
     for start in range(0, count, CHUNK):
-        chunk = slice(start, start + CHUNK)
-        rows = tops[chunk][:, tile] + row_in_tile.unsqueeze(1)
-        columns = lefts[chunk][:, tile] + column_in_tile
-        patches = images[sources[chunk][:, tile], :, rows, columns].permute(0, 3, 1, 2)
-        cluttered[chunk] = torch.where(covered[chunk][:, tile].unsqueeze(1), patches, images[chunk])
+        picture, row, column = covered[start : start + CHUNK][:, tile].nonzero(as_tuple=True)
+        patch = picture + start, tile[row, column]
+        patches = images[sources[patch], :, tops[patch] + row_in_tile[row], lefts[patch] + column_in_tile[column]]
+        cluttered[picture + start, :, row, column] = patches
     return cluttered
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from margin_core.data import DatasetConfig, DatasetSource, check_dataset, dataset_info, load_dataset, prepare, resolve_data_root
+from margin_core.data import DatasetConfig, DatasetSource, Imbalance, check_dataset, dataset_info, load_dataset, prepare, resolve_data_root
 
 
 class DatasetConformance:
@@ -131,6 +132,18 @@ class DatasetConformance:
         assert int((noisy.train_y != clean.train_y).sum()) == round(0.2 * len(clean.train_y))
         assert torch.equal(noisy.val_y, clean.val_y)
         assert torch.equal(noisy.test()[1], clean.test()[1])
+
+    def test_all_dials_can_be_turned_and_those_on_pictures_change_no_label(self, source: DatasetSource) -> None:
+        few = DatasetConfig(source.name, classes=2, choose="nearest", images_per_class=1, imbalance=Imbalance("step", 1))
+        kept = prepare(few, data_root=self.root, study_seed=0, replicate=0)
+        assert sorted(kept.train_y.tolist()) == [0, 1]
+        assert set(kept.dataset.class_names) < set(load_dataset(source.name, self.root).class_names) or source.num_classes == 2
+        pictures = prepare(replace(few, clutter=0.25, deform=0.2), data_root=self.root, study_seed=0, replicate=0)
+        for before, after in ((kept.train_x, pictures.train_x), (kept.val_x, pictures.val_x), (kept.test()[0], pictures.test()[0])):
+            assert after.shape == before.shape
+            assert after.isfinite().all()
+        for before, after in ((kept.train_y, pictures.train_y), (kept.val_y, pictures.val_y), (kept.test()[1], pictures.test()[1])):
+            assert torch.equal(after, before)
 
 
 def refusal(source: DatasetSource, root: Path | None) -> str | None:

@@ -24,6 +24,11 @@ def test_without_strength_pictures_stay_as_they_are() -> None:
     torch.testing.assert_close(deform_images(images, 0.0, seeded()), images, atol=1e-5, rtol=0.0)
 
 
+def test_a_picture_of_one_pixel_has_nowhere_to_move() -> None:
+    images = torch.randn(10, 2, 1, 1, generator=seeded())
+    assert torch.equal(deform_images(images, 0.5, seeded()), images)
+
+
 def test_at_the_points_where_they_are_drawn_moves_have_the_asked_for_spread() -> None:
     side = 3 * 10 + 1  # one of the points is the pixel (10, 10)
     ramp = torch.linspace(0.0, 1.0, side).expand(4000, 1, side, side)
