@@ -1,8 +1,8 @@
 """Grocery Store: 81 kinds of fruit, vegetables and cartons on a shop's shelves, as photographed with a smartphone.
 
-Classes have 43 superclasses, and these three groups, of which Packages are rigid and differ in small print only. The photos are read from
-a clone of the authors' repository, whose iconic pictures are left out, or from folders of images. Of each the middle is taken: the
-shorter side is resized to 64 pixels, then 64x64 are cropped.
+The superclasses are kinds of goods, 43 of them, the groups Fruit, Packages and Vegetables; packages are rigid and differ in small print.
+The photos are read from a clone of the authors' repository, whose iconic pictures are left out, or from folders of images. Of each the
+middle is taken: the shorter side is resized to 64 pixels, then 64x64 are cropped.
 """
 
 from __future__ import annotations

@@ -18,18 +18,19 @@ class TestWholeDatasets(DatasetConformance):
     sources = [source for source in SOURCES.ours.values() if refusal(source, resolve_data_root()) is None]
 
 
+@pytest.fixture(scope="class")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with small_copies(tmp_path_factory.mktemp("copies")) as root:
+        TestSmallCopies.data_root = root
+        yield
+
+
+@pytest.mark.usefixtures("copies")
 class TestSmallCopies(DatasetConformance):
     """Those that are read from files, in their official layouts; `small_copies` cites these."""
 
     sources = [source for source in SOURCES.ours.values() if refusal(source, None) is not None]
     whole = False
-
-    @pytest.fixture(autouse=True, scope="class")
-    @classmethod
-    def copies(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-        with small_copies(tmp_path_factory.mktemp("copies")) as root:
-            cls.data_root = root
-            yield
 
 
 def test_each_dataset_in_files_has_a_small_copy() -> None:
