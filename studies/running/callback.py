@@ -8,6 +8,7 @@ from ray import tune
 
 from studies.plan import PlannedTrial
 from studies.running.driver_only import DriverOnly
+from studies.running.searcher import SourceSearcher
 from studies.running.trainable import planned_trial
 from studies.spec import ToleranceSection
 from studies.tracking.ledger import Ledger, Status
@@ -74,8 +75,9 @@ class StopRequest(DriverOnly, tune.Stopper):
 class LedgerCallback(DriverOnly, tune.Callback):
     """Writes every event of a stage to the ledger, in the driver, before anything else is done with it."""
 
-    def __init__(self, ledger: Ledger, watcher: Watcher, stop: StopRequest) -> None:
+    def __init__(self, ledger: Ledger, searcher: SourceSearcher, watcher: Watcher, stop: StopRequest) -> None:
         self._ledger = ledger
+        self._searcher = searcher
         self._watcher = watcher
         self._stop = stop
 
@@ -104,9 +106,12 @@ class LedgerCallback(DriverOnly, tune.Callback):
         self._end(trial, status, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record a trial whose process died more often than is tolerated."""
+        """Record a trial whose process died: interrupted, or failed if it has died more often than is tolerated."""
+        planned = planned_trial(trial.config)
         cause = type(trial.get_pickled_error() or RuntimeError()).__name__
-        self._end(trial, "failed", f"its process died {trial.num_failures} times ({cause})")
+        deaths = self._searcher.deaths(planned)
+        status: Status = "failed" if deaths > self._searcher.retries else "interrupted"
+        self._end(trial, status, f"its process died ({cause}) in attempt {deaths} of {self._searcher.retries + 1}")
 
     def _end(self, trial: Any, status: Status, reason: str) -> None:
         planned = planned_trial(trial.config)

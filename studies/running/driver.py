@@ -174,10 +174,11 @@ def _fit(
             grace_period=asha.grace_epochs,
             reduction_factor=asha.reduction,
         )
+    searcher = SourceSearcher(source, setting, spec.tolerance.retries)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}),
         tune_config=tune.TuneConfig(
-            search_alg=SourceSearcher(source, setting),
+            search_alg=searcher,
             scheduler=scheduler,
             num_samples=-1,
             reuse_actors=True,
@@ -186,9 +187,8 @@ def _fit(
         run_config=tune.RunConfig(
             name=stage,
             storage_path=str((directory / "ray").resolve()),
-            callbacks=[LedgerCallback(ledger, watcher, stop)],
+            callbacks=[LedgerCallback(ledger, searcher, watcher, stop)],
             stop=stop,
-            failure_config=tune.FailureConfig(max_failures=spec.tolerance.retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,
         ),

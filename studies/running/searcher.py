@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from typing import Any, cast
 
 from ray.tune.search import Searcher
@@ -15,16 +16,27 @@ from studies.running.trainable import TrialSetting, encode
 class SourceSearcher(DriverOnly, Searcher):
     """Hands a source's trials to Ray Tune, and Ray Tune's results to the source.
 
+    A trial whose process died is handed out again, to go on from its checkpoint. Ray Tune can start a trial again by itself, but gives
+    up at once where the process was one of an earlier trial that it wanted to use again.
+
     Args:
         source: Where the trials come from.
         setting: What every trial of the stage shares.
+        retries: How often a trial whose process died is handed out again.
     """
 
-    def __init__(self, source: TrialSource, setting: TrialSetting) -> None:
+    def __init__(self, source: TrialSource, setting: TrialSetting, retries: int) -> None:
         super().__init__()
         self._source = source
         self._setting = setting
+        self.retries = retries
         self._running: dict[str, PlannedTrial] = {}
+        self._again: deque[PlannedTrial] = deque()
+        self._deaths: Counter[str] = Counter()
+
+    def deaths(self, planned: PlannedTrial) -> int:
+        """How often the process of a trial has died."""
+        return self._deaths[planned.key]
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Nothing to take over: the source knows its metric."""
@@ -32,18 +44,23 @@ class SourceSearcher(DriverOnly, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, str] | None:
         """The next trial as a Ray config; FINISHED (a string, whatever Ray's annotation says) when there will be no more."""
-        planned = self._source.next()
-        if planned is None:
-            return cast("None", Searcher.FINISHED) if self._source.exhausted else None
+        planned = self._again.popleft() if self._again else self._source.next()
+        if planned is None:  # what runs may have to be started again
+            return cast("None", Searcher.FINISHED) if self._source.exhausted and not self._running else None
         self._running[trial_id] = planned
         return encode(planned, self._setting)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the source how the trial ended."""
+        """Tell the source how the trial ended; ``error`` says that its process died."""
         planned = self._running.pop(trial_id, None)
-        if planned is not None:
-            bad = error or result is None or result.get("status") in ("failed", "diverged")
-            self._source.tell(planned, None if bad or result is None else result.get(self._setting.metric))
+        if planned is None:
+            return
+        self._deaths[planned.key] += error
+        if error and self.deaths(planned) <= self.retries:
+            self._again.append(planned)
+            return
+        bad = error or result is None or result.get("status") in ("failed", "diverged")
+        self._source.tell(planned, None if bad or result is None else result.get(self._setting.metric))
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a resumed study reads its ledger."""

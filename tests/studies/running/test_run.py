@@ -221,6 +221,25 @@ def test_killed_workers_are_started_again_and_diverged_trials_are_results(tmp_pa
             assert ("not finite" in trial.reason) == (trial.status == "diverged")
 
 
+def test_a_worker_that_dies_between_two_trials_costs_neither_of_them(tmp_path: Path) -> None:
+    study = {**SMALL, "name": "between", "recipe": {"epochs": 1}, "families": {"gds": {"lam": [0, 1], "tau": [1, 2]}}, "confirm": None}
+    study |= {"screen": {"searcher": "grid", "seeds": 3}, "nuisance": {"lr": 0.1}, "tolerance": {"retries": 1, "failed_share": 0}}
+    process = start("run", write(tmp_path, study), "--workdir", tmp_path, "--json")
+    wait_until(lambda: ended(tmp_path, "between") >= 2, process)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(1)  # every actor ends its trial; what it says waits for the driver, which will give it another trial
+    struck = _actors(process)
+    for actor in struck:
+        actor.kill()
+    process.send_signal(signal.SIGCONT)
+    assert struck
+    assert finish(process, 0)["complete"]
+    with read(tmp_path, "between") as ledger:
+        trials = ledger.trials()
+    assert len(trials) == 12
+    assert {trial.status for trial in trials} == {"finished"}
+
+
 def test_trials_that_raise_stop_the_study_with_their_reason_and_status_1(tmp_path: Path) -> None:
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
