@@ -26,7 +26,7 @@ study: env ## run a study: STUDY=quickstart, or another preset or file
 	$(BIN)/margin-studies run $(STUDY) $(ARGS)
 
 test: env ## run the tests and the docstring examples, all but the slow ones and the faults
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup $(ARGS)
 
 test-slow: env ## run the slow tests
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -1,4 +1,7 @@
-"""What all tests share: one thread, no telemetry, the data root, and the marks that need something of the machine."""
+"""What all tests share: one thread, no telemetry, the data root, and the marks that need something of the machine.
+
+Where pytest runs tests side by side, those that start Ray take their turns in one process: each wants the whole machine.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark, (met, reason) in NEEDS.items():
             if item.get_closest_marker(mark) and not met:
                 item.add_marker(pytest.mark.skip(reason=reason))
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)  # the longest of what runs side by side starts first
 
 
 @pytest.fixture(scope="session")

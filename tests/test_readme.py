@@ -96,7 +96,7 @@ def test_what_follows_make_study_works_as_typed(tmp_path: Path) -> None:
     [ui] = [command for command in commands("margin-studies") if command.split()[1] == "ui"]
     port = str(free_port())
     with served([sys.executable, "-m", "studies", *ui.split()[1:], "--port", port], tmp_path, f"http://127.0.0.1:{port}/health"):
-        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30).read().decode()
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=120).read().decode()
     assert "MLflow" in page
 
 
