@@ -226,15 +226,15 @@ def _read(scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue 
         norm, product = norms.gather(-1, index).squeeze_(-1), product * norms
     scale = _scale_at(given, score)
     if isinstance(scale, Tensor) or scale != 1.0:
-        # Before they are multiplied, so that a common offset costs no digits.
-        product = product - product.amax(dim=-1, keepdim=True)
+        # The target's is taken off before they are multiplied, so that a common offset costs no digits.
+        product = product - (score if norm is None else score * norm).unsqueeze(-1)
         product.mul_(scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale)
     pulls = product.softmax(dim=-1)
     own = pulls.gather(-1, index).squeeze_(-1)
     pulls.scatter_(-1, index, 0.0)
     total = pulls.sum(dim=-1)
-    if (torch.minimum(own, total) < FEW_DIGITS[product.dtype]).any():
-        # One leads the other by so much that the other has no digits left.
+    if not (torch.minimum(own, total) >= FEW_DIGITS[product.dtype]).all():
+        # One leads the other by so much that the other has no digits left, or no number.
         return _read_apart(scores, norms, index, given, hardest, trained)
     return _Known(Energies((own / total).log_(), score, norm=norm), scale, pulls, scale / total)
 
@@ -253,7 +253,8 @@ def _read_apart(
     shift = leads.gather(-1, rival)
     lead = (score if norm is None else score * norm) - shift.squeeze(-1)
     scale = _scale_at(given, lead)
-    leads.sub_(shift).mul_(scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale)
+    if trained or isinstance(scale, Tensor) or scale != 1.0:
+        leads.sub_(shift).mul_(scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale)
     pulls = leads.softmax(dim=-1)
     competitors = pulls.gather(-1, rival).squeeze_(-1).log_().neg_()
     # The leads are -inf where a class is out, and 0 times -inf would be NaN.
