@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, check_dials, dataset_info, list_datasets
+from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, Merge, check_dials, dataset_info, list_datasets
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
@@ -68,6 +68,7 @@ class DatasetEntry(_Section):
         choose: Which ones: the ``first``, or those that are ``nearest`` to or ``farthest`` from each other.
         clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
         deform: How strongly every picture is deformed, in [0, 1].
+        merge: What the classes are merged into, before any other dial acts: ``superclasses`` or ``groups``.
     """
 
     dataset: str
@@ -80,6 +81,7 @@ class DatasetEntry(_Section):
     choose: Choice = "first"
     clutter: float = Field(0.0, ge=0.0, lt=1.0)
     deform: float = Field(0.0, ge=0.0, le=1.0)
+    merge: Merge | None = None
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -95,6 +97,7 @@ class DatasetEntry(_Section):
             choose=self.choose,
             clutter=self.clutter,
             deform=self.deform,
+            merge=self.merge,
         )
 
 

@@ -71,4 +71,5 @@ SOURCE = DatasetSource(
     reference="Krizhevsky, Learning multiple layers of features from tiny images, University of Toronto 2009",
     read=read,
     check=FILES.find,
+    superclasses=20,
 )

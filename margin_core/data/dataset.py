@@ -21,6 +21,8 @@ Noise = Literal["symmetric", "nearest"]
 NOISES: tuple[Noise, ...] = get_args(Noise)
 Choice = Literal["first", "nearest", "farthest"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
+Merge = Literal["superclasses", "groups"]
+MERGES: tuple[Merge, ...] = get_args(Merge)
 DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
@@ -122,6 +124,8 @@ class DatasetSource:
         reference: Where it comes from.
         read: Reads it from a data root (None where it needs none).
         check: Raises `FileNotFoundError` in one sentence where ``read`` would not find its files; what it returns is not read.
+        superclasses: The number of superclasses, or 0 where its classes have none.
+        groups: The number of groups, or 0 where its classes have none.
     """
 
     name: str
@@ -132,6 +136,8 @@ class DatasetSource:
     reference: str
     read: Callable[[Path | None], Dataset]
     check: Callable[[Path | None], object] = lambda data_root: None
+    superclasses: int = 0
+    groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,7 @@ class DatasetConfig:
         choose: Which ones: the ``first``, or those whose mean images are ``nearest`` to or ``farthest`` from each other.
         clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
         deform: How strongly every picture is deformed, in [0, 1]; see `deform`.
+        merge: What the classes are merged into, their ``superclasses`` or their ``groups``, before any other dial acts; or None.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -167,6 +174,7 @@ class DatasetConfig:
     choose: Choice = "first"
     clutter: float = 0.0
     deform: float = 0.0
+    merge: Merge | None = None
 
     def __post_init__(self) -> None:
         if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
@@ -184,6 +192,8 @@ class DatasetConfig:
         for name, number, least in (("images_per_class", self.images_per_class, 1), ("classes", self.classes, 2)):
             if number is not None and (type(number) is not int or number < least):
                 raise ValueError(f"{self.name}: {name} must be a whole number >= {least}, got {number!r}")
+        if self.merge is not None and self.merge not in MERGES:
+            raise ValueError(f"{self.name}: merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
         if self.choose not in CHOICES:
             raise ValueError(f"{self.name}: choose must be one of {', '.join(CHOICES)}, got {self.choose!r}")
 
@@ -197,7 +207,7 @@ class DatasetConfig:
         """What tells this dataset from the others of a study: the label, or the name and each dial that is turned."""
         if self.label is not None:
             return self.label
-        parts = [self.name]
+        parts = [self.name] if self.merge is None else [self.name, self.merge]
         if self.classes is not None:
             parts.append(f"{self.classes}{self.choose}")
         if self.images_per_class is not None:
@@ -221,6 +231,7 @@ class DatasetConfig:
             "choose": None if self.choose == "first" else self.choose,
             "clutter": float(self.clutter) or None,
             "deform": float(self.deform) or None,
+            "merge": self.merge,
         }
         turned = {name: value for name, value in dials.items() if value is not None}
         return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}

@@ -5,13 +5,12 @@ Which classes are kept is told from examples that never test, and is the same fo
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from margin_core.data.centroids import class_distances
 from margin_core.data.dataset import CHOICES, Choice, Dataset
+from margin_core.data.parts import restrict
 
 
 def choose_classes(distances: Tensor, number: int, choose: Choice) -> list[int]:
@@ -60,23 +59,4 @@ def keep_classes(dataset: Dataset, tests: Tensor, number: int, choose: Choice) -
     """
     seen = dataset.labels.clone()
     seen[tests] = -1
-    classes = choose_classes(class_distances(dataset.images, seen, dataset.num_classes), number, choose)
-    labels = torch.full((dataset.num_classes,), -1, dtype=torch.int64)
-    labels[classes] = torch.arange(number)
-    kept = labels[dataset.labels] >= 0
-    places = torch.where(kept, kept.cumsum(dim=0) - 1, -1)
-    narrow = replace(
-        dataset,
-        images=dataset.images[kept],
-        labels=labels[dataset.labels[kept]],
-        class_names=tuple(dataset.class_names[label] for label in classes),
-        test_indices=None if dataset.test_indices is None else present(places[dataset.test_indices]),
-        superclasses=dataset.superclasses and dataset.superclasses.keep(classes),
-        groups=dataset.groups and dataset.groups.keep(classes),
-    )
-    return narrow, places
-
-
-def present(places: Tensor) -> Tensor:
-    """The places that are left in the smaller dataset."""
-    return places[places >= 0]
+    return restrict(dataset, choose_classes(class_distances(dataset.images, seen, dataset.num_classes), number, choose))

@@ -72,6 +72,13 @@ def listed(folder: Path, part: str) -> list[tuple[Path, int]]:
     return [(folder / path, int(label)) for path, label, _ in lines]
 
 
+def classes_in(dataset: Dataset, groups: Sequence[str]) -> list[int]:
+    """The classes of some groups, in rising order; raises `ValueError` where the dataset, as it was read, lacks one of them."""
+    there = dataset.groups.names if dataset.groups is not None else ()
+    numbers = [there.index(name) for name in groups]
+    return [label for label in range(dataset.num_classes) if dataset.groups is not None and int(dataset.groups.of_class[label]) in numbers]
+
+
 def superclasses(of_class: Sequence[str]) -> Superclasses:
     """The superclasses of the classes, numbered in the order in which they come."""
     names = tuple(dict.fromkeys(of_class))
@@ -87,4 +94,6 @@ SOURCE = DatasetSource(
     reference="Klasson, Zhang and Kjellström, A hierarchical grocery store image dataset with visual and semantic labels, WACV 2019",
     read=read,
     check=find,
+    superclasses=43,
+    groups=3,
 )

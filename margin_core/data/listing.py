@@ -9,7 +9,19 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from margin_core.data import cifar10, cifar100, digits, fashion_mnist, grocery, mnist, svhn
+from margin_core.data import (
+    cifar10,
+    cifar10_animals,
+    cifar10_vehicles,
+    cifar100,
+    digits,
+    fashion_mnist,
+    grocery,
+    grocery_packages,
+    grocery_produce,
+    mnist,
+    svhn,
+)
 from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
 
@@ -22,9 +34,13 @@ SOURCES = Declarations(
         mnist.SOURCE,
         fashion_mnist.SOURCE,
         cifar10.SOURCE,
+        cifar10_animals.SOURCE,
+        cifar10_vehicles.SOURCE,
         cifar100.SOURCE,
         svhn.SOURCE,
         grocery.SOURCE,
+        grocery_packages.SOURCE,
+        grocery_produce.SOURCE,
     ],
 )
 
@@ -57,10 +73,22 @@ def check_dataset(name: str, data_root: str | Path | None = None) -> None:
 
 
 def check_dials(config: DatasetConfig) -> None:
-    """Check, without loading, that the dataset of ``config`` has as many classes as asked for; raises `ValueError`."""
-    there = dataset_info(config.name).num_classes
+    """Check, without loading, that the dataset of ``config`` has the level it is merged into, and the classes asked for.
+
+    Raises:
+        ValueError: In one sentence.
+    """
+    there = _merged_classes(config)
+    if there < 2:
+        raise ValueError(f"{config.name}: merge must be left out, for there are not two {config.merge} to merge its classes into")
     if config.classes is not None and config.classes > there:
-        raise ValueError(f"{config.name}: classes must be at most {there}, the number of its classes, got {config.classes}")
+        of = f"its {config.merge}" if config.merge is not None else "its classes"
+        raise ValueError(f"{config.name}: classes must be at most {there}, the number of {of}, got {config.classes}")
+
+
+def _merged_classes(config: DatasetConfig) -> int:
+    source = dataset_info(config.name)
+    return {None: source.num_classes, "superclasses": source.superclasses, "groups": source.groups}[config.merge]
 
 
 def load_dataset(name: str, data_root: str | Path | None = None) -> Dataset:

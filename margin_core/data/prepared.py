@@ -12,9 +12,10 @@ from margin_core.data.class_sizes import class_sizes, thin
 from margin_core.data.clutter import clutter_images
 from margin_core.data.dataset import Dataset, DatasetConfig
 from margin_core.data.deform import deform_images
-from margin_core.data.granularity import keep_classes, present
+from margin_core.data.granularity import keep_classes
 from margin_core.data.label_noise import corrupt_labels
 from margin_core.data.listing import check_dials, load_dataset
+from margin_core.data.parts import merge, present
 from margin_core.data.splits import split
 from margin_core.seeds import numpy_generator, torch_generator
 
@@ -90,12 +91,15 @@ def prepare(
         >>> int((data.train_y != data.dataset.labels[data.train_indices]).sum())
         108
     """
+    check_dials(config)
     dataset = load_dataset(config.name, data_root)
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
+    # After the split, so that merged classes have the training, validation and test examples of those that they are made of.
+    if config.merge is not None:
+        dataset = merge(dataset, config.merge)
     if config.classes is not None:
-        check_dials(config)
         dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
         train, val, tests = (present(places[indices]) for indices in (train, val, tests))
     if config.sizes_classes:

@@ -73,6 +73,8 @@ class DatasetConformance:
 
     def test_superclasses_and_groups_have_names_and_every_class_is_in_one(self, source: DatasetSource) -> None:
         dataset = load_dataset(source.name, self.root)
+        for level, declared in ((dataset.superclasses, source.superclasses), (dataset.groups, source.groups)):
+            assert (0 if level is None else len(level.names)) == declared
         for level in (dataset.superclasses, dataset.groups):
             if level is not None:
                 assert level.of_class.dtype == torch.int64
@@ -132,6 +134,22 @@ class DatasetConformance:
         assert int((noisy.train_y != clean.train_y).sum()) == round(0.2 * len(clean.train_y))
         assert torch.equal(noisy.val_y, clean.val_y)
         assert torch.equal(noisy.test()[1], clean.test()[1])
+
+    def test_merged_classes_keep_their_examples_in_every_split_and_labels_become_the_level_s(self, source: DatasetSource) -> None:
+        dataset = load_dataset(source.name, self.root)
+        plain = prepare(DatasetConfig(source.name), data_root=self.root, study_seed=0, replicate=0)
+        for name, level in (("superclasses", dataset.superclasses), ("groups", dataset.groups)):
+            config = DatasetConfig(source.name, merge=name)  # type: ignore[arg-type]
+            if level is None:
+                with pytest.raises(ValueError, match=f"{source.name}: merge must be left out"):
+                    prepare(config, data_root=self.root, study_seed=0, replicate=0)
+                continue
+            merged = prepare(config, data_root=self.root, study_seed=0, replicate=0)
+            assert merged.dataset.class_names == level.names
+            for one, other in ((merged.train_x, plain.train_x), (merged.val_x, plain.val_x), (merged.test()[0], plain.test()[0])):
+                assert torch.equal(one, other)
+            for one, other in ((merged.train_y, plain.train_y), (merged.val_y, plain.val_y), (merged.test()[1], plain.test()[1])):
+                assert torch.equal(one, level.of_class[other])
 
     def test_all_dials_can_be_turned_and_those_on_pictures_change_no_label(self, source: DatasetSource) -> None:
         few = DatasetConfig(source.name, classes=2, choose="nearest", images_per_class=1, imbalance=Imbalance("step", 1))

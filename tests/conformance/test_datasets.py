@@ -9,7 +9,7 @@ import pytest
 from margin_core.data import SOURCES, resolve_data_root
 from margin_core.testing import DatasetConformance
 from margin_core.testing.datasets import refusal
-from tests.margin_core.data.small_copies import COPIES, small_copies
+from tests.margin_core.data.small_copies import small_copies
 
 
 class TestWholeDatasets(DatasetConformance):
@@ -18,7 +18,7 @@ class TestWholeDatasets(DatasetConformance):
     sources = [source for source in SOURCES.ours.values() if refusal(source, resolve_data_root()) is None]
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with small_copies(tmp_path_factory.mktemp("copies")) as root:
         TestSmallCopies.data_root = root
@@ -33,5 +33,6 @@ class TestSmallCopies(DatasetConformance):
     whole = False
 
 
+@pytest.mark.usefixtures("copies")
 def test_each_dataset_in_files_has_a_small_copy() -> None:
-    assert list(COPIES) == [source.name for source in TestSmallCopies.sources]
+    assert [source.name for source in TestSmallCopies.sources if refusal(source, TestSmallCopies.data_root) is not None] == []

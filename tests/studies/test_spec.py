@@ -48,6 +48,10 @@ SENTENCES = {
     "datasets=[3]": "datasets.0: must be a mapping of keys to values, got 3",
     "datasets.0.label_noise=0.2": "--set datasets.0.label_noise: there is a plain value above 'label_noise'",
     "datasets.1=digits": "--set datasets.1: '1' is not a place in a list of 1",
+    "datasets=[{dataset: digits, merge: superclasses}]": (
+        "digits: merge must be left out, for there are not two superclasses to merge its classes into"
+    ),
+    "datasets=[{dataset: grocery, merge: groups, classes: 4}]": "grocery: classes must be at most 3, the number of its groups, got 4",
     "recipe.epoch=3": "unknown key 'recipe.epoch' (did you mean 'epochs'?)",
     "recipe={}": "the key 'recipe.epochs' is missing",
     "recipe=3": "recipe: must be a mapping of keys to values, got 3",

@@ -217,6 +217,8 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("digits", 0.1, clutter=0.25, deform=1), "digits-noise0.1-clutter0.25-deform1"),
         (DatasetConfig("digits", 0.2, "nearest", classes=4, choose="farthest"), "digits-4farthest-nearest0.2"),
         (DatasetConfig("digits", images_per_class=50, imbalance=Imbalance("step", 5)), "digits-50each-step5"),
+        (DatasetConfig("cifar100", merge="superclasses"), "cifar100-superclasses"),
+        (DatasetConfig("grocery", 0.1, merge="superclasses", classes=5, choose="nearest"), "grocery-superclasses-5nearest-noise0.1"),
     ],
 )
 def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: DatasetConfig, key: str) -> None:
@@ -230,7 +232,7 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform"
+    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge"
     with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
@@ -251,6 +253,8 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", classes=number)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="digits: choose must be one of first, nearest, farthest, got 'last'"):
         DatasetConfig("digits", classes=3, choose="last")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="digits: merge must be one of superclasses, groups, got 'classes'"):
+        DatasetConfig("digits", merge="classes")  # type: ignore[arg-type]
 
 
 def test_a_dial_that_is_not_turned_is_not_written_so_that_cells_keep_their_names_as_dials_are_added() -> None:
