@@ -4,6 +4,7 @@ from margin_core.data.class_sizes import Imbalance, ImbalanceKind
 from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Noise, Superclasses, resolve_data_root
 from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset
 from margin_core.data.prepared import Prepared, prepare
+from margin_core.data.tasks import RetrievalTask, TaskName, VerificationTask
 
 __all__ = [
     "SOURCES",
@@ -15,7 +16,10 @@ __all__ = [
     "ImbalanceKind",
     "Noise",
     "Prepared",
+    "RetrievalTask",
     "Superclasses",
+    "TaskName",
+    "VerificationTask",
     "check_dataset",
     "check_dials",
     "dataset_info",
