@@ -2,8 +2,9 @@
 
 from margin_core.data.class_sizes import Imbalance, ImbalanceKind
 from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Merge, Noise, Superclasses, resolve_data_root
-from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset
+from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset, number_of_classes
 from margin_core.data.prepared import Prepared, prepare
+from margin_core.data.tasks import RetrievalTask, TaskName, VerificationTask
 
 __all__ = [
     "SOURCES",
@@ -16,12 +17,16 @@ __all__ = [
     "Merge",
     "Noise",
     "Prepared",
+    "RetrievalTask",
     "Superclasses",
+    "TaskName",
+    "VerificationTask",
     "check_dataset",
     "check_dials",
     "dataset_info",
     "list_datasets",
     "load_dataset",
+    "number_of_classes",
     "prepare",
     "resolve_data_root",
 ]

@@ -46,7 +46,7 @@ def choose_classes(distances: Tensor, number: int, choose: Choice) -> list[int]:
 
 
 def keep_classes(dataset: Dataset, tests: Tensor, number: int, choose: Choice) -> tuple[Dataset, Tensor]:
-    """The examples of a number of classes, as a dataset of their own.
+    """The examples of a number of classes, and those of none, as a dataset of their own.
 
     Args:
         dataset: All examples.

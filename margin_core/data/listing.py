@@ -86,6 +86,11 @@ def check_dials(config: DatasetConfig) -> None:
         raise ValueError(f"{config.name}: classes must be at most {there}, the number of {of}, got {config.classes}")
 
 
+def number_of_classes(config: DatasetConfig) -> int:
+    """How many classes a dataset has with its dials turned."""
+    return config.classes or _merged_classes(config)
+
+
 def _merged_classes(config: DatasetConfig) -> int:
     source = dataset_info(config.name)
     return {None: source.num_classes, "superclasses": source.superclasses, "groups": source.groups}[config.merge]

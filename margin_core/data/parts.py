@@ -17,7 +17,7 @@ from margin_core.data.dataset import MERGES, Dataset, DatasetSource, Merge, Supe
 
 
 def restrict(dataset: Dataset, classes: Sequence[int]) -> tuple[Dataset, Tensor]:
-    """The examples of some classes, as a dataset of their own.
+    """The examples of some classes, as a dataset of their own, with those that are of no class.
 
     Args:
         dataset: All examples.
@@ -28,16 +28,18 @@ def restrict(dataset: Dataset, classes: Sequence[int]) -> tuple[Dataset, Tensor]
     """
     labels = torch.full((dataset.num_classes,), -1, dtype=torch.int64)
     labels[list(classes)] = torch.arange(len(classes))
-    kept = labels[dataset.labels] >= 0
+    of_none = dataset.labels < 0
+    kept = of_none | (labels[dataset.labels] >= 0)
     places = torch.where(kept, kept.cumsum(dim=0) - 1, -1)
     smaller = replace(
         dataset,
         images=dataset.images[kept],
-        labels=labels[dataset.labels[kept]],
+        labels=torch.where(of_none, -1, labels[dataset.labels])[kept],
         class_names=tuple(dataset.class_names[label] for label in classes),
         test_indices=None if dataset.test_indices is None else present(places[dataset.test_indices]),
         superclasses=dataset.superclasses and dataset.superclasses.keep(classes),
         groups=dataset.groups and dataset.groups.keep(classes),
+        task=dataset.task and dataset.task.keep(places),
     )
     return smaller, places
 
@@ -70,7 +72,7 @@ def merge(dataset: Dataset, into: Merge) -> Dataset:
     groups = dataset.groups if into == "superclasses" else None
     return replace(
         dataset,
-        labels=level.of_class[dataset.labels],
+        labels=torch.where(dataset.labels < 0, -1, level.of_class[dataset.labels]),
         class_names=level.names,
         superclasses=None,
         groups=groups and _groups_of(level, groups),
