@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 import torch
 from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(ValueError):
@@ -28,7 +28,7 @@ class Checkpoint(TypedDict):
     diverged: bool
     model: dict[str, Tensor]
     loss: dict[str, Tensor]
-    optimizer: dict[str, Any]
+    step: dict[str, Any]
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
 
 from margin_core import metrics
 from margin_core.data import prepare
@@ -23,8 +23,8 @@ from margin_core.seeds import seeded_initialisation, torch_generator
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from margin_core.training.objective import Objective
-from margin_core.training.recipe import build_optimizer
 from margin_core.training.record import Record, Split
+from margin_core.training.step import Step
 
 EVALUATION_BATCH = 1024
 
@@ -133,8 +133,7 @@ class Trial:
         ).to(self.device)
         self.objective = Objective(cell, self.model, self.data.train_y.bincount(minlength=self.data.num_classes).tolist())
         self.loss: Loss = self.objective.loss.to(self.device)
-        self.optimizer = build_optimizer(cell.recipe, self.model.parameters(), self.loss.parameters())
-        self._parameters = [*self.model.parameters(), *self.loss.parameters()]
+        self._step = Step(cell.recipe, self.model, self.objective)
         self._standardise = self.data.dataset.standardiser(self.device)
         self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
         self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
@@ -157,7 +156,7 @@ class Trial:
         train_loss, steps = self._train_epoch()
         self.epoch += 1
         measured = {"train_loss": train_loss, **self.evaluate("val")}
-        self.diverged = not all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._parameters))])
+        self.diverged = not all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._step.parameters))])
         measured.update(self._recorded())
         return EpochReport(self.epoch, measured, time.perf_counter() - started, self.diverged, steps)
 
@@ -211,7 +210,7 @@ class Trial:
                 diverged=self.diverged,
                 model=self.model.state_dict(),
                 loss=self.loss.state_dict(),
-                optimizer=self.optimizer.state_dict(),
+                step=self._step.state_dict(),
             ),
         )
 
@@ -225,7 +224,7 @@ class Trial:
         checkpoint = read_checkpoint(path, cell_id=self.cell.cell_id, study_seed=self.study_seed, replicate=self.replicate)
         self.model.load_state_dict(checkpoint["model"])
         self.loss.load_state_dict(checkpoint["loss"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self._step.load_state_dict(checkpoint["step"])
         self.epoch = checkpoint["epoch"]
         self.diverged = checkpoint["diverged"]
         if self.epoch > 0:
@@ -242,25 +241,11 @@ class Trial:
         # Dropout draws from the global generator.
         with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch):
             for step, batch in enumerate(torch.split(order.to(self.device), self._batch_sizes), start=first_step):
-                losses.append(self._train_step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
+                losses.append(self._step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
                 if self.record.at_step(step + 1):
                     reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
                     self.model.train()
         return float(torch.stack(losses).double().sum()) / len(labels), tuple(reports)
-
-    def _train_step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-        """One step of the optimiser; the objective stays on the device, since looking at it would wait for the device."""
-        recipe = self.cell.recipe
-        self.objective.set_progress(progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate(progress)
-        self.optimizer.zero_grad()
-        value = self.objective(self.model(images), labels)
-        torch.autograd.backward(value)
-        if recipe.clip_norm is not None:
-            clip_grad_norm_(self._parameters, recipe.clip_norm, foreach=True)
-        self.optimizer.step()
-        return value.detach()
 
     def _progress(self, step: int) -> float:
         return step / (len(self._batch_sizes) * self.cell.recipe.epochs)
