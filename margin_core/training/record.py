@@ -7,7 +7,7 @@ predictions is left to `trial`, the metrics themselves to `margin_core.metrics`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -76,6 +76,11 @@ class Record:
     def at_step(self, step: int) -> bool:
         """Whether to measure after the training's step number ``step``, from 1."""
         return step <= self.first_steps or (self.every_steps is not None and step % self.every_steps == 0)
+
+    def to_dict(self) -> dict[str, object]:
+        """What is asked for, as plain JSON data that the constructor takes."""
+        asked = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name) != field.default}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asked.items()}
 
     def looks_at(self, split: Split) -> bool:
         """Whether something is measured on ``split`` beside what always is."""

@@ -35,7 +35,7 @@ def new_ledger(tmp_path: Path) -> Iterator[NewLedger]:
 def train(ledger: Ledger, files: StudyFiles, spec: StudySpec, planned: PlannedTrial) -> None:
     """Run a trial in this process and record it as a study does."""
     ledger.start(planned)
-    trial = Trial(planned.cell, study_seed=spec.seed, replicate=planned.replicate)
+    trial = Trial(planned.cell, study_seed=spec.seed, replicate=planned.replicate, record=spec.record.record())
     while not trial.done:
         report = trial.run_epoch()
         ledger.report(planned.key, [builders.epoch(report.epoch, report.metrics)])
