@@ -288,8 +288,8 @@ class StudySpec(_Section):
             raise ValueError(f"datasets: {sorted(twice)[0]!r} is listed twice; give one of them a label")
         if self.screen is None and self.confirm is None:
             raise ValueError("a study needs a screen or a confirm section")
-        if self.metric not in (known := self._comparable()):
-            raise ValueError(f"metric must be one of {', '.join(known)}, got {self.metric!r}{did_you_mean(self.metric, known)}")
+        if self.metric not in (metrics := self._comparable()):
+            raise ValueError(f"metric must be one of {', '.join(metrics)}, got {self.metric!r}{did_you_mean(self.metric, metrics)}")
         if self.metric != "val_accuracy" and self.sesoi is None:
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:

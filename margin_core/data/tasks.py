@@ -119,8 +119,8 @@ Task = RetrievalTask | VerificationTask
 
 def _count(rows: Tensor, among: Tensor) -> Tensor:
     """How often each of ``rows``, (Q, c), is among others, (G, c)."""
-    kinds = torch.unique(torch.cat([rows, among]), dim=0, return_inverse=True)[1]
-    counts = kinds[len(rows) :].bincount(minlength=int(kinds.max()) + 1)
+    kinds: Tensor = torch.unique(torch.cat([rows, among]), dim=0, return_inverse=True)[1]
+    counts: Tensor = kinds[len(rows) :].bincount(minlength=int(kinds.max()) + 1)
     return counts[kinds[: len(rows)]]
 
 
