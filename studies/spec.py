@@ -135,7 +135,7 @@ class RecordSection(_Section):
     every_steps: int | None = Field(None, ge=1)
     scales: bool = False
     confidence: bool = False
-    samples: int = Field(0, ge=0)
+    samples: int = Field(0, ge=0, le=100)
     class_counts: bool = False
     examples: bool = False
 

@@ -122,7 +122,7 @@ class Ledger:
         new = not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
         if new or self.meta("schema_version") == "1":
             for statement in _SCHEMA.split(";\n"):
-                self._connection.execute(statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+                self._connection.execute(statement if new else statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
 
     def close(self) -> None:

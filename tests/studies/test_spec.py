@@ -106,6 +106,7 @@ WORDS = {
     "record={top_k: [1]}": ("record.top_k.0: ", "greater than or equal to 2", "got 1"),
     "record={close_enough: [1.5]}": ("record.close_enough.0: ", "less than or equal to 1", "got 1.5"),
     "record={first_steps: -1}": ("record.first_steps: ", "greater than or equal to 0", "got -1"),
+    "record={samples: 101}": ("record.samples: ", "less than or equal to 100", "got 101"),
     "record={every_steps: 0}": ("record.every_steps: ", "greater than or equal to 1", "got 0"),
     "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random' or 'tpe'", "got 'bayes'"),
     "screen.trials=0": ("screen.trials: ", "greater than or equal to 1", "got 0"),

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import yaml
 
-from studies.examples import example_table
+from studies.recorded import example_table, path_table
 from studies.tracking.ledger import ENDED, Ledger
 from studies.workspace import study_files
 
@@ -112,6 +112,7 @@ def test_what_a_study_records_lies_in_its_ledger_and_beside_it(whole: tuple[Path
             assert sum(ledger.class_counts(trial.key) or []) == 1079
             assert len(table[table["key"] == trial.key]) == 359
     assert table.groupby("key")["place"].apply(tuple).nunique() == 1
+    assert len(path_table(study_files(workdir, "small"), by_step=True)) == table["key"].nunique()
 
 
 def test_mlflow_holds_the_study_a_run_per_replicate_and_a_summary_per_cell(whole: tuple[Path, dict[str, Any]]) -> None:
