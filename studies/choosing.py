@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-MAXIMISED: Mapping[str, bool] = {
+EVERYWHERE: Mapping[str, bool] = {
     "val_accuracy": True,
     "val_nll": False,
     "val_ece": False,
@@ -14,7 +14,25 @@ MAXIMISED: Mapping[str, bool] = {
 """Whether more of a metric is better, of each metric that every study has."""
 
 
-def refuse_test_metric(metric: object) -> None:
+def comparable(recorded: Iterable[str], tasks: Sequence[Mapping[str, bool]]) -> dict[str, bool]:
+    """The metrics that a study may compare cells by, and whether more of each is better.
+
+    Args:
+        recorded: What the study records of the validation split; of all of it more is better.
+        tasks: For each dataset what its task measures, without the split's name, and whether more is better. What all measure counts.
+
+    Example:
+        >>> retrieval = {"map": True, "rank_1": True}
+        >>> list(comparable(["val_top_5_accuracy"], [retrieval]))[len(EVERYWHERE) :]
+        ['val_top_5_accuracy', 'val_map', 'val_rank_1']
+        >>> comparable([], [retrieval, {}]) == EVERYWHERE
+        True
+    """
+    shared = {f"val_{name}": more for name, more in tasks[0].items() if all(name in task for task in tasks)}
+    return {**EVERYWHERE, **dict.fromkeys(recorded, True), **shared}
+
+
+def refuse_test_metric(metric: str) -> None:
     """Raise `ValueError` where ``metric`` is measured on the test split, which is recorded at most and chooses nothing.
 
     Example:
@@ -23,6 +41,6 @@ def refuse_test_metric(metric: object) -> None:
         Traceback (most recent call last):
         ValueError: test_accuracy is measured on the test split, which never chooses; the metric may be val_accuracy
     """
-    if isinstance(metric, str) and metric.startswith("test_"):
+    if metric.startswith("test_"):
         instead = f"val_{metric.removeprefix('test_')}"
         raise ValueError(f"{metric} is measured on the test split, which never chooses; the metric may be {instead}")

@@ -7,7 +7,7 @@ they keep their types and every digit.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import yaml
 
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family
-from margin_core.training import Cell, CheckpointError, Setting, Trial
+from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
 from studies.answer import Answer, Winner, answer
 from studies.preflight import CallError
 from studies.tracking.ledger import Ledger
@@ -34,6 +34,7 @@ class ExportedTrial:
         replicate: Its seed within the study.
         threads: CPU threads that it ran with; part of what makes its numbers repeatable.
         result: The metrics of its last epoch, as the study recorded them.
+        record: What the study asked to be recorded.
     """
 
     cell: Cell
@@ -41,6 +42,7 @@ class ExportedTrial:
     replicate: int
     threads: int
     result: dict[str, float]
+    record: Record = field(default_factory=Record)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -50,6 +52,7 @@ class ExportedTrial:
             "replicate": self.replicate,
             "threads": self.threads,
             "cell": self.cell.to_dict(),
+            **({"record": asked} if (asked := self.record.to_dict()) else {}),
             "result": self.result,
         }
 
@@ -61,7 +64,8 @@ class ExportedTrial:
             cell.check()
             if int(data["threads"]) < 1:
                 raise ValueError(f"threads must be >= 1, got {data['threads']!r}")
-            return cls(cell, int(data["study_seed"]), int(data["replicate"]), int(data["threads"]), dict(data.get("result", {})))
+            seeds = int(data["study_seed"]), int(data["replicate"])
+            return cls(cell, *seeds, int(data["threads"]), dict(data.get("result", {})), Record(**data.get("record", {})))
         except KeyError as error:
             raise CallError(f"the configuration lacks the key {error.args[0]!r}") from error
         except (TypeError, ValueError) as error:
@@ -73,7 +77,7 @@ class ExportedTrial:
 
         torch.set_num_threads(self.threads)
         root = None if data_root is None else str(data_root)
-        return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, data_root=root)
+        return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, data_root=root, record=self.record)
 
 
 def export_study(files: StudyFiles, *, data_root: Path | None, dataset: str | None = None) -> dict[str, Path]:
@@ -129,8 +133,8 @@ def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[Exp
     rows = table[(table["cell_id"] == winner.cell_id) & table[found.spec.metric].notna()].sort_values("seed")
     seed, key = int(rows["seed"].iloc[0]), str(rows["key"].iloc[0])
     result = ledger.epochs(key)[-1]["metrics"]
-    threads = max(1, int(found.spec.resources.cpu))
-    return ExportedTrial(Cell.from_dict(ledger.cell(winner.cell_id)), found.spec.seed, seed, threads, result), key
+    threads, record = max(1, int(found.spec.resources.cpu)), found.spec.record.record()
+    return ExportedTrial(Cell.from_dict(ledger.cell(winner.cell_id)), found.spec.seed, seed, threads, result, record), key
 
 
 def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) -> Trial:

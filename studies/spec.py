@@ -28,13 +28,12 @@ from margin_core.data import (
 )
 from margin_core.losses import get_family
 from margin_core.models import check_model
-from margin_core.training import Recipe, Record
+from margin_core.training import TASK_METRICS, Recipe, Record
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
-from studies.choosing import MAXIMISED, refuse_test_metric
+from studies.choosing import comparable, refuse_test_metric
 
 Searcher = Literal["grid", "sobol", "random", "tpe"]
-Metric = Literal["val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
 
 
 class StudyFileError(ValueError):
@@ -134,6 +133,11 @@ class RecordSection(_Section):
         close_enough: Close-enough accuracies, at these distances in probability.
         first_steps: Measure after each of so many first steps too.
         every_steps: Measure after every so many steps too.
+        scales: The logs of the network's scale and of those of ``two_scale``.
+        confidence: The distribution of the training examples' own probabilities.
+        samples: The own probabilities of so many training examples.
+        class_counts: How many training examples each class has.
+        examples: What the trained network makes of each test example.
     """
 
     train: bool = False
@@ -142,6 +146,11 @@ class RecordSection(_Section):
     close_enough: list[Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=list)
     first_steps: int = Field(0, ge=0)
     every_steps: int | None = Field(None, ge=1)
+    scales: bool = False
+    confidence: bool = False
+    samples: int = Field(0, ge=0, le=100)
+    class_counts: bool = False
+    examples: bool = False
 
     @field_validator("top_k", "close_enough")
     @classmethod
@@ -151,8 +160,8 @@ class RecordSection(_Section):
         return values
 
     def record(self) -> Record:
-        """The same as a trial reads it."""
-        return Record(**self.model_dump())
+        """The same as a trial reads it; ``examples`` are written when it is over."""
+        return Record(**self.model_dump(exclude={"examples"}))
 
 
 class AshaSection(_Section):
@@ -251,7 +260,7 @@ class StudySpec(_Section):
     record: RecordSection = RecordSection()
     screen: ScreenSection | None = None
     confirm: ConfirmSection | None = None
-    metric: Metric = "val_accuracy"
+    metric: str = "val_accuracy"
     sesoi: float | None = Field(None, gt=0.0)
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
     resources: ResourceSection = ResourceSection()
@@ -260,20 +269,24 @@ class StudySpec(_Section):
     @property
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
-        return MAXIMISED[self.metric]
+        return self._comparable()[self.metric]
 
     @property
     def smallest_effect(self) -> float:
         """The smallest effect of interest, in the metric's units (0.2 percentage points of accuracy by default)."""
         return 0.2 if self.sesoi is None else self.sesoi
 
+    def _comparable(self) -> dict[str, bool]:
+        tasks = [TASK_METRICS[dataset_info(entry.dataset).task] for entry in self.datasets]
+        return comparable(self.record.record().names("val"), tasks)
+
     def space(self) -> Space:
         """The joint, conditional space of families, knobs, regularisers and nuisance values."""
         return joint_space(self.families, self.regularizers, self.nuisance)
 
-    @field_validator("metric", mode="before")
+    @field_validator("metric")
     @classmethod
-    def _never_by_the_test_split(cls, value: object) -> object:
+    def _never_by_the_test_split(cls, value: str) -> str:
         refuse_test_metric(value)
         return value
 
@@ -288,6 +301,8 @@ class StudySpec(_Section):
             raise ValueError(f"datasets: {sorted(twice)[0]!r} is listed twice; give one of them a label")
         if self.screen is None and self.confirm is None:
             raise ValueError("a study needs a screen or a confirm section")
+        if self.metric not in (metrics := self._comparable()):
+            raise ValueError(f"metric must be one of {', '.join(metrics)}, got {self.metric!r}{did_you_mean(self.metric, metrics)}")
         if self.metric != "val_accuracy" and self.sesoi is None:
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:

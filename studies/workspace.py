@@ -37,6 +37,11 @@ class StudyFiles:
         return self.directory / "checkpoints"
 
     @property
+    def examples(self) -> Path:
+        """What each trial made of each test example, where the study asks for that: a file per trial."""
+        return self.directory / "examples"
+
+    @property
     def export(self) -> Path:
         """Exported configurations, a directory per dataset."""
         return self.directory / "export"

@@ -48,8 +48,10 @@ class RetrievalTask:
             raise ValueError(f"cameras must be ({images},) to go with identities, got ({len(self.cameras)},)")
         for name, places in (("query", self.query), ("gallery", self.gallery)):
             _check_places(name, places, images)
-        if not bool(torch.isin(self.identities[self.query], self.identities[self.gallery]).any()):
-            raise ValueError("gallery must hold an identity of the query images, got none")
+        cameras = torch.arange(images) if self.cameras is None else self.cameras
+        seen = torch.stack([self.identities, cameras], dim=1)
+        if not bool((_count(seen[self.query, :1], seen[self.gallery, :1]) > _count(seen[self.query], seen[self.gallery])).any()):
+            raise ValueError("gallery must hold an image of a query's identity and another camera, got none")
 
     @property
     def name(self) -> TaskName:
@@ -113,6 +115,13 @@ class VerificationTask:
 
 
 Task = RetrievalTask | VerificationTask
+
+
+def _count(rows: Tensor, among: Tensor) -> Tensor:
+    """How often each of ``rows``, (Q, c), is among others, (G, c)."""
+    kinds: Tensor = torch.unique(torch.cat([rows, among]), dim=0, return_inverse=True)[1]
+    counts: Tensor = kinds[len(rows) :].bincount(minlength=int(kinds.max()) + 1)
+    return counts[kinds[: len(rows)]]
 
 
 def _check_places(name: str, places: Tensor, images: int | None = None) -> None:

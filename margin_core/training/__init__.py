@@ -2,8 +2,23 @@
 
 from margin_core.training.cell import Cell, Setting
 from margin_core.training.checkpoint import CheckpointError
+from margin_core.training.embeddings import TASK_METRICS
+from margin_core.training.examples import Examples
 from margin_core.training.recipe import Recipe
 from margin_core.training.record import Record, Split
 from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
 
-__all__ = ["Cell", "CheckpointError", "EpochReport", "Predictions", "Recipe", "Record", "Setting", "Split", "StepReport", "Trial"]
+__all__ = [
+    "TASK_METRICS",
+    "Cell",
+    "CheckpointError",
+    "EpochReport",
+    "Examples",
+    "Predictions",
+    "Recipe",
+    "Record",
+    "Setting",
+    "Split",
+    "StepReport",
+    "Trial",
+]

@@ -22,8 +22,10 @@ from margin_core.models import build_model
 from margin_core.seeds import seeded_initialisation, torch_generator
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from margin_core.training.confidence import confidence_distribution, confidence_of_samples, spaced_places
+from margin_core.training.embeddings import embeddings_of_test, embeddings_of_validation
 from margin_core.training.objective import Objective
-from margin_core.training.record import Record, Split
+from margin_core.training.record import SPLITS, Record, Split
 from margin_core.training.step import Step
 
 EVALUATION_BATCH = 1024
@@ -70,12 +72,19 @@ class Predictions:
     Args:
         logits: Their softmax is the prediction, (N, K).
         cosines: Between features and prototypes, (N, K).
-        target: The labels, (N,).
+        target: The labels, (N,); -1 of a test image that is of no class.
+        features: Their embeddings, (N, d), where the dataset has a task that they are measured by.
     """
 
     logits: Tensor
     cosines: Tensor
     target: Tensor
+    features: Tensor | None = None
+
+    def of_a_class(self) -> Predictions:
+        """Of those examples that are of a class; embeddings are left out."""
+        kept = self.target >= 0
+        return Predictions(self.logits[kept], self.cosines[kept], self.target[kept])
 
 
 class Trial:
@@ -131,9 +140,15 @@ class Trial:
             reads=get_family(cell.family).reads,
             seed_parts=(study_seed, replicate),
         ).to(self.device)
-        self.objective = Objective(cell, self.model, self.data.train_y.bincount(minlength=self.data.num_classes).tolist())
+        self.class_counts: list[int] = self.data.train_y.bincount(minlength=self.data.num_classes).tolist()
+        self.objective = Objective(cell, self.model, self.class_counts)
         self.loss: Loss = self.objective.loss.to(self.device)
         self._step = Step(cell.recipe, self.model, self.objective)
+        self._samples = spaced_places(record.samples, len(self.data.train_y))
+        self._embeddings = {
+            "val": embeddings_of_validation(self.data, study_seed=study_seed, replicate=replicate),
+            "test": embeddings_of_test(self.data),
+        }
         self._standardise = self.data.dataset.standardiser(self.device)
         self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
         self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
@@ -163,17 +178,39 @@ class Trial:
     def _recorded(self) -> dict[str, float]:
         """What an epoch or a step reports beside the validation split's metrics."""
         measured: dict[str, float] = {}
-        for split in self.record.splits:
-            measured |= self.evaluate(split)
+        for split in SPLITS:
+            if self.record.looks_at(split):
+                seen = self.predict(split)
+                measured |= self._metrics(split, seen) if split in self.record.splits else {}
+                measured |= self._confidence(seen) if split == "train" else {}
+        if self.record.scales:
+            measured |= self.objective.scales()
         return measured | {f"knob.{name}": value for name, value in self.objective.scheduled_values().items()}
+
+    def _confidence(self, seen: Predictions) -> dict[str, float]:
+        """What the record asks for of the training examples' own probabilities."""
+        measured = confidence_distribution(seen.logits, seen.target) if self.record.confidence else {}
+        chosen = self._samples.to(self.device)
+        return measured | confidence_of_samples(seen.logits[chosen], seen.target[chosen], self.data.train_indices[self._samples])
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """Metrics on the examples of ``split``: those of an `EpochReport`, named by the split, with the record's among them.
 
         ``train`` has the labels that are trained on, label noise included. ``test`` is for the last stage of a study only.
         """
-        predictions = self.predict(split)
-        logits, cosines, target = predictions.logits.double(), predictions.cosines, predictions.target
+        return self._metrics(split, self.predict(split))
+
+    def _metrics(self, split: Split, seen: Predictions) -> dict[str, float]:
+        task = self._embeddings.get(split)
+        if task is not None and seen.features is not None:
+            return {**self._class_metrics(split, seen.of_a_class()), **task.measure(seen.features)}
+        return self._class_metrics(split, seen)
+
+    def _class_metrics(self, split: Split, seen: Predictions) -> dict[str, float]:
+        """What classification is measured by; of no example, the class margin alone."""
+        logits, cosines, target = seen.logits.double(), seen.cosines, seen.target
+        if len(target) == 0:
+            return {"class_margin": metrics.class_margin(self.model.head.weight)}
         names = [f"{split}_accuracy", f"{split}_nll", f"{split}_ece", "class_margin", f"{split}_sample_margin"]
         if not bool(logits.isfinite().all() & cosines.isfinite().all()):
             return dict.fromkeys([*names, *self.record.names(split)], math.nan)
@@ -190,13 +227,15 @@ class Trial:
     def predict(self, split: Split) -> Predictions:
         """Logits and cosines of each example of ``split``, in the order of ``data.<split>_indices``."""
         images, target = self._examples(split)
-        logits, cosines = [], []
+        embedded = self._embeddings.get(split) is not None
+        logits, cosines, features = [], [], []
         self.model.eval()
         for batch in torch.split(images, EVALUATION_BATCH):
             output = self.model(self._standardise(batch))
             logits.append(self.objective.prediction_logits(output))
             cosines.append(self.model.cosines(output))
-        return Predictions(torch.cat(logits), torch.cat(cosines), target)
+            features += [output.features] if embedded else []
+        return Predictions(torch.cat(logits), torch.cat(cosines), target, torch.cat(features) if embedded else None)
 
     def save(self, path: str | Path) -> None:
         """Write all that `load` needs to ``path``, whole or not at all."""

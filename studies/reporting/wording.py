@@ -52,6 +52,10 @@ METRICS = {
     "val_ece": MetricWords("validation ECE"),
     "class_margin": MetricWords("class margin", "°", "°"),
     "val_sample_margin": MetricWords("validation sample margin"),
+    "val_map": MetricWords("validation mAP", " %", " points"),
+    **{f"val_rank_{k}": MetricWords(f"validation rank-{k}", " %", " points") for k in (1, 5, 10)},
+    **{f"val_tar_at_far_{far}": MetricWords(f"validation TAR at FAR {far}", " %", " points") for far in ("0.01", "0.001")},
+    "val_equal_error_rate": MetricWords("validation equal error rate"),
 }
 
 

@@ -21,6 +21,7 @@ from studies.running.sources import ListedTrials, TpeTrials, TrialSource
 from studies.running.trainable import TrialActor, TrialSetting
 from studies.spec import StudySpec
 from studies.tracking.ledger import ENDED, Ledger
+from studies.workspace import StudyFiles
 
 
 class StudyStopped(RuntimeError):
@@ -164,6 +165,7 @@ def _fit(
         every_epoch=asha is not None,
         keep_final=stage == "confirm" or spec.confirm is None,
         record=spec.record.record(),
+        examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
     )
     scheduler = None
     if asha is not None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from margin_core.training import CheckpointError, EpochReport, Record, Trial
+from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial
 from studies.plan import PlannedTrial
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class TrialSetting:
         keep_final: Keep the checkpoint of a trial that ended well.
         checkpoint_seconds: Least time between two checkpoints of a running trial.
         record: What trials measure beside their own metrics.
+        examples: Directory of what trials make of each test example, or None where that is not asked for; every node must see it.
     """
 
     study_seed: int
@@ -50,6 +51,7 @@ class TrialSetting:
     keep_final: bool
     checkpoint_seconds: float = 10.0
     record: Record = field(default_factory=Record)
+    examples: str | None = None
 
 
 def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
@@ -104,10 +106,13 @@ class TrialActor(tune.Trainable):
         while not trial.done:
             report = trial.run_epoch()
             diverged = report.diverged
-            rows.append(_row(report))
+            rows.append(_row(report, trial))
             self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break
+        if self._setting.examples is not None and trial.done and not diverged:
+            # Before the end is reported: a process that dies in between does it again.
+            Examples.of(trial).write(Path(self._setting.examples) / f"{self._planned.key}.npz")
         self._checkpoint(trial, diverged)
         return "running" if not trial.done else "diverged" if diverged else "finished"
 
@@ -166,7 +171,11 @@ class TrialActor(tune.Trainable):
         return result
 
 
-def _row(report: EpochReport) -> dict[str, Any]:
-    """An epoch as it travels to the ledger, with what was measured within it where that was asked for."""
-    row = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
-    return {**row, "steps": [asdict(step) for step in report.steps]} if report.steps else row
+def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:
+    """An epoch as it travels to the ledger, with what was recorded beside its metrics where that was asked for."""
+    row: dict[str, Any] = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
+    if report.steps:
+        row["steps"] = [asdict(step) for step in report.steps]
+    if trial.record.class_counts and report.epoch == 1:
+        row["class_counts"] = trial.class_counts
+    return row

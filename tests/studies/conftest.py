@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from margin_core.training import Trial
+from margin_core.training import Examples, Trial
 from studies.plan import PlannedTrial, confirm_trials
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger
@@ -35,10 +36,12 @@ def new_ledger(tmp_path: Path) -> Iterator[NewLedger]:
 def train(ledger: Ledger, files: StudyFiles, spec: StudySpec, planned: PlannedTrial) -> None:
     """Run a trial in this process and record it as a study does."""
     ledger.start(planned)
-    trial = Trial(planned.cell, study_seed=spec.seed, replicate=planned.replicate)
+    trial = Trial(planned.cell, study_seed=spec.seed, replicate=planned.replicate, record=spec.record.record())
     while not trial.done:
         report = trial.run_epoch()
-        ledger.report(planned.key, [builders.epoch(report.epoch, report.metrics)])
+        ledger.report(planned.key, [{**builders.epoch(report.epoch, report.metrics), "steps": [asdict(step) for step in report.steps]}])
+    if spec.record.examples:
+        Examples.of(trial).write(files.examples / f"{planned.key}.npz")
     trial.save(files.checkpoints / f"{planned.key}.pt")
     ledger.end(planned.key, "finished")
 

@@ -251,6 +251,23 @@ def test_an_exported_trial_comes_back_whole_from_its_yaml(exported: Path) -> Non
     assert ExportedTrial.from_dict(yaml.safe_load(yaml.safe_dump(trial.to_dict()))) == trial
 
 
+def test_a_repeated_trial_records_what_the_study_recorded(tmp_path: Path) -> None:
+    asked = {"train": True, "top_k": [3], "scales": True, "samples": 2}
+    alone = {"families": {"ce": {"label_smoothing": 0}}, "confirm": {"families": 1, "seeds": 1}}
+    spec = builders.study(**{**builders.WITHOUT_SCREEN, **alone, "record": asked})
+    files = study_files(tmp_path, spec.name)
+    files.directory.mkdir()
+    with builders.new_ledger(files.ledger, spec) as ledger:
+        for planned in confirm_trials(spec):
+            train(ledger, files, spec, planned)
+    exported = export_study(files, data_root=None)["digits"]
+    assert config(exported)["record"] == asked
+    result = CliRunner().invoke(app, ["run", str(exported / "config.yaml"), "--json"])
+    said = json.loads(result.stdout)
+    assert said["same"] is True
+    assert {"train_accuracy", "val_top_3_accuracy", "log_R"} < said["recorded"].keys()
+
+
 BROKEN = {
     "cell={}": "the configuration cannot be run: cell: its keys must be dataset, model, family, knobs, regularizers, recipe, got ",
     "cell=digits": "the configuration cannot be run: ",
@@ -267,6 +284,8 @@ BROKEN = {
     "threads=0": "the configuration cannot be run: threads must be >= 1, got 0",
     "threads=many": "the configuration cannot be run: invalid literal for int() with base 10: 'many'",
     "replicate=null": "the configuration cannot be run: ",
+    "record={top_k: [1]}": "the configuration cannot be run: top_k must be whole numbers >= 2, got 1",
+    "record={tops: 5}": "the configuration cannot be run: ",
     "result=3": "the configuration cannot be run: ",
 }
 

@@ -71,6 +71,14 @@ SENTENCES = {
     "families={gds: {}}": "families: ce must be among them, for confirm measures every gain against it",
     "metric=val_nll": "sesoi must be given with metric val_nll: only accuracy has a default (0.2 points)",
     "metric=test_accuracy": "metric: test_accuracy is measured on the test split, which never chooses; the metric may be val_accuracy",
+    "metric=accuracy": (
+        "metric must be one of val_accuracy, val_nll, val_ece, class_margin, val_sample_margin, "
+        "got 'accuracy' (did you mean 'val_accuracy'?)"
+    ),
+    "metric=val_top_5_accuracy": (
+        "metric must be one of val_accuracy, val_nll, val_ece, class_margin, val_sample_margin, "
+        "got 'val_top_5_accuracy' (did you mean 'val_accuracy'?)"
+    ),
     "record={tests: true}": "unknown key 'record.tests' (did you mean 'test'?)",
     "record={top_k: [5, 5]}": "record.top_k: 5 is listed twice",
     "record={top_k: [5, 11]}": "record, on digits: top_k must be at most 10, the number of classes, got 11",
@@ -102,6 +110,7 @@ WORDS = {
     "record={top_k: [1]}": ("record.top_k.0: ", "greater than or equal to 2", "got 1"),
     "record={close_enough: [1.5]}": ("record.close_enough.0: ", "less than or equal to 1", "got 1.5"),
     "record={first_steps: -1}": ("record.first_steps: ", "greater than or equal to 0", "got -1"),
+    "record={samples: 101}": ("record.samples: ", "less than or equal to 100", "got 101"),
     "record={every_steps: 0}": ("record.every_steps: ", "greater than or equal to 1", "got 0"),
     "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random' or 'tpe'", "got 'bayes'"),
     "screen.trials=0": ("screen.trials: ", "greater than or equal to 1", "got 0"),
@@ -135,7 +144,7 @@ WORDS = {
     "datasets=[{dataset: digits, clutter: 0.01}]": ("digits: clutter must be 0 or in [0.0625, 0.9375]", "got 0.01"),
     "datasets=[{dataset: digits, deform: 1.5}]": ("datasets.0.deform: ", "less than or equal to 1", "got 1.5"),
     "datasets=[{dataset: digits, noise: pink}]": ("datasets.0.noise: ", "'symmetric' or 'nearest'", "got 'pink'"),
-    "metric=accuracy": ("metric: ", "'val_accuracy', 'val_nll', 'val_ece', 'class_margin' or 'val_sample_margin'", "got 'accuracy'"),
+    "metric=3": ("metric: ", "string", "got 3"),
     "sesoi=0": ("sesoi: ", "greater than 0", "got 0"),
     "sesoi=.nan": ("sesoi: ", "greater than 0", "got nan"),
     "alpha=0.5": ("alpha: ", "less than 0.5", "got 0.5"),
@@ -313,7 +322,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "every section": {
         "screen": {"searcher": "tpe", "trials": 5, "seeds": 2, "asha": {"grace_epochs": 2}},
         "confirm": {"families": ["gds"], "seeds": 2, "values": {"gds": [0, 0.5]}},
-        "record": {"train": True, "test": True, "top_k": [5], "close_enough": [0, 0.5], "first_steps": 3, "every_steps": 10},
+        "record": {"train": True, "test": True, "top_k": [5], "close_enough": [0, 0.5], "first_steps": 3, "samples": 9},
         "metric": "val_nll",
         "sesoi": 1e-3,
         "alpha": 0.1,

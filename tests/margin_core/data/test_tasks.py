@@ -38,7 +38,9 @@ VERIFICATION: dict[str, Any] = {"pairs": P([[0, 1], [0, 2]]), "same": P([True, F
         ({"cameras": P([0, 1])}, r"cameras must be \(3,\) to go with identities, got \(2,\)"),
         ({"gallery": P([1, 3])}, r"gallery must hold places in \[0, 3\), got 1 to 3"),
         ({"query": P([-1])}, r"query must hold places in \[0, 3\), got -1 to -1"),
-        ({"gallery": P([2])}, "gallery must hold an identity of the query images, got none"),
+        ({"gallery": P([2])}, "gallery must hold an image of a query's identity and another camera, got none"),
+        ({"cameras": P([1, 1, 1])}, "gallery must hold an image of a query's identity and another camera, got none"),
+        ({"gallery": P([0, 2]), "cameras": None}, "gallery must hold an image of a query's identity and another camera, got none"),
     ],
 )
 def test_a_retrieval_that_cannot_be_measured_is_refused(changes: dict[str, Any], sentence: str) -> None:

@@ -18,7 +18,9 @@ import psutil
 import pytest
 import yaml
 
+from studies.recorded import example_table, path_table
 from studies.tracking.ledger import ENDED, Ledger
+from studies.workspace import study_files
 
 pytestmark = pytest.mark.ray
 
@@ -27,6 +29,7 @@ SMALL: dict[str, Any] = {
     "datasets": ["digits"],
     "model": "mlp-16",
     "recipe": {"epochs": 6, "batch_size": 64},
+    "record": {"first_steps": 1, "class_counts": True, "examples": True},
     "nuisance": {"lr": {"low": 0.05, "high": 0.3, "scale": "log"}},
     "families": {"ce": {"label_smoothing": 0}, "gds": {"lam": [0, 1, 2]}, "cos_face": {"m": [0, 0.2], "s": 10}},
     "screen": {"searcher": "sobol", "trials": 8},
@@ -99,6 +102,18 @@ def test_a_study_runs_to_verdicts_report_and_mlflow(whole: tuple[Path, dict[str,
     assert verdict["family"] in ("gds", "cos_face")
     assert "<svg" in (workdir / "small" / "report.html").read_text()
     assert json.loads((workdir / "small" / "verdicts.json").read_text())["verdicts"] == outcome["verdicts"]
+
+
+def test_what_a_study_records_lies_in_its_ledger_and_beside_it(whole: tuple[Path, dict[str, Any]]) -> None:
+    workdir, _ = whole
+    table = example_table(study_files(workdir, "small"))
+    with read(workdir) as ledger:
+        for trial in ledger.trials():
+            assert [step["step"] for step in ledger.steps(trial.key)] == [1]
+            assert sum(ledger.class_counts(trial.key) or []) == 1079
+            assert len(table[table["key"] == trial.key]) == 359
+    assert table.groupby("key")["place"].apply(tuple).nunique() == 1
+    assert len(path_table(study_files(workdir, "small"), by_step=True)) == table["key"].nunique()
 
 
 def test_mlflow_holds_the_study_a_run_per_replicate_and_a_summary_per_cell(whole: tuple[Path, dict[str, Any]]) -> None:

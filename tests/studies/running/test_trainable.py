@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from margin_core.training import Record
+from margin_core.training import Examples, Record
 from studies.plan import screen_trials
 from studies.running.trainable import TrialActor, TrialSetting, encode
 from tests.studies import builders
@@ -46,7 +46,7 @@ def test_a_checkpoint_without_its_reports_is_not_gone_on_from(tmp_path: Path) ->
 
 
 def test_what_a_study_records_comes_with_the_reports_and_comes_again(tmp_path: Path) -> None:
-    record = Record(train=True, top_k=(3,), first_steps=2, every_steps=9)
+    record = Record(train=True, top_k=(3,), first_steps=2, every_steps=9, class_counts=True)
     rows = actor(tmp_path, record=record).step()["rows"]
     assert [step["step"] for step in rows[0]["steps"]] == [1, 2, 9]
     for measured in (rows[0], *rows[0]["steps"]):
@@ -54,3 +54,18 @@ def test_what_a_study_records_comes_with_the_reports_and_comes_again(tmp_path: P
     again = actor(tmp_path, record=record).step()["rows"]
     assert again[0] == rows[0]
     assert [step["step"] for step in again[1]["steps"]] == [18]
+    assert (len(rows[0]["class_counts"]), sum(rows[0]["class_counts"]), "class_counts" in again[1]) == (10, 1079, False)
+
+
+def test_a_trial_that_runs_to_its_end_leaves_what_it_makes_of_each_test_example_and_another_does_not(tmp_path: Path) -> None:
+    trained = actor(tmp_path, examples=str(tmp_path / "examples"))
+    for _ in range(3):
+        trained.step()
+    assert not (tmp_path / "examples").exists()
+    trained.step()
+    [path] = (tmp_path / "examples").iterdir()
+    assert path.name == f"{trained._planned.key}.npz"
+    assert len(Examples.read(path).right) == 359
+    again = actor(tmp_path, examples=str(tmp_path / "again"))  # its end did not reach the driver
+    assert again.step()["status"] == "finished"
+    assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()

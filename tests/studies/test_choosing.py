@@ -1,0 +1,75 @@
+"""What a study may choose by: what all its datasets measure on the validation split, down to the verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies.answer import answer
+from studies.plan import confirm_trials
+from studies.spec import StudyFileError
+from studies.workspace import study_files
+from tests import digit_tasks
+from tests.studies import builders
+from tests.studies.conftest import train
+
+
+@pytest.fixture(scope="module", autouse=True)
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with digit_tasks.installed(tmp_path_factory.mktemp("package")):
+        yield
+
+
+CURVE: dict[str, Any] = {
+    **builders.WITHOUT_SCREEN,
+    "families": {"ce": {"label_smoothing": 0}, "gds": {"tau": 1}},
+    "confirm": {"families": 1, "seeds": 2, "values": {"gds": [0, 1]}},
+}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "metric", "maximize"),
+    [
+        ("digits-found", "val_map", True),
+        ("digits-found", "val_rank_5", True),
+        ("digits-compared", "val_tar_at_far_0.001", True),
+        ("digits-compared", "val_equal_error_rate", False),
+    ],
+)
+def test_a_study_may_ask_for_a_metric_of_its_datasets_task(dataset: str, metric: str, maximize: bool) -> None:
+    assert builders.study(datasets=[dataset], metric=metric, sesoi=0.1).maximize is maximize
+
+
+@pytest.mark.parametrize("datasets", [["digits"], ["digits-found", "digits"], ["digits-found", "digits-compared"]])
+def test_a_metric_that_not_all_datasets_have_is_refused(datasets: list[str]) -> None:
+    with pytest.raises(StudyFileError, match=r"metric must be one of val_accuracy, .*, got 'val_map'"):
+        builders.study(datasets=datasets, metric="val_map", sesoi=0.1)
+
+
+def test_what_a_task_measures_on_the_test_split_is_refused() -> None:
+    with pytest.raises(StudyFileError, match="test_map is measured on the test split, which never chooses; the metric may be val_map"):
+        builders.study(datasets=["digits-found"], metric="test_map", sesoi=0.1)
+
+
+def test_what_is_recorded_of_the_validation_split_may_be_compared() -> None:
+    assert builders.study(metric="val_top_3_accuracy", sesoi=0.1, record={"top_k": [3]}).maximize
+    assert builders.study(metric="val_close_enough_0.25", sesoi=0.1, record={"close_enough": [0.25]}).maximize
+
+
+def test_a_study_of_retrieval_comes_to_a_verdict_by_its_metric(tmp_path: Path) -> None:
+    spec = builders.study(**CURVE, datasets=["digits-found"], metric="val_map", sesoi=0.5)
+    files = study_files(tmp_path, spec.name)
+    files.directory.mkdir()
+    with builders.new_ledger(files.ledger, spec) as ledger:
+        for planned in confirm_trials(spec):
+            train(ledger, files, spec, planned)
+        found = answer(ledger)
+        best = ledger.final_metrics("confirm").groupby("cell_id")["val_map"].mean().max()
+    [winner], [curve] = found.winners, found.curves
+    assert winner.summary.mean == pytest.approx(best)
+    assert "val_map" in curve.table
+    assert json.dumps(found.to_dict())
