@@ -19,6 +19,8 @@ from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, ch
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
+from margin_core.training.forward import check_precision
+from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
 
@@ -107,10 +109,28 @@ class RecipeSection(_Section):
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(128, ge=1)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
-    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    lr_schedule: LrSchedule = "cosine"
     clip_norm: float | None = Field(5.0, gt=0.0)
+    lr_steps: list[float] = Field(default_factory=list)
+    lr_factor: float = 0.1
+    warm_up: float = 0.0
+    sharpness: Sharpness = "none"
+    rho: float | None = None
+    eta: float = 0.01
+    ema: float | None = None
+    mixup: float | None = None
+    augment: Augment = "none"
+    precision: Precision = "float32"
+    accumulate: int = 1
+    channels_last: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_recipe(self) -> RecipeSection:
+        self.recipe(lr=0.1, weight_decay=0.0)
+        return self
 
     def recipe(self, *, lr: float, weight_decay: float) -> Recipe:
         """The recipe of one cell."""
@@ -248,6 +268,9 @@ class StudySpec(_Section):
         for entry in self.datasets:
             check_dials(entry.config())
             check_model(self.model, dataset_info(entry.dataset).in_shape)
+        for family in self.families:
+            self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
+        check_precision(self.recipe.precision, on_gpu=self.resources.gpu > 0)
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)

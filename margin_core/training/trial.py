@@ -20,9 +20,11 @@ from margin_core import metrics
 from margin_core.data import prepare
 from margin_core.losses import Loss, get_family
 from margin_core.models import build_model
-from margin_core.seeds import seeded_initialisation, torch_generator
+from margin_core.seeds import numpy_generator, seeded_initialisation, torch_generator
+from margin_core.training.augmentation import Augmentation
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from margin_core.training.forward import Forward
 from margin_core.training.objective import Objective
 from margin_core.training.step import Step
 
@@ -109,10 +111,13 @@ class Trial:
         ).to(self.device)
         self.objective = Objective(cell, self.model, self.data.train_y.bincount(minlength=self.data.num_classes).tolist())
         self.loss: Loss = self.objective.loss.to(self.device)
-        self._step = Step(cell.recipe, self.model, self.objective)
+        self._forward = Forward(cell.recipe, self.model, self.device)
+        self._step = Step(cell.recipe, self._forward, self.objective)
         self._standardise = self.data.dataset.standardiser(self.device)
         self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
         self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
+        # Bytes are black at 0. Images that are stored in other units have a black pixel somewhere.
+        self._black = 0.0 if self.data.train_x.dtype == torch.uint8 else float(self.data.train_x.min())
         self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
 
     @property
@@ -161,10 +166,11 @@ class Trial:
         images, target = self._examples(split)
         logits, cosines = [], []
         self.model.eval()
-        for batch in torch.split(images, EVALUATION_BATCH):
-            output = self.model(self._standardise(batch))
-            logits.append(self.objective.prediction_logits(output))
-            cosines.append(self.model.cosines(output))
+        with self._forward.settings():
+            for batch in torch.split(images, EVALUATION_BATCH):
+                output = self._forward(self._standardise(batch))
+                logits.append(self.objective.prediction_logits(output))
+                cosines.append(self.model.cosines(output))
         return Predictions(torch.cat(logits), torch.cat(cosines), target)
 
     def save(self, path: str | Path) -> None:
@@ -204,13 +210,22 @@ class Trial:
         images, labels = self._train
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", self.epoch))
+        augment = Augmentation(
+            self.cell.recipe.augment,
+            len(labels),
+            black=self._black,
+            generator=torch_generator(self.study_seed, self.replicate, "augment", self.epoch),
+            device=self.device,
+        )
+        mixup_generator = numpy_generator(self.study_seed, self.replicate, "mixup", self.epoch)
         first_step = self.epoch * len(self._batch_sizes)
         losses = []
         self.model.train()
         # Dropout draws from the global generator.
-        with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch):
+        with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch), self._step.epoch(mixup_generator):
             for step, batch in enumerate(torch.split(order.to(self.device), self._batch_sizes), start=first_step):
-                losses.append(self._step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
+                pictures = self._standardise(augment(images[batch], batch))
+                losses.append(self._step(pictures, labels[batch], self._progress(step)) * len(batch))
         return float(torch.stack(losses).double().sum()) / len(labels)
 
     def _progress(self, step: int) -> float:
