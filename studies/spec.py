@@ -19,7 +19,6 @@ from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, ch
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
-from margin_core.training.forward import check_precision
 from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
@@ -270,7 +269,8 @@ class StudySpec(_Section):
             check_model(self.model, dataset_info(entry.dataset).in_shape)
         for family in self.families:
             self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
-        check_precision(self.recipe.precision, on_gpu=self.resources.gpu > 0)
+        if self.recipe.precision == "tf32" and self.resources.gpu == 0:
+            raise ValueError("recipe.precision: tf32 is of GPUs only, but resources.gpu is 0")
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)

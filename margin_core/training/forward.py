@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from margin_core.models import Classifier, Output
-from margin_core.training.recipe import Precision, Recipe
+from margin_core.training.recipe import Recipe
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -20,14 +20,10 @@ class Forward:
     Args:
         recipe: Its precision, memory format and compilation are what is read.
         model: The network, on its device; its memory format is changed in place.
-        device: The device.
-
-    Raises:
-        ValueError: Where the device does not have the precision.
+        device: The device; on a CPU ``tf32`` is ``float32``.
     """
 
     def __init__(self, recipe: Recipe, model: Classifier, device: torch.device) -> None:
-        check_precision(recipe.precision, on_gpu=device.type != "cpu")
         self.recipe = recipe
         self.model = model
         self.device = device
@@ -48,7 +44,7 @@ class Forward:
     def settings(self) -> Iterator[None]:
         """Torch's global settings as the precision wants them, for the block; also needed around the backward passes."""
         former = torch.get_float32_matmul_precision()
-        if self.recipe.precision == "tf32":
+        if self.recipe.precision == "tf32" and self.device.type != "cpu":
             torch.set_float32_matmul_precision("high")
         try:
             yield
@@ -58,9 +54,3 @@ class Forward:
     def _autocast(self) -> AbstractContextManager[object]:
         dtype = _AUTOCAST.get(self.recipe.precision)
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
-
-
-def check_precision(precision: Precision, *, on_gpu: bool) -> None:
-    """Raise `ValueError` where a device does not have a precision."""
-    if precision == "tf32" and not on_gpu:
-        raise ValueError("precision must be one of float32, bfloat16, float16 without a GPU, got 'tf32'")

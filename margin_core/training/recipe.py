@@ -57,8 +57,9 @@ class Recipe:
         mixup: Both parameters of the beta distribution that pairs of images and labels are mixed by, > 0; or None.
         augment: ``none``, ``crop_flip`` (random crop with 4 pixels of padding, horizontal flip) or ``crop_flip_rotate`` (and by up to
             20 degrees).
-        precision: ``float32``; ``tf32`` (a GPU's matrix products); or ``bfloat16`` or ``float16``, in which the backbone then runs
-            (autocast) while weights, head and loss stay in float32. In ``float32`` torch lets a GPU's convolutions use TF32 too.
+        precision: ``float32``; ``tf32`` for a GPU's matrix products, without one the same; or ``bfloat16`` or ``float16``, in which the
+            backbone then runs (autocast) while weights, head and loss stay in float32. In ``float32`` torch lets a GPU's convolutions
+            use TF32 too.
         accumulate: Parts, at most half of ``batch_size``, in which the examples of a step go through the network, one part after another.
         channels_last: Whether images and filters lie in memory with the channels last.
         compile: Whether the backbone is compiled by ``torch.compile``.

@@ -190,11 +190,11 @@ class Trial:
         )
 
     def load(self, path: str | Path) -> None:
-        """Go on from what `save` wrote, exactly as if the trial had never stopped.
+        """Go on from what `save` wrote, exactly as if the trial had never stopped; where that is torn, from what it wrote before.
 
         Raises:
-            FileNotFoundError: Where there is no such file.
-            CheckpointError: Where the file is torn, or of another cell, study seed or replicate.
+            FileNotFoundError: Where nothing was saved there.
+            CheckpointError: Where what was saved is torn, or of another cell, study seed or replicate.
         """
         checkpoint = read_checkpoint(path, cell_id=self.cell.cell_id, study_seed=self.study_seed, replicate=self.replicate)
         self.model.load_state_dict(checkpoint["model"])

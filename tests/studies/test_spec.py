@@ -56,7 +56,7 @@ SENTENCES = {
         "recipe: warm_up must be 0, a whole number of epochs below epochs, or a share of the steps above 0 and below 1, got 1.0"
     ),
     "recipe.mixup=0.2": "with mixup there can be no sample_margin, for a mixed image has no one label to keep a margin to",
-    "recipe.precision=tf32": "precision must be one of float32, bfloat16, float16 without a GPU, got 'tf32'",
+    "recipe.precision=tf32": "recipe.precision: tf32 is of GPUs only, but resources.gpu is 0",
     "recipe=3": "recipe: must be a mapping of keys to values, got 3",
     "families=[ce]": "families: must be a mapping of keys to values, got ['ce']",
     "screen.asha.grace_epoch=1": "unknown key 'screen.asha.grace_epoch' (did you mean 'grace_epochs'?)",
