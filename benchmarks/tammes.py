@@ -27,7 +27,8 @@ from margin_core.heads import CosineHead
 from margin_core.knobs import Schedule
 from margin_core.losses import build_loss
 from margin_core.metrics import class_margin
-from margin_core.training.recipe import Recipe, build_optimizer
+from margin_core.training.optimizer import build_optimizer
+from margin_core.training.recipe import Recipe
 
 POINTS = 8
 OPTIMUM = math.degrees(math.acos((2.0 * math.sqrt(2.0) - 1.0) / 7.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 from margin_core.data import check_dataset, prepare
@@ -18,7 +20,8 @@ class CallError(ValueError):
 def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> None:
     """Raise `CallError` where ``spec`` cannot be run with these options.
 
-    Looks at the plan, the datasets, the Ray address, the tracking server, the work directory and, for a local run, the GPU, in this order.
+    Looks at the plan, the datasets, the Ray address, the tracking server, the work directory and, for a local run, the
+    compiler and the GPU, in this order.
     """
     from studies.running.address import check_address
 
@@ -36,6 +39,9 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
         check_workdir(workdir)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
+    compiler = os.environ.get("CXX", "g++")
+    if spec.recipe.compile and address in (None, "local") and shutil.which(compiler) is None:
+        raise CallError(f"recipe.compile needs a C++ compiler, but this machine has no {compiler}; CXX may name another")
     if spec.resources.gpu > 0 and address in (None, "local"):
         import torch
 

@@ -29,6 +29,7 @@ from margin_core.data import (
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import TASK_METRICS, Recipe, Record
+from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
 from studies.choosing import comparable, refuse_test_metric
@@ -113,10 +114,28 @@ class RecipeSection(_Section):
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(128, ge=1)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     momentum: float = Field(0.9, ge=0.0, lt=1.0)
-    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    lr_schedule: LrSchedule = "cosine"
     clip_norm: float | None = Field(5.0, gt=0.0)
+    lr_steps: list[float] = Field(default_factory=list)
+    lr_factor: float = 0.1
+    warm_up: float = 0.0
+    sharpness: Sharpness = "none"
+    rho: float | None = None
+    eta: float = 0.01
+    ema: float | None = None
+    mixup: float | None = None
+    augment: Augment = "none"
+    precision: Precision = "float32"
+    accumulate: int = 1
+    channels_last: bool = False
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_recipe(self) -> RecipeSection:
+        self.recipe(lr=0.1, weight_decay=0.0)
+        return self
 
     def recipe(self, *, lr: float, weight_decay: float) -> Recipe:
         """The recipe of one cell."""
@@ -309,6 +328,10 @@ class StudySpec(_Section):
             check_dials(entry.config())
             check_model(self.model, dataset_info(entry.dataset).in_shape)
             _check_record(self.record, entry)
+        for family in self.families:
+            self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
+        if self.recipe.precision == "tf32" and self.resources.gpu == 0:
+            raise ValueError("recipe.precision: tf32 is of GPUs only, but resources.gpu is 0")
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)

@@ -37,9 +37,16 @@ class Classifier(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> Output:
-        """Scores and features of ``images`` (N, C, H, W)."""
+        """Scores and features of ``images`` (N, C, H, W).
+
+        Under autocast only the backbone runs in half precision: eight bits are too few for logits, and cost nothing to avoid in a head.
+        """
         features = self.backbone(images)
-        return Output(self.head(features), features)
+        if not torch.is_autocast_enabled(images.device.type):
+            return Output(self.head(features), features)
+        with torch.autocast(images.device.type, enabled=False):
+            features = features.to(torch.float32)
+            return Output(self.head(features), features)
 
     def cosines(self, output: Output) -> Tensor:
         """Cosines between the features of ``output`` and the prototypes, (N, K); not computed again where the scores are cosines."""

@@ -1,7 +1,7 @@
 """One trial, from a cell and its seeds to a stream of epoch reports, with exact checkpoints."""
 
 from margin_core.training.cell import Cell, Setting
-from margin_core.training.checkpoint import CheckpointError
+from margin_core.training.checkpoint import CheckpointError, checkpoint_files
 from margin_core.training.embeddings import TASK_METRICS
 from margin_core.training.examples import Examples
 from margin_core.training.recipe import Recipe
@@ -21,4 +21,5 @@ __all__ = [
     "Split",
     "StepReport",
     "Trial",
+    "checkpoint_files",
 ]

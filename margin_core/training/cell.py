@@ -57,6 +57,7 @@ class Cell:
         check_dials(self.dataset)
         check_model(self.model, dataset_info(self.dataset.name).in_shape)
         family = get_family(self.family)
+        self.recipe.check_for(self.family, [name for name, weight in self.regularizers.items() if weight != 0])
         options = [option.name for option in family.options]
         for name, setting in self.knobs.items():
             if isinstance(setting, Schedule) and name in options:

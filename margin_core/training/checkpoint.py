@@ -1,7 +1,13 @@
-"""A trial on disk at the end of an epoch: written whole or not at all, and read only into the trial it is of."""
+"""A trial on disk at the end of an epoch: written whole or not at all, and read only into the trial it is of.
+
+The checkpoint before the last one stays beside it, for the case that the last one is found to be broken.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import logging
 import os
 import pickle
 import tempfile
@@ -12,10 +18,19 @@ import torch
 from torch import Tensor
 
 FORMAT = 2
+_DIGEST = hashlib.sha256
+
+logger = logging.getLogger(__name__)
 
 
 class CheckpointError(ValueError):
     """A file that is no whole checkpoint, or one of another trial."""
+
+
+def checkpoint_files(path: str | Path) -> tuple[Path, Path]:
+    """The files of the checkpoints that are saved to ``path``: of the last one, and of the one before it."""
+    path = Path(path)
+    return path, path.with_name(f"{path.name}.before")
 
 
 class Checkpoint(TypedDict):
@@ -32,21 +47,26 @@ class Checkpoint(TypedDict):
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` to ``path``.
+    """Write ``checkpoint`` to ``path``, and keep what was there as the one before.
 
-    It is written beside ``path`` and then renamed, so a process that is killed leaves the former file as it was. It is not flushed
-    to the disk, which would cost a short trial more than its training: what a loss of power tears, `read_checkpoint` refuses.
+    It is written beside ``path`` and then renamed, so a process that is killed leaves whole files, whenever that is. It is not flushed
+    to the disk, which would cost a short trial more than its training: what a loss of power tears, `read_checkpoint` passes over.
 
     Args:
         path: Where to; its folder is made where it is missing.
         checkpoint: What `read_checkpoint` is to give back.
     """
-    path = Path(path)
+    path, before = checkpoint_files(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save({"format": FORMAT, **checkpoint}, file)
+        with os.fdopen(handle, "wb") as file, io.BytesIO() as contents:
+            torch.save({"format": FORMAT, **checkpoint}, contents)
+            # torch's own format does not notice a number that is changed on the disk.
+            file.write(_DIGEST(contents.getbuffer()).digest())
+            file.write(contents.getbuffer())
+        if path.exists():
+            os.replace(path, before)
         os.replace(part, path)
     except BaseException:
         Path(part).unlink(missing_ok=True)
@@ -54,7 +74,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: str | Path, *, cell_id: str, study_seed: int, replicate: int) -> Checkpoint:
-    """Read what `write_checkpoint` wrote. No code in the file is run.
+    """Read what `write_checkpoint` last wrote, or, where that is not whole, what it wrote before. No code in a file is run.
 
     Args:
         path: Where from.
@@ -63,18 +83,37 @@ def read_checkpoint(path: str | Path, *, cell_id: str, study_seed: int, replicat
         replicate: The replicate that it must be of.
 
     Raises:
-        FileNotFoundError: Where there is no such file.
-        CheckpointError: Where the file is torn, no checkpoint of this format, or of another trial.
+        FileNotFoundError: Where there is no such file, nor one before.
+        CheckpointError: Where none of the files is a whole checkpoint of this format and of this trial; it tells of the last one.
     """
+    files = [file for file in checkpoint_files(path) if file.exists()]
+    if not files:
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    errors = []
+    for file in files:
+        try:
+            return _read(file, {"cell_id": cell_id, "study_seed": study_seed, "replicate": replicate})
+        except CheckpointError as error:
+            logger.warning("%s", error)
+            errors.append(error)
+    raise errors[0]
+
+
+def _read(path: Path, own: dict[str, str | int]) -> Checkpoint:
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        data = memoryview(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    size = _DIGEST().digest_size
+    if _DIGEST(data[size:]).digest() != data[:size]:
+        raise CheckpointError(f"{path} is not a whole checkpoint: its contents are not those that were written")
+    try:
+        contents = torch.load(io.BytesIO(data[size:]), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {str(error).partition(chr(10))[0]}") from error
     if not isinstance(contents, dict) or contents.pop("format", None) != FORMAT or contents.keys() != Checkpoint.__annotations__.keys():
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}")
-    for name, own in (("cell_id", cell_id), ("study_seed", study_seed), ("replicate", replicate)):
-        if contents[name] != own:
-            raise CheckpointError(f"{path} is of another trial: its {name} is {contents[name]!r}, this trial's is {own!r}")
+    for name, value in own.items():
+        if contents[name] != value:
+            raise CheckpointError(f"{path} is of another trial: its {name} is {contents[name]!r}, this trial's is {value!r}")
     return cast(Checkpoint, contents)

@@ -5,15 +5,22 @@ What is minimised is left to `objective`, which examples a step sees to `trial`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from margin_core.models import Classifier
+from margin_core.training.augmentation import Mixup
+from margin_core.training.average import WeightAverage
+from margin_core.training.forward import Forward
 from margin_core.training.objective import Objective
-from margin_core.training.recipe import Recipe, build_optimizer
+from margin_core.training.optimizer import build_optimizer
+from margin_core.training.recipe import Recipe
+from margin_core.training.sharpness import perturbed
 
 
 class Step:
@@ -21,38 +28,99 @@ class Step:
 
     Args:
         recipe: How to train.
-        model: The network, on its device.
+        forward: The network, as the recipe computes it.
         objective: What is minimised; the parameters of its loss, on the same device, are trained along with the network's.
     """
 
-    def __init__(self, recipe: Recipe, model: Classifier, objective: Objective) -> None:
+    def __init__(self, recipe: Recipe, forward: Forward, objective: Objective) -> None:
         self.recipe = recipe
-        self.model = model
+        self.forward = forward
         self.objective = objective
-        self.optimizer = build_optimizer(recipe, model.parameters(), objective.loss.parameters())
-        self.parameters = [*model.parameters(), *objective.loss.parameters()]
+        model, loss = forward.model, objective.loss
+        self.optimizer = build_optimizer(recipe, model.parameters(), loss.parameters())
+        self.parameters = [*model.parameters(), *loss.parameters()]
+        self._scaler = torch.amp.GradScaler(forward.device.type, enabled=recipe.precision == "float16")
+        self._average = None if recipe.ema is None else WeightAverage([model, loss], recipe.ema)
+        self._mixup: Mixup | None = None
+
+    @contextmanager
+    def epoch(self, generator: np.random.Generator) -> Iterator[None]:
+        """What the steps of an epoch are made in; mixtures of examples are drawn from ``generator``."""
+        self._mixup = None if self.recipe.mixup is None else Mixup(self.recipe.mixup, generator)
+        with self.forward.settings(), nullcontext() if self._average is None else self._average.trained_weights():
+            yield
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """Inside `epoch`, the network with the weights that are evaluated, for the block."""
+        with nullcontext() if self._average is None else self._average.averaged_weights():
+            yield
 
     def __call__(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
-        """Make one step on a batch, after a share ``progress`` (0 to 1) of the training's steps.
+        """Make one step on a batch, after a share ``progress`` (0 to 1) of the training's steps; inside `epoch` only.
+
+        Args:
+            images: Standardised, (N, C, H, W).
+            labels: Their labels, (N,).
+            progress: Sets the learning rate and the knobs that follow a schedule.
 
         Returns:
             The objective before the step. It stays on the device, since looking at it would wait for the device.
         """
+        recipe = self.recipe
         self.objective.set_progress(progress)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(progress)
+            group["lr"] = recipe.learning_rate(progress)
+        targets = [(labels, 1.0)]
+        if self._mixup is not None:
+            images, others, share = self._mixup(images)
+            targets = [(labels, share), (labels[others], 1.0 - share)]
+        value = self._gradients(images, targets)
+        if recipe.rho is not None:
+            with perturbed(self.forward.model, rho=recipe.rho, eta=recipe.eta if recipe.sharpness == "asam" else None):
+                self._gradients(images, targets)
+        if recipe.clip_norm is not None:
+            self._scaler.unscale_(self.optimizer)
+            clip_grad_norm_(self.parameters, recipe.clip_norm, foreach=True)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        if self._average is not None:
+            self._average.update()
+        return value
+
+    def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> Tensor:
+        """Set the gradients to those of the objective, part by part of the batch; its value.
+
+        Args:
+            images: What the network is given.
+            targets: Labels of the images, and the share of each image that they are the labels of.
+        """
         self.optimizer.zero_grad()
-        value = self.objective(self.model(images), labels)
-        torch.autograd.backward(value)
-        if self.recipe.clip_norm is not None:
-            clip_grad_norm_(self.parameters, self.recipe.clip_norm, foreach=True)
-        self.optimizer.step()
-        return value.detach()
+        # No part of a single example, as of the batches themselves.
+        count = max(1, min(self.recipe.accumulate, len(images) // 2))
+        parts = [slice(len(images) * i // count, len(images) * (i + 1) // count) for i in range(count)]
+        values = []
+        for part in parts:
+            output = self.forward(images[part])
+            weights = [share * len(output.scores) / len(images) for _, share in targets]
+            terms = [self.objective(output, labels[part]) for labels, _ in targets]
+            # Most steps have one term, whose weight is 1.
+            value = terms[0] if weights == [1.0] else torch.stack([w * term for w, term in zip(weights, terms, strict=True)]).sum()
+            torch.autograd.backward(self._scaler.scale(value))
+            values.append(value.detach())
+        return values[0] if count == 1 else torch.stack(values).sum()
 
     def state_dict(self) -> dict[str, Any]:
         """What steps carry on, besides the parameters themselves."""
-        return {"optimizer": self.optimizer.state_dict()}
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
         self.optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])

@@ -19,11 +19,13 @@ from margin_core import metrics
 from margin_core.data import prepare
 from margin_core.losses import Loss, get_family
 from margin_core.models import build_model
-from margin_core.seeds import seeded_initialisation, torch_generator
+from margin_core.seeds import numpy_generator, seeded_initialisation, torch_generator
+from margin_core.training.augmentation import Augmentation
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from margin_core.training.confidence import confidence_distribution, confidence_of_samples, spaced_places
 from margin_core.training.embeddings import embeddings_of_test, embeddings_of_validation
+from margin_core.training.forward import Forward
 from margin_core.training.objective import Objective
 from margin_core.training.record import SPLITS, Record, Split
 from margin_core.training.step import Step
@@ -143,7 +145,8 @@ class Trial:
         self.class_counts: list[int] = self.data.train_y.bincount(minlength=self.data.num_classes).tolist()
         self.objective = Objective(cell, self.model, self.class_counts)
         self.loss: Loss = self.objective.loss.to(self.device)
-        self._step = Step(cell.recipe, self.model, self.objective)
+        self._forward = Forward(cell.recipe, self.model, self.device)
+        self._step = Step(cell.recipe, self._forward, self.objective)
         self._samples = spaced_places(record.samples, len(self.data.train_y))
         self._embeddings = {
             "val": embeddings_of_validation(self.data, study_seed=study_seed, replicate=replicate),
@@ -152,6 +155,8 @@ class Trial:
         self._standardise = self.data.dataset.standardiser(self.device)
         self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
         self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
+        # Bytes are black at 0. Images that are stored in other units have a black pixel somewhere.
+        self._black = 0.0 if self.data.train_x.dtype == torch.uint8 else float(self.data.train_x.min())
         self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
 
     @property
@@ -230,11 +235,12 @@ class Trial:
         embedded = self._embeddings.get(split) is not None
         logits, cosines, features = [], [], []
         self.model.eval()
-        for batch in torch.split(images, EVALUATION_BATCH):
-            output = self.model(self._standardise(batch))
-            logits.append(self.objective.prediction_logits(output))
-            cosines.append(self.model.cosines(output))
-            features += [output.features] if embedded else []
+        with self._forward.settings():
+            for batch in torch.split(images, EVALUATION_BATCH):
+                output = self._forward(self._standardise(batch))
+                logits.append(self.objective.prediction_logits(output))
+                cosines.append(self.model.cosines(output))
+                features += [output.features] if embedded else []
         return Predictions(torch.cat(logits), torch.cat(cosines), target, torch.cat(features) if embedded else None)
 
     def save(self, path: str | Path) -> None:
@@ -254,11 +260,11 @@ class Trial:
         )
 
     def load(self, path: str | Path) -> None:
-        """Go on from what `save` wrote, exactly as if the trial had never stopped.
+        """Go on from what `save` wrote, exactly as if the trial had never stopped; where that is torn, from what it wrote before.
 
         Raises:
-            FileNotFoundError: Where there is no such file.
-            CheckpointError: Where the file is torn, or of another cell, study seed or replicate.
+            FileNotFoundError: Where nothing was saved there.
+            CheckpointError: Where what was saved is torn, or of another cell, study seed or replicate.
         """
         checkpoint = read_checkpoint(path, cell_id=self.cell.cell_id, study_seed=self.study_seed, replicate=self.replicate)
         self.model.load_state_dict(checkpoint["model"])
@@ -274,15 +280,25 @@ class Trial:
         images, labels = self._train
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", self.epoch))
+        augment = Augmentation(
+            self.cell.recipe.augment,
+            len(labels),
+            black=self._black,
+            generator=torch_generator(self.study_seed, self.replicate, "augment", self.epoch),
+            device=self.device,
+        )
+        mixup_generator = numpy_generator(self.study_seed, self.replicate, "mixup", self.epoch)
         first_step = self.epoch * len(self._batch_sizes)
         losses, reports = [], []
         self.model.train()
         # Dropout draws from the global generator.
-        with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch):
+        with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch), self._step.epoch(mixup_generator):
             for step, batch in enumerate(torch.split(order.to(self.device), self._batch_sizes), start=first_step):
-                losses.append(self._step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
+                pictures = self._standardise(augment(images[batch], batch))
+                losses.append(self._step(pictures, labels[batch], self._progress(step)) * len(batch))
                 if self.record.at_step(step + 1):
-                    reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
+                    with self._step.evaluation():
+                        reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
                     self.model.train()
         return float(torch.stack(losses).double().sum()) / len(labels), tuple(reports)
 

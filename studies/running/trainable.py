@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial
+from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from studies.plan import PlannedTrial
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class TrialActor(tune.Trainable):
     def _open(self) -> Trial:
         """The trial where its checkpoint left it, with the reports up to there, or at its beginning."""
         trial = self._begin()
-        if not self._path.exists():
+        if not any(file.exists() for file in checkpoint_files(self._path)):
             return trial
         try:
             trial.load(self._path)
@@ -152,8 +152,8 @@ class TrialActor(tune.Trainable):
 
     def _checkpoint(self, trial: Trial, diverged: bool) -> None:
         if trial.done and (diverged or not self._setting.keep_final):
-            self._path.unlink(missing_ok=True)
-            self._history_path.unlink(missing_ok=True)
+            for file in (*checkpoint_files(self._path), self._history_path):
+                file.unlink(missing_ok=True)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
             # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
             self._history_path.with_suffix(".new").write_text(json.dumps(self._history))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -133,6 +134,16 @@ def test_a_work_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None
 def test_nothing_is_made_where_something_is_wrong(tmp_path: Path, closed_port: int) -> None:
     told(tmp_path, address=f"127.0.0.1:{closed_port}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_that_is_not_there_is_told_unless_a_cluster_has_it(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {"recipe": {"epochs": 1, "compile": True}}
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    said = "recipe.compile needs a C++ compiler, but this machine has no no-such-compiler; CXX may name another"
+    assert told(tmp_path, changes=changes) == said
+    check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
+    monkeypatch.setenv("CXX", sys.executable)
+    check_call(study(**changes), workdir=tmp_path, address=None, tracking_uri=None, data_root=None)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -54,6 +54,13 @@ SENTENCES = {
     "datasets=[{dataset: grocery, merge: groups, classes: 4}]": "grocery: classes must be at most 3, the number of its groups, got 4",
     "recipe.epoch=3": "unknown key 'recipe.epoch' (did you mean 'epochs'?)",
     "recipe={}": "the key 'recipe.epochs' is missing",
+    "recipe.lr_schedule=step": "recipe: lr_steps must be given with lr_schedule step, got []",
+    "recipe.sharpness=sam": "recipe: rho must be > 0 with sharpness sam, got None",
+    "recipe.warm_up=1": (
+        "recipe: warm_up must be 0, a whole number of epochs below epochs, or a share of the steps above 0 and below 1, got 1.0"
+    ),
+    "recipe.mixup=0.2": "with mixup there can be no sample_margin, for a mixed image has no one label to keep a margin to",
+    "recipe.precision=tf32": "recipe.precision: tf32 is of GPUs only, but resources.gpu is 0",
     "recipe=3": "recipe: must be a mapping of keys to values, got 3",
     "families=[ce]": "families: must be a mapping of keys to values, got ['ce']",
     "screen.asha.grace_epoch=1": "unknown key 'screen.asha.grace_epoch' (did you mean 'grace_epochs'?)",
@@ -112,6 +119,8 @@ WORDS = {
     "record={first_steps: -1}": ("record.first_steps: ", "greater than or equal to 0", "got -1"),
     "record={samples: 101}": ("record.samples: ", "less than or equal to 100", "got 101"),
     "record={every_steps: 0}": ("record.every_steps: ", "greater than or equal to 1", "got 0"),
+    "recipe.lr_steps=[a]": ("recipe.lr_steps.0: ", "number", "got 'a'"),
+    "recipe.augment=flip": ("recipe.augment: ", "'none', 'crop_flip' or 'crop_flip_rotate'", "got 'flip'"),
     "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random' or 'tpe'", "got 'bayes'"),
     "screen.trials=0": ("screen.trials: ", "greater than or equal to 1", "got 0"),
     "screen.asha.reduction=1": ("screen.asha.reduction: ", "greater than or equal to 2", "got 1"),

@@ -109,6 +109,7 @@ def test_knobs_that_must_hold_together_are_checked_together_along_their_schedule
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"recipe": Recipe(epochs=1, mixup=0.2)}, "with mixup the family must be one of ce, norm_face, linear in the label, got 'gds'"),
         ({"dataset": DatasetConfig("digits", classes=11)}, "digits: classes must be at most 10, the number of its classes, got 11"),
         ({"dataset": DatasetConfig("digit")}, "dataset must be one of digits, mnist, "),
         ({"model": "mlp"}, "model must be one of mlp-<width>"),

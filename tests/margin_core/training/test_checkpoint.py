@@ -9,7 +9,7 @@ import torch
 
 from margin_core.data import DatasetConfig
 from margin_core.knobs import Schedule
-from margin_core.training import Cell, CheckpointError, Recipe, Setting, Trial
+from margin_core.training import Cell, CheckpointError, Recipe, Setting, Trial, checkpoint_files
 from margin_core.training.checkpoint import write_checkpoint
 
 FAMILIES: dict[str, dict[str, Setting]] = {
@@ -31,6 +31,17 @@ def make(family: str = "ce", optimizer: str = "sgd", *, study_seed: int = 0, rep
 
 def states(trial: Trial) -> dict[str, torch.Tensor]:
     return {**trial.model.state_dict(prefix="model."), **trial.loss.state_dict(prefix="loss.")}
+
+
+def saved_twice(path: Path) -> dict[str, torch.Tensor]:
+    """Save a trial after its first epoch and after its second; its states at the first."""
+    trial = make()
+    trial.run_epoch()
+    trial.save(path)
+    first = {key: value.clone() for key, value in states(trial).items()}
+    trial.run_epoch()
+    trial.save(path)
+    return first
 
 
 def assert_equal_bitwise(one: Trial, other: Trial) -> None:
@@ -112,6 +123,46 @@ def test_a_truncated_file_is_refused(share: float, tmp_path: Path) -> None:
         make().load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.001, 0.3, 0.6, 0.95, 1.0])
+def test_a_file_with_one_bit_turned_is_refused(place: float, tmp_path: Path) -> None:
+    path = tmp_path / "trial.pt"
+    make().save(path)
+    data = bytearray(path.read_bytes())
+    data[int(place * (len(data) - 1))] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="is not a whole checkpoint: its contents are not those that were written"):
+        make().load(path)
+
+
+@pytest.mark.parametrize("harm", ["torn", "turned", "gone"])
+def test_where_the_last_checkpoint_is_broken_the_one_before_it_is_gone_on_from(harm: str, tmp_path: Path) -> None:
+    path = tmp_path / "trial.pt"
+    first = saved_twice(path)
+    data = path.read_bytes()
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data[:-9] if harm == "torn" else data[:-9] + bytes([data[-9] ^ 8]) + data[-8:])
+    continued = make()
+    continued.load(path)
+    assert continued.epoch == 1
+    assert all(torch.equal(value, first[key]) for key, value in states(continued).items())
+    continued.run_epoch()
+    continued.save(path)
+    assert path.read_bytes() == data
+    assert sorted(tmp_path.iterdir()) == sorted(checkpoint_files(path))
+
+
+def test_where_both_checkpoints_are_broken_the_last_one_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "trial.pt"
+    saved_twice(path)
+    for file in checkpoint_files(path):
+        file.write_bytes(b"nothing")
+    with pytest.raises(CheckpointError) as caught:
+        make().load(path)
+    assert str(caught.value) == f"{path} is not a whole checkpoint: its contents are not those that were written"
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:

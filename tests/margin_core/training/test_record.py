@@ -56,9 +56,10 @@ def test_what_is_recorded_is_what_the_metrics_give(split: Any) -> None:
     assert report.metrics[f"{split}_accuracy"] <= report.metrics[f"{split}_close_enough_0"]
 
 
-def test_the_last_step_of_an_epoch_is_measured_as_the_epoch_is() -> None:
+@pytest.mark.parametrize("recipe", [{}, {"ema": 0.9}])
+def test_the_last_step_of_an_epoch_is_measured_as_the_epoch_is(recipe: dict[str, Any]) -> None:
     # 1079 training examples are 17 steps of 64.
-    trial = Trial(cell(), study_seed=0, replicate=0, record=Record(train=True, every_steps=17))
+    trial = Trial(cell(**recipe), study_seed=0, replicate=0, record=Record(train=True, every_steps=17))
     for report in run(trial):
         [step] = report.steps
         assert {"train_loss": report.metrics["train_loss"], **step.metrics} == report.metrics

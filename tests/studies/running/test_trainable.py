@@ -38,6 +38,27 @@ def test_epochs_whose_reports_never_arrived_are_reported_again(tmp_path: Path, l
     assert reports(again, max(1, 4 - lost)) == whole
 
 
+@pytest.mark.parametrize("harm", ["torn", "gone"])
+def test_where_the_last_checkpoint_is_broken_the_epochs_after_the_one_before_are_trained_again(tmp_path: Path, harm: str) -> None:
+    whole = reports(actor(tmp_path / "whole"), 4)
+    reports(actor(tmp_path / "cut"), 3)
+    (last,) = (tmp_path / "cut").glob("*.pt")
+    if harm == "torn":
+        last.write_bytes(last.read_bytes()[:-100])
+    else:  # the process was killed after it had put the former file aside
+        last.unlink()
+    again = actor(tmp_path / "cut")
+    first = again.step()["rows"]
+    assert [row["epoch"] for row in first] == [1, 2, 3]
+    assert [{"epoch": row["epoch"], "metrics": row["metrics"]} for row in first] + reports(again, 1) == whole
+
+
+@pytest.mark.parametrize("keep_final", [False, True])
+def test_a_trial_that_ended_leaves_its_last_checkpoints_or_nothing(tmp_path: Path, keep_final: bool) -> None:
+    reports(actor(tmp_path, keep_final=keep_final), 4)
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == ([".before", ".json", ".pt"] if keep_final else [])
+
+
 def test_a_checkpoint_without_its_reports_is_not_gone_on_from(tmp_path: Path) -> None:
     reports(actor(tmp_path), 3)
     for history in tmp_path.glob("*.json"):
