@@ -15,7 +15,18 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, Merge, check_dials, dataset_info, list_datasets
+from margin_core.data import (
+    Choice,
+    DatasetConfig,
+    Imbalance,
+    ImbalanceKind,
+    Manifold,
+    ManifoldKind,
+    Merge,
+    check_dials,
+    dataset_info,
+    list_datasets,
+)
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
@@ -54,6 +65,29 @@ class ImbalanceSection(_Section):
     ratio: float = Field(ge=1.0, allow_inf_nan=False)
 
 
+class ManifoldSection(_Section):
+    """What the pictures of the dataset ``manifold`` are drawn by.
+
+    Attributes:
+        kind: ``rigid`` (templates shifted and turned) or ``deformable`` (templates bent).
+        dimension: The intrinsic dimension of each class: from 1 to 3 if rigid, to 12 if deformable.
+        pixel_noise: Standard deviation of the noise on each pixel, in units of that of the pictures.
+    """
+
+    kind: ManifoldKind = "deformable"
+    dimension: int = 3
+    pixel_noise: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _has_such_a_dimension(self) -> ManifoldSection:
+        self.manifold()
+        return self
+
+    def manifold(self) -> Manifold:
+        """The same as `margin_core` reads it."""
+        return Manifold(self.kind, self.dimension, self.pixel_noise)
+
+
 class DatasetEntry(_Section):
     """A dataset, with the topology dials turned on it.
 
@@ -69,6 +103,7 @@ class DatasetEntry(_Section):
         clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
         deform: How strongly every picture is deformed, in [0, 1].
         merge: What the classes are merged into, before any other dial acts: ``superclasses`` or ``groups``.
+        manifold: Of the dataset ``manifold``: what its pictures are drawn by.
     """
 
     dataset: str
@@ -82,6 +117,7 @@ class DatasetEntry(_Section):
     clutter: float = Field(0.0, ge=0.0, lt=1.0)
     deform: float = Field(0.0, ge=0.0, le=1.0)
     merge: Merge | None = None
+    manifold: ManifoldSection | None = None
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -98,6 +134,7 @@ class DatasetEntry(_Section):
             clutter=self.clutter,
             deform=self.deform,
             merge=self.merge,
+            manifold=None if self.manifold is None else self.manifold.manifold(),
         )
 
 
@@ -397,6 +434,7 @@ def _keys_at(location: list[str]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "datasets": DatasetEntry,
         "imbalance": ImbalanceSection,
+        "manifold": ManifoldSection,
         "recipe": RecipeSection,
         "screen": ScreenSection,
         "asha": AshaSection,

@@ -52,6 +52,10 @@ SENTENCES = {
         "digits: merge must be left out, for there are not two superclasses to merge its classes into"
     ),
     "datasets=[{dataset: grocery, merge: groups, classes: 4}]": "grocery: classes must be at most 3, the number of its groups, got 4",
+    "datasets=[{dataset: manifold, manifold: {dimension: 13}}]": (
+        "datasets.0.manifold: manifold: dimension must be a whole number in [1, 12] if deformable, got 13"
+    ),
+    "datasets=[{dataset: manifold, manifold: {dimensions: 2}}]": "unknown key 'datasets.0.manifold.dimensions' (did you mean 'dimension'?)",
     "recipe.epoch=3": "unknown key 'recipe.epoch' (did you mean 'epochs'?)",
     "recipe={}": "the key 'recipe.epochs' is missing",
     "recipe=3": "recipe: must be a mapping of keys to values, got 3",
