@@ -142,6 +142,27 @@ def _dataset_entry(entry: object) -> object:
     return {"dataset": entry} if isinstance(entry, str) else entry
 
 
+class ModelSection(_Section):
+    """The network.
+
+    Attributes:
+        name: A name from ``margin-studies models``.
+        weights: What its backbone starts from: ``random``, ``pretrained``, or the name of a file of the data root's folder ``weights``.
+    """
+
+    name: str
+    weights: str = "random"
+
+    @property
+    def words(self) -> str:
+        """What a report says of it."""
+        return self.name if self.weights == "random" else f"{self.name}, weights {self.weights}"
+
+
+def _model_section(model: object) -> object:
+    return {"name": model} if isinstance(model, str) else model
+
+
 class RecipeSection(_Section):
     """How every trial is trained, but for the nuisance values."""
 
@@ -245,7 +266,7 @@ class StudySpec(_Section):
     description: str = ""
     seed: int = Field(0, ge=0)
     datasets: list[Annotated[DatasetEntry, BeforeValidator(_dataset_entry)]] = Field(min_length=1)
-    model: str
+    model: Annotated[ModelSection, BeforeValidator(_model_section)]
     families: dict[str, dict[str, Any] | None] = Field(min_length=1)
     regularizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     nuisance: dict[str, Any] = Field(default_factory=dict)
@@ -287,7 +308,7 @@ class StudySpec(_Section):
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:
             check_dials(entry.config())
-            check_model(self.model, dataset_info(entry.dataset).in_shape)
+            check_model(self.model.name, dataset_info(entry.dataset).in_shape, self.model.weights)
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)
@@ -435,6 +456,7 @@ def _keys_at(location: list[str]) -> list[str]:
         "datasets": DatasetEntry,
         "imbalance": ImbalanceSection,
         "manifold": ManifoldSection,
+        "model": ModelSection,
         "recipe": RecipeSection,
         "screen": ScreenSection,
         "asha": AshaSection,

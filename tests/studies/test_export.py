@@ -252,7 +252,10 @@ def test_an_exported_trial_comes_back_whole_from_its_yaml(exported: Path) -> Non
 
 
 BROKEN = {
-    "cell={}": "the configuration cannot be run: cell: its keys must be dataset, model, family, knobs, regularizers, recipe, got ",
+    "cell={}": (
+        "the configuration cannot be run: cell: its keys must be dataset, model, family, knobs, regularizers, recipe, "
+        "and may be weights, got "
+    ),
     "cell=digits": "the configuration cannot be run: ",
     "cell=null": "the configuration cannot be run: ",
     "cell.knobs=[1]": "the configuration cannot be run: cell: knobs must be a mapping, got [1]",

@@ -78,6 +78,9 @@ SENTENCES = {
         "model must be one of mlp-<width>[-<width>...], lenet5, resnet18, resnet34, resnet32, vgg16, mobilenet_v1, "
         "wrn-<depth>-<width>, timm:<name>, got 'resnet'"
     ),
+    "model={name: mlp-5, weights: pretrained}": ("model 'mlp-5' has no pretrained weights; weights must be random or a file's name"),
+    "model={name: mlp-5, weight: pretrained}": "unknown key 'model.weight' (did you mean 'weights'?)",
+    "model=3": "model: must be a mapping of keys to values, got 3",
     "model=vgg16": "vgg16 needs images of at least 28x28 pixels, got 8x8",
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
@@ -137,7 +140,6 @@ WORDS = {
     "seed=-1": ("seed: ", "greater than or equal to 0", "got -1"),
     "name=a/b": ("name: ", "match pattern", "got 'a/b'"),
     "name=3": ("name: ", "string", "got 3"),
-    "model=3": ("model: ", "string", "got 3"),
     "resources.gpu=-1": ("resources.gpu: ", "greater than or equal to 0", "got -1"),
     "tolerance.failed_share=2": ("tolerance.failed_share: ", "less than or equal to 1", "got 2"),
     "families.gds.lam=much": ("families.gds.lam must be", "a number (>= 0)", '"grid", "search"', "got 'much'"),
