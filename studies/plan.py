@@ -106,11 +106,12 @@ def build_cell(spec: StudySpec, dataset: DatasetConfig, config: Config) -> Cell:
     nuisance = {"lr": 0.1, "weight_decay": 0.0, **parts.nuisance}
     return Cell(
         dataset=dataset,
-        model=spec.model,
+        model=spec.model.name,
         family=parts.family,
         knobs=dict(parts.knobs),
         regularizers=dict(parts.regularizers),
         recipe=spec.recipe.recipe(lr=nuisance["lr"], weight_decay=nuisance["weight_decay"]),
+        weights=spec.model.weights,
     )
 
 

@@ -20,6 +20,8 @@ from margin_core.data import (
     DatasetConfig,
     Imbalance,
     ImbalanceKind,
+    Manifold,
+    ManifoldKind,
     Merge,
     check_dials,
     dataset_info,
@@ -58,6 +60,29 @@ class ImbalanceSection(_Section):
     ratio: float = Field(ge=1.0, allow_inf_nan=False)
 
 
+class ManifoldSection(_Section):
+    """What the pictures of the dataset ``manifold`` are drawn by.
+
+    Attributes:
+        kind: ``rigid`` (templates shifted and turned) or ``deformable`` (templates bent).
+        dimension: The intrinsic dimension of each class: from 1 to 3 if rigid, to 12 if deformable.
+        pixel_noise: Standard deviation of the noise on each pixel, in units of that of the pictures.
+    """
+
+    kind: ManifoldKind = "deformable"
+    dimension: int = 3
+    pixel_noise: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _has_such_a_dimension(self) -> ManifoldSection:
+        self.manifold()
+        return self
+
+    def manifold(self) -> Manifold:
+        """The same as `margin_core` reads it."""
+        return Manifold(self.kind, self.dimension, self.pixel_noise)
+
+
 class DatasetEntry(_Section):
     """A dataset, with the topology dials turned on it.
 
@@ -73,6 +98,7 @@ class DatasetEntry(_Section):
         clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
         deform: How strongly every picture is deformed, in [0, 1].
         merge: What the classes are merged into, before any other dial acts: ``superclasses`` or ``groups``.
+        manifold: Of the dataset ``manifold``: what its pictures are drawn by.
     """
 
     dataset: str
@@ -86,6 +112,7 @@ class DatasetEntry(_Section):
     clutter: float = Field(0.0, ge=0.0, lt=1.0)
     deform: float = Field(0.0, ge=0.0, le=1.0)
     merge: Merge | None = None
+    manifold: ManifoldSection | None = None
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -102,11 +129,33 @@ class DatasetEntry(_Section):
             clutter=self.clutter,
             deform=self.deform,
             merge=self.merge,
+            manifold=None if self.manifold is None else self.manifold.manifold(),
         )
 
 
 def _dataset_entry(entry: object) -> object:
     return {"dataset": entry} if isinstance(entry, str) else entry
+
+
+class ModelSection(_Section):
+    """The network.
+
+    Attributes:
+        name: A name from ``margin-studies models``.
+        weights: What its backbone starts from: ``random``, ``pretrained``, or the name of a file of the data root's folder ``weights``.
+    """
+
+    name: str
+    weights: str = "random"
+
+    @property
+    def words(self) -> str:
+        """What a report says of it."""
+        return self.name if self.weights == "random" else f"{self.name}, weights {self.weights}"
+
+
+def _model_section(model: object) -> object:
+    return {"name": model} if isinstance(model, str) else model
 
 
 class RecipeSection(_Section):
@@ -271,7 +320,7 @@ class StudySpec(_Section):
     description: str = ""
     seed: int = Field(0, ge=0)
     datasets: list[Annotated[DatasetEntry, BeforeValidator(_dataset_entry)]] = Field(min_length=1)
-    model: str
+    model: Annotated[ModelSection, BeforeValidator(_model_section)]
     families: dict[str, dict[str, Any] | None] = Field(min_length=1)
     regularizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     nuisance: dict[str, Any] = Field(default_factory=dict)
@@ -326,7 +375,7 @@ class StudySpec(_Section):
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:
             check_dials(entry.config())
-            check_model(self.model, dataset_info(entry.dataset).in_shape)
+            check_model(self.model.name, dataset_info(entry.dataset).in_shape, self.model.weights)
             _check_record(self.record, entry)
         for family in self.families:
             self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
@@ -485,6 +534,8 @@ def _keys_at(location: list[str]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "datasets": DatasetEntry,
         "imbalance": ImbalanceSection,
+        "manifold": ManifoldSection,
+        "model": ModelSection,
         "recipe": RecipeSection,
         "record": RecordSection,
         "screen": ScreenSection,

@@ -3,6 +3,7 @@
 from margin_core.data.class_sizes import Imbalance, ImbalanceKind
 from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Merge, Noise, Superclasses, resolve_data_root
 from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset, number_of_classes
+from margin_core.data.manifold_points import Manifold, ManifoldKind
 from margin_core.data.prepared import Prepared, prepare
 from margin_core.data.tasks import RetrievalTask, TaskName, VerificationTask
 
@@ -14,6 +15,8 @@ __all__ = [
     "DatasetSource",
     "Imbalance",
     "ImbalanceKind",
+    "Manifold",
+    "ManifoldKind",
     "Merge",
     "Noise",
     "Prepared",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from margin_core.data.class_sizes import Imbalance
+from margin_core.data.manifold_points import Manifold
 from margin_core.data.tasks import Task, TaskName
 
 Noise = Literal["symmetric", "nearest"]
@@ -164,6 +165,7 @@ class DatasetConfig:
         clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
         deform: How strongly every picture is deformed, in [0, 1]; see `deform`.
         merge: What the classes are merged into, their ``superclasses`` or their ``groups``, before any other dial acts; or None.
+        manifold: Of the dataset ``manifold``: what its pictures are drawn by, or None for the default.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -183,6 +185,7 @@ class DatasetConfig:
     clutter: float = 0.0
     deform: float = 0.0
     merge: Merge | None = None
+    manifold: Manifold | None = None
 
     def __post_init__(self) -> None:
         if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
@@ -197,6 +200,10 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: label must not be empty")
         if not isinstance(self.imbalance, Imbalance | None):
             raise ValueError(f"{self.name}: imbalance must be a mapping with kind and ratio, got {self.imbalance!r}")
+        if not isinstance(self.manifold, Manifold | None):
+            raise ValueError(f"{self.name}: manifold must be a mapping with kind, dimension and pixel_noise, got {self.manifold!r}")
+        if self.manifold is not None and self.name != "manifold":
+            raise ValueError(f"{self.name}: manifold must be left out, for only the dataset manifold is drawn by it")
         for name, number, least in (("images_per_class", self.images_per_class, 1), ("classes", self.classes, 2)):
             if number is not None and (type(number) is not int or number < least):
                 raise ValueError(f"{self.name}: {name} must be a whole number >= {least}, got {number!r}")
@@ -215,7 +222,11 @@ class DatasetConfig:
         """What tells this dataset from the others of a study: the label, or the name and each dial that is turned."""
         if self.label is not None:
             return self.label
-        parts = [self.name] if self.merge is None else [self.name, self.merge]
+        parts = [self.name]
+        if self.manifold is not None:
+            parts.append(self.manifold.key)
+        if self.merge is not None:
+            parts.append(self.merge)
         if self.classes is not None:
             parts.append(f"{self.classes}{self.choose}")
         if self.images_per_class is not None:
@@ -240,6 +251,7 @@ class DatasetConfig:
             "clutter": float(self.clutter) or None,
             "deform": float(self.deform) or None,
             "merge": self.merge,
+            "manifold": None if self.manifold is None else self.manifold.to_dict(),
         }
         turned = {name: value for name, value in dials.items() if value is not None}
         return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}
@@ -255,6 +267,8 @@ class DatasetConfig:
             raise ValueError("dataset: name is missing")
         if isinstance(imbalance := data.get("imbalance"), Mapping):
             data = {**data, "imbalance": Imbalance.from_dict(imbalance)}
+        if isinstance(manifold := data.get("manifold"), Mapping):
+            data = {**data, "manifold": Manifold.from_dict(manifold)}
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
 
 

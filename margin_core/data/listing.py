@@ -19,6 +19,7 @@ from margin_core.data import (
     grocery,
     grocery_packages,
     grocery_produce,
+    manifold,
     mnist,
     svhn,
 )
@@ -41,6 +42,7 @@ SOURCES = Declarations(
         grocery.SOURCE,
         grocery_packages.SOURCE,
         grocery_produce.SOURCE,
+        manifold.SOURCE,
     ],
 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from margin_core.data import manifold
 from margin_core.data.class_sizes import class_sizes, thin
 from margin_core.data.clutter import clutter_images
 from margin_core.data.dataset import Dataset, DatasetConfig
@@ -92,7 +93,7 @@ def prepare(
         108
     """
     check_dials(config)
-    dataset = load_dataset(config.name, data_root)
+    dataset = load_dataset(config.name, data_root) if config.manifold is None else manifold.build(config.manifold)
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )

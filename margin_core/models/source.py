@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
 Shape = tuple[int, int, int]
 """The shape of one image: (C, H, W)."""
+
+
+def none_published(name: str) -> None:
+    """Raise `ValueError`: the model has no published weights."""
+    raise ValueError(f"model {name!r} has no pretrained weights; weights must be random or a file's name")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,9 @@ class ModelSource:
             name alone.
         check: Given a whole name, and the shape or None, raises `ValueError` in one sentence where ``build`` has no such model or cannot
             take such images.
+        check_pretrained: Given a whole name, raises `ValueError` in one sentence where the model has no published weights.
+        build_pretrained: As ``build``, with the weights of a file, or None for the published ones. Without it only files are taken, which
+            hold each tensor of the backbone under its own name.
     """
 
     name: str
@@ -33,6 +42,8 @@ class ModelSource:
     build: Callable[[str, Shape], nn.Module]
     arguments: str = ""
     check: Callable[[str, Shape | None], None] = lambda name, in_shape: None
+    check_pretrained: Callable[[str], None] = none_published
+    build_pretrained: Callable[[str, Shape, Path | None], nn.Module] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & {"-", ":"}:

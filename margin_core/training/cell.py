@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 
 from margin_core.data import DatasetConfig, check_dials, dataset_info
 from margin_core.knobs import Knob, Schedule
 from margin_core.losses import get_family
 from margin_core.models import check_model
+from margin_core.models.weights import RANDOM
 from margin_core.regularizers import get_regularizer
 from margin_core.training.recipe import Recipe
 
@@ -28,6 +29,7 @@ class Cell:
         knobs: The family's knobs (numbers or schedules) and options (names); what is left out has its default.
         regularizers: The weight of each regulariser, a number or a schedule; what is left out has weight 0.
         recipe: How the network is trained.
+        weights: What the backbone starts from: ``random`` weights, ``pretrained`` ones, or a file of the data root's folder ``weights``.
 
     Example:
         >>> cell = Cell(DatasetConfig("digits"), "mlp-50-20", "gds", {"lam": 1.0}, {}, Recipe(epochs=20))
@@ -41,6 +43,7 @@ class Cell:
     knobs: Mapping[str, Setting]
     regularizers: Mapping[str, float | Schedule]
     recipe: Recipe
+    weights: str = RANDOM
 
     @property
     def cell_id(self) -> str:
@@ -55,7 +58,7 @@ class Cell:
             ValueError: Naming what is wrong, the value and what is allowed.
         """
         check_dials(self.dataset)
-        check_model(self.model, dataset_info(self.dataset.name).in_shape)
+        check_model(self.model, dataset_info(self.dataset.name).in_shape, self.weights)
         family = get_family(self.family)
         self.recipe.check_for(self.family, [name for name, weight in self.regularizers.items() if weight != 0])
         options = [option.name for option in family.options]
@@ -75,8 +78,11 @@ class Cell:
                 knob.check(weight, name)
 
     def to_dict(self) -> dict[str, object]:
-        """The same as plain JSON data; every number of a knob is a float, so that 1 and 1.0 are one cell."""
-        return {
+        """The same as plain JSON data; every number of a knob is a float, so that 1 and 1.0 are one cell.
+
+        What came after the recipe is written only where it has not its default, so that no cell changes its name.
+        """
+        plain: dict[str, object] = {
             "dataset": self.dataset.to_dict(),
             "model": self.model,
             "family": self.family,
@@ -84,13 +90,16 @@ class Cell:
             "regularizers": {name: _plain(weight) for name, weight in self.regularizers.items()},
             "recipe": self.recipe.to_dict(),
         }
+        return plain if self.weights == RANDOM else {**plain, "weights": self.weights}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Cell:
         """The cell that `to_dict` wrote; raises `ValueError` on an unknown, missing or misshapen part."""
-        names = [field.name for field in fields(cls)]
-        if sorted(data) != sorted(names):
-            raise ValueError(f"cell: its keys must be {', '.join(names)}, got {', '.join(sorted(data))}")
+        needed = [field.name for field in fields(cls) if field.default is MISSING]
+        optional = [field.name for field in fields(cls) if field.name not in needed]
+        if not set(needed) <= set(data) <= {*needed, *optional}:
+            allowed = f"{', '.join(needed)}, and may be {', '.join(optional)}"
+            raise ValueError(f"cell: its keys must be {allowed}, got {', '.join(sorted(data))}")
         weights: dict[str, float | Schedule] = {}
         for name, value in _part(data, "regularizers").items():
             weight = _setting(name, value)
@@ -104,6 +113,7 @@ class Cell:
             knobs={name: _setting(name, value) for name, value in _part(data, "knobs").items()},
             regularizers=weights,
             recipe=Recipe.from_dict(_part(data, "recipe")),
+            weights=str(data.get("weights", RANDOM)),
         )
 
 

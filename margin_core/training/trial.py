@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from margin_core import metrics
-from margin_core.data import prepare
+from margin_core.data import prepare, resolve_data_root
 from margin_core.losses import Loss, get_family
 from margin_core.models import build_model
 from margin_core.seeds import numpy_generator, seeded_initialisation, torch_generator
@@ -102,7 +102,7 @@ class Trial:
 
     Raises:
         ValueError: On a bad value in the cell or the record.
-        FileNotFoundError: Where the dataset's files are not there.
+        FileNotFoundError: Where the dataset's files are not there, or the weights.
 
     Example:
         >>> from margin_core.data import DatasetConfig
@@ -141,6 +141,8 @@ class Trial:
             num_classes=self.data.num_classes,
             reads=get_family(cell.family).reads,
             seed_parts=(study_seed, replicate),
+            weights=cell.weights,
+            data_root=resolve_data_root(data_root),
         ).to(self.device)
         self.class_counts: list[int] = self.data.train_y.bincount(minlength=self.data.num_classes).tolist()
         self.objective = Objective(cell, self.model, self.class_counts)

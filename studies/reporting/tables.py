@@ -70,7 +70,7 @@ def facts(answer: Answer) -> list[tuple[str, str]]:
     trials = int(answer.counts["trials"].sum()) if len(answer.counts) else 0
     lost = f", {len(answer.lost):,} lost" if len(answer.lost) else ""
     return [
-        ("Model", answer.spec.model),
+        ("Model", answer.spec.model.words),
         ("Datasets", str(len(answer.datasets))),
         ("Judged by", metric_words(answer.spec).name),
         ("Trials", f"{trials:,}{lost}"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from margin_core.models import build_model, save_weights
 from studies.preflight import CallError, check_call
 from studies.running.address import check_address
 from tests.studies.builders import WITHOUT_SCREEN, study
@@ -151,3 +152,15 @@ def test_a_gpu_that_is_not_there_is_told_unless_a_cluster_has_it(tmp_path: Path,
     changes = {"resources": {"gpu": 0.5}}
     assert told(tmp_path, changes=changes) == "resources.gpu is 0.5, but this machine has no GPU that torch can use"
     check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
+
+
+def test_weights_that_are_nowhere_or_of_another_network_are_told(tmp_path: Path) -> None:
+    network = build_model("mlp-5", in_shape=(1, 8, 8), num_classes=2, reads="logits", seed_parts=(0,))
+    weights = save_weights(network.backbone, tmp_path / "weights", "small").name
+    check_call(
+        study(model={"name": "mlp-5", "weights": weights}), workdir=tmp_path / "runs", address=None, tracking_uri=None, data_root=tmp_path
+    )
+    nowhere = {"model": {"name": "mlp-5", "weights": "gone-0123456789ab.safetensors"}}
+    assert told(tmp_path, changes=nowhere, data_root=tmp_path) == f"weights gone-0123456789ab.safetensors: not found in {tmp_path}/weights"
+    other = {"model": {"name": "mlp-6", "weights": weights}}
+    assert told(tmp_path, changes=other, data_root=tmp_path).startswith(f"weights {weights}: not those of this network: '1.weight' is ")

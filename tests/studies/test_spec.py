@@ -52,6 +52,10 @@ SENTENCES = {
         "digits: merge must be left out, for there are not two superclasses to merge its classes into"
     ),
     "datasets=[{dataset: grocery, merge: groups, classes: 4}]": "grocery: classes must be at most 3, the number of its groups, got 4",
+    "datasets=[{dataset: manifold, manifold: {dimension: 13}}]": (
+        "datasets.0.manifold: manifold: dimension must be a whole number in [1, 12] if deformable, got 13"
+    ),
+    "datasets=[{dataset: manifold, manifold: {dimensions: 2}}]": "unknown key 'datasets.0.manifold.dimensions' (did you mean 'dimension'?)",
     "recipe.epoch=3": "unknown key 'recipe.epoch' (did you mean 'epochs'?)",
     "recipe={}": "the key 'recipe.epochs' is missing",
     "recipe.lr_schedule=step": "recipe: lr_steps must be given with lr_schedule step, got []",
@@ -93,6 +97,9 @@ SENTENCES = {
         "model must be one of mlp-<width>[-<width>...], lenet5, resnet18, resnet34, resnet32, vgg16, mobilenet_v1, "
         "wrn-<depth>-<width>, timm:<name>, got 'resnet'"
     ),
+    "model={name: mlp-5, weights: pretrained}": ("model 'mlp-5' has no pretrained weights; weights must be random or a file's name"),
+    "model={name: mlp-5, weight: pretrained}": "unknown key 'model.weight' (did you mean 'weights'?)",
+    "model=3": "model: must be a mapping of keys to values, got 3",
     "model=vgg16": "vgg16 needs images of at least 28x28 pixels, got 8x8",
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
@@ -160,7 +167,6 @@ WORDS = {
     "seed=-1": ("seed: ", "greater than or equal to 0", "got -1"),
     "name=a/b": ("name: ", "match pattern", "got 'a/b'"),
     "name=3": ("name: ", "string", "got 3"),
-    "model=3": ("model: ", "string", "got 3"),
     "resources.gpu=-1": ("resources.gpu: ", "greater than or equal to 0", "got -1"),
     "tolerance.failed_share=2": ("tolerance.failed_share: ", "less than or equal to 1", "got 2"),
     "families.gds.lam=much": ("families.gds.lam must be", "a number (>= 0)", '"grid", "search"', "got 'much'"),

@@ -14,6 +14,7 @@ from margin_core.data import (
     Dataset,
     DatasetConfig,
     Imbalance,
+    Manifold,
     Superclasses,
     check_dataset,
     dataset_info,
@@ -217,6 +218,9 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("digits", 0.1, clutter=0.25, deform=1), "digits-noise0.1-clutter0.25-deform1"),
         (DatasetConfig("digits", 0.2, "nearest", classes=4, choose="farthest"), "digits-4farthest-nearest0.2"),
         (DatasetConfig("digits", images_per_class=50, imbalance=Imbalance("step", 5)), "digits-50each-step5"),
+        (DatasetConfig("manifold"), "manifold"),
+        (DatasetConfig("manifold", manifold=Manifold()), "manifold-deformable3"),
+        (DatasetConfig("manifold", 0.2, manifold=Manifold("rigid", 2, pixel_noise=0.1)), "manifold-rigid2-pixelnoise0.1-noise0.2"),
         (DatasetConfig("cifar100", merge="superclasses"), "cifar100-superclasses"),
         (DatasetConfig("grocery", 0.1, merge="superclasses", classes=5, choose="nearest"), "grocery-superclasses-5nearest-noise0.1"),
     ],
@@ -232,7 +236,7 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge"
+    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge, manifold"
     with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
@@ -253,6 +257,10 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", classes=number)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="digits: choose must be one of first, nearest, farthest, got 'last'"):
         DatasetConfig("digits", classes=3, choose="last")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="manifold: manifold must be a mapping with kind, dimension and pixel_noise, got 3"):
+        DatasetConfig.from_dict({"name": "manifold", "manifold": 3})
+    with pytest.raises(ValueError, match="digits: manifold must be left out, for only the dataset manifold is drawn by it"):
+        DatasetConfig("digits", manifold=Manifold())
     with pytest.raises(ValueError, match="digits: merge must be one of superclasses, groups, got 'classes'"):
         DatasetConfig("digits", merge="classes")  # type: ignore[arg-type]
 
