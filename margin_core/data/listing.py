@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from margin_core.data import cifar10, cifar100, digits, fashion_mnist, grocery, mnist, svhn
+from margin_core.data import cifar10, cifar100, digits, fashion_mnist, grocery, mnist, points, svhn
 from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
 
@@ -19,6 +19,7 @@ SOURCES = Declarations(
     DatasetSource,
     [
         digits.SOURCE,
+        points.SOURCE,
         mnist.SOURCE,
         fashion_mnist.SOURCE,
         cifar10.SOURCE,

@@ -1,0 +1,113 @@
+"""What is read from ledgers, printed and written to the page, and the command around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from studies.plan import PlannedTrial
+from studies.reproduction import page, printed
+from studies.reproduction.result import Result
+from studies.reproduction.runs import find_result
+from studies.reproduction.table import list_tables
+from tests.studies.reproduction.tables import accuracy, table, write
+from tests.studies.test_cli import printed as said_to_people
+from tests.studies.test_cli import refused, said
+
+
+def result(workdir: Path) -> Result:
+    found = find_result(table(), workdir)
+    assert found is not None
+    return found
+
+
+def test_each_claim_is_held_against_paired_replicates(tmp_path: Path) -> None:
+    write(table(), tmp_path)
+    found = result(tmp_path)
+    assert [finding.verdict for _, finding in found.findings] == ["reproduced", "not reproduced"]
+    assert (found.verdict, found.shortened, found.seeds, found.machine) == ("not reproduced", "", 4, "a machine")
+    gain = found.findings[0][1].gain
+    assert gain is not None and gain.n == 4 and gain.mean == pytest.approx(1.0, abs=0.2)
+    assert printed.state(found) == "not reproduced (reproduced: 1, not reproduced: 1)"
+
+
+def test_the_last_epoch_counts_and_the_best_on_test_is_a_column_of_its_own(tmp_path: Path) -> None:
+    write(table(), tmp_path)
+    figure = result(tmp_path).rows[0].figures[0]
+    assert figure.ours is not None and figure.best_on_test == pytest.approx(figure.ours.mean + 0.5)
+    head, first, *_ = printed.figure_rows(result(tmp_path))
+    assert head == ["setting", "test_accuracy: paper", "ours", "ours, best epoch on test", "class_margin: paper", "ours"]
+    assert first[0] == "CE" and first[1] == "90.00" and first[4:] == ["—", "90.00 [90.00, 90.00]"]
+
+
+def test_a_replicate_that_diverged_is_told_and_leaves_its_pair(tmp_path: Path) -> None:
+    def diverging(trial: PlannedTrial) -> float | None:
+        return None if trial.cell.family == "ce" and trial.replicate == 1000 else accuracy(trial)
+
+    write(table(), tmp_path, score=diverging)
+    found = result(tmp_path)
+    assert [row.lost for row in found.rows] == [1, 0, 0]
+    assert [finding.gain and finding.gain.n for _, finding in found.findings] == [3, 3]
+    assert printed.figure_rows(found)[1][0] == "CE (1 lost)"
+
+
+def test_an_arm_of_which_nothing_is_left_decides_nothing(tmp_path: Path) -> None:
+    write(table(), tmp_path, score=lambda trial: None if trial.cell.family == "ce" else accuracy(trial))
+    found = result(tmp_path)
+    assert [finding.verdict for _, finding in found.findings] == ["undecided", "undecided"]
+    assert printed.figure_rows(found)[1] == ["CE (4 lost)", "90.00", "—", "—", "—", "—"]
+
+
+def test_a_quick_run_is_called_shortened_and_says_how(tmp_path: Path) -> None:
+    write(table(), tmp_path, quick=True)
+    found = result(tmp_path)
+    assert (found.verdict, found.shortened) == ("shortened", "epochs 1 instead of 2")
+    assert [row[-1] for row in printed.claim_rows(found)[1:]] == ["shortened: holds", "shortened: fails"]
+
+
+def test_fewer_seeds_shorten_nothing(tmp_path: Path) -> None:
+    write(table(), tmp_path, seeds=3)
+    assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("", 3)
+
+
+def test_the_whole_protocol_goes_before_a_shortened_one_and_more_seeds_before_fewer(tmp_path: Path) -> None:
+    write(table(), tmp_path, quick=True)
+    write(table(), tmp_path, seeds=2)
+    assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("", 2)
+    write(table(), tmp_path, seeds=3)
+    assert result(tmp_path).seeds == 3
+
+
+def test_a_table_of_which_a_part_is_missing_was_not_run(tmp_path: Path) -> None:
+    names = write(table(), tmp_path)
+    (tmp_path / names["plain"] / "ledger.sqlite").unlink()
+    assert find_result(table(), tmp_path) is None
+
+
+def test_the_page_tells_what_was_run_and_what_the_others_need(tmp_path: Path) -> None:
+    write(table(), tmp_path, quick=True)
+    other = table(name="another", missing=["a telescope"])
+    text = page.page([(table(), result(tmp_path)), (other, None)])
+    assert "| [made-up](#made-up) | Losses on digits (Nobody, On Nothing, table 1) | shortened (holds: 1, fails: 1) |" in text
+    assert "| `another` | Losses on digits (Nobody, On Nothing, table 1) | not run: needs a telescope |" in text
+    assert "Shortened: epochs 1 instead of 2." in text and "on a machine." in text and "- Nobody says how." in text
+    assert "A margin helps: CosFace 0.1 less CE" in text
+
+
+def test_without_a_name_all_tables_are_listed_with_their_state(tmp_path: Path) -> None:
+    rows = {row["table"]: row["state"] for row in said("reproduce", "--workdir", tmp_path, "--data-root", tmp_path)}
+    assert sorted(rows) == list_tables()
+    assert rows["tammes"] == "can be run here"
+    assert all(state == "can be run here" or state.startswith("not run: needs ") for state in rows.values())
+    assert "can be run here" in said_to_people("reproduce", "--workdir", tmp_path)
+
+
+def test_a_page_of_an_empty_work_directory_runs_nothing(tmp_path: Path) -> None:
+    told = said("reproduce", "--workdir", tmp_path, "--write-page", tmp_path / "page.md")
+    assert told == {"page": str(tmp_path / "page.md"), "tables": []}
+    assert "| `tammes` |" in (tmp_path / "page.md").read_text()
+
+
+def test_an_unknown_table_is_a_wrong_call() -> None:
+    assert refused("reproduce", "tammse").startswith("no table is called 'tammse'; there are ")
