@@ -39,12 +39,14 @@ def figure_rows(result: Result) -> list[list[str]]:
 
 
 def claim_rows(result: Result) -> list[list[str]]:
-    """Head and claims: what the paper says, its difference, ours with both intervals, and the verdict."""
-    lines = [["claim", "metric", "paper", "ours", "interval for the paper's", "seeds", "verdict"]]
+    """Head and claims: what the paper says of which arms, its difference, ours with both intervals, and the verdict."""
+    lines = [["claim", "of", "metric", "paper", "ours", "interval for the paper's", "seeds", "verdict"]]
+    said = ""
     for claim, found in result.findings:
         lines.append(
             [
-                f"{claim.says}: {claim.of} less {claim.less}",
+                "" if claim.says == said else claim.says,
+                f"{claim.of} − {claim.less}",
                 claim.metric,
                 _claimed(claim.claimed),
                 _gain(found),
@@ -53,6 +55,7 @@ def claim_rows(result: Result) -> list[list[str]]:
                 result.said(found.verdict),
             ]
         )
+        said = claim.says
     return lines
 
 

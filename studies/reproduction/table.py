@@ -7,7 +7,7 @@ again: a file names their row and column there. Running a table is left to `stud
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -32,23 +32,34 @@ class _Section(BaseModel):
 
 
 class DeclaredSection(_Section):
-    """Where a family or regulariser reports the paper's table.
+    """Where families and regularisers report the paper's table.
 
     Attributes:
-        by: Whose declaration it is in.
+        by: In whose declarations its parts are, in the order in which they are looked through.
         table: How its source ends: ``table 1``.
     """
 
-    by: str
+    by: list[str] = Field(min_length=1)
     table: str
 
-    def reported(self) -> Reported:
-        """The table as it is declared; raises `ValueError` where there is none."""
-        owner = get_family(self.by) if self.by in list_losses() else get_regularizer(self.by)
+    def figure(self, place: Place) -> float:
+        """The figure in the first of the declared parts that has its row and column; raises `ValueError` where none has."""
+        for reported in map(self._reported, self.by):
+            row = _after([row[0] for row in reported.rows], place[0])
+            column = _after(reported.columns, place[1])
+            if row is not None and column is not None:
+                text = reported.rows[row][column]
+                if not re.fullmatch(r"[+-]?[0-9.]+°?", text):
+                    raise ValueError(f"declared: {place!r} of {reported.source} is {text!r}, which is no figure")
+                return float(text.removesuffix("°"))
+        raise ValueError(f"declared: {self.table} of {', '.join(self.by)} has no {place!r}")
+
+    def _reported(self, name: str) -> Reported:
+        owner = get_family(name) if name in list_losses() else get_regularizer(name)
         for reported in owner.reported:
             if reported.source.endswith(self.table):
                 return reported
-        raise ValueError(f"declared: {self.by} reports no {self.table!r}")
+        raise ValueError(f"declared: {name} reports no {self.table!r}")
 
 
 class ArmSection(_Section):
@@ -185,12 +196,7 @@ class Table(_Section):
     def _declared(self, place: Place) -> float:
         if self.declared is None:
             raise ValueError(f"declared: {place!r} is a place in a table, but the file names none")
-        reported = self.declared.reported()
-        row = _after([row[0] for row in reported.rows], place[0])
-        text = reported.rows[row][_after(list(reported.columns), place[1])]
-        if not re.fullmatch(r"[+-]?[0-9.]+°?", text):
-            raise ValueError(f"declared: {place!r} of {reported.source} is {text!r}, which is no figure")
-        return float(text.removesuffix("°"))
+        return self.declared.figure(place)
 
     def specs(self, *, quick: bool = False, seeds: int | None = None) -> dict[str, StudySpec]:
         """The studies that repeat the table, by part; the part of a table with one study is called by the empty name.
@@ -203,7 +209,7 @@ class Table(_Section):
             StudyFileError: Where the table has no study, or one that is not allowed.
         """
         if self.study is None:
-            raise StudyFileError(f"{self.name} has no study: it needs {', and '.join(self.missing)}")
+            raise StudyFileError(f"{self.name} has no study: it needs {'; '.join(self.missing)}")
         called = f"{self.name}{'-quick' if quick else ''}{f'-seeds{seeds}' if seeds else ''}"
         specs = {}
         for part, changes in (self.parts or {"": {}}).items():
@@ -239,10 +245,8 @@ class Table(_Section):
 
 def needs(table: Table, data_root: Path | None = None) -> str:
     """What a table needs that is not here, in words; empty where it can be run on this machine."""
-    if table.study is None or table.missing:
-        return ", and ".join(table.missing)
-    wanted = []
-    specs = list(table.specs().values())
+    wanted = list(table.missing)
+    specs = list(table.specs().values()) if table.study is not None else []
     for dataset in sorted({entry.dataset for spec in specs for entry in spec.datasets}):
         try:
             check_dataset(dataset, data_root)
@@ -250,7 +254,7 @@ def needs(table: Table, data_root: Path | None = None) -> str:
             wanted.append(f"the dataset {dataset}")
     if any(spec.resources.gpu > 0 for spec in specs) and not _gpu():
         wanted.append("a GPU")
-    return ", and ".join(wanted)
+    return "; ".join(wanted)
 
 
 def list_tables() -> list[str]:
@@ -280,12 +284,12 @@ def table_from(data: Mapping[str, Any]) -> Table:
         raise StudyFileError(f"{data.get('name', 'a table')}: {where + ': ' if where else ''}{message}") from error
 
 
-def _after(labels: Iterable[str], path: str) -> int:
-    """The place of a label; of ``a / b`` the first b after a."""
-    labels, place = list(labels), -1
+def _after(labels: Sequence[str], path: str) -> int | None:
+    """The place of a label; of ``a / b`` the first b after a; None where there is none."""
+    place = -1
     for label in path.split(" / "):
         if label not in labels[place + 1 :]:
-            raise ValueError(f"declared: there is no {path!r} among {', '.join(labels)}")
+            return None
         place = labels.index(label, place + 1)
     return place
 

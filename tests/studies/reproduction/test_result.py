@@ -92,7 +92,7 @@ def test_the_page_tells_what_was_run_and_what_the_others_need(tmp_path: Path) ->
     assert "| [made-up](#made-up) | Losses on digits (Nobody, On Nothing, table 1) | shortened (holds: 1, fails: 1) |" in text
     assert "| `another` | Losses on digits (Nobody, On Nothing, table 1) | not run: needs a telescope |" in text
     assert "Shortened: epochs 1 instead of 2." in text and "on a machine." in text and "- Nobody says how." in text
-    assert "A margin helps: CosFace 0.1 less CE" in text
+    assert "| A margin helps | CosFace 0.1 − CE | test_accuracy | +1.00 |" in text
 
 
 def test_without_a_name_all_tables_are_listed_with_their_state(tmp_path: Path) -> None:

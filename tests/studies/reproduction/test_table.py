@@ -53,7 +53,7 @@ def test_the_studies_measure_what_the_table_prints_and_run_no_cell_that_is_no_ar
 
 def test_a_figure_is_read_from_the_declared_table_by_row_and_column() -> None:
     given = table(
-        declared={"by": "sample_margin", "table": "table 1"},
+        declared={"by": ["sample_margin"], "table": "table 1"},
         arms=[
             *TABLE["arms"],
             {
@@ -89,7 +89,7 @@ def test_studies_are_named_by_table_form_and_part() -> None:
 def test_what_a_table_needs_is_told() -> None:
     study = TABLE["study"]
     assert needs(table()) == ""
-    assert needs(table(missing=["pictures of birds", "weights"])) == "pictures of birds, and weights"
+    assert needs(table(missing=["pictures of birds", "weights"])) == "pictures of birds; weights"
     assert needs(table(study={**study, "datasets": ["mnist"]}), None) in ("", "the dataset mnist")
     assert "a GPU" in needs(table(study={**study, "resources": {"gpu": 1}})) or _gpu()
 
