@@ -121,6 +121,10 @@ class RecordSection(_Section):
         close_enough: Close-enough accuracies, at these distances in probability.
         first_steps: Measure after each of so many first steps too.
         every_steps: Measure after every so many steps too.
+        scales: The logs of the network's scale and of those of ``two_scale``.
+        confidence: The distribution of the training examples' own probabilities.
+        samples: The own probabilities of so many training examples.
+        class_counts: How many training examples each class has.
     """
 
     train: bool = False
@@ -129,6 +133,10 @@ class RecordSection(_Section):
     close_enough: list[Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=list)
     first_steps: int = Field(0, ge=0)
     every_steps: int | None = Field(None, ge=1)
+    scales: bool = False
+    confidence: bool = False
+    samples: int = Field(0, ge=0)
+    class_counts: bool = False
 
     @field_validator("top_k", "close_enough")
     @classmethod

@@ -59,7 +59,8 @@ class RetrievalTask:
     @property
     def images(self) -> Tensor:
         """The places of all images that are measured on, in rising order."""
-        return torch.cat([self.query, self.gallery]).unique()
+        images: Tensor = torch.unique(torch.cat([self.query, self.gallery]))
+        return images
 
     def keep(self, places: Tensor) -> RetrievalTask:
         """The same on a smaller dataset, whose places are ``places``, (N,), or -1 where an image is not in it."""
@@ -101,7 +102,8 @@ class VerificationTask:
     @property
     def images(self) -> Tensor:
         """The places of all images that are measured on, in rising order."""
-        return self.pairs.unique()
+        images: Tensor = torch.unique(self.pairs)
+        return images
 
     def keep(self, places: Tensor) -> VerificationTask:
         """The same on a smaller dataset, whose places are ``places``, (N,), or -1 where an image is not in it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,6 +48,11 @@ class Objective:
         values = {name: self.loss.knobs[name] for name in self.knob_schedules}
         weights = {f"{name}.weight": self.weight(name) for name, weight in self.weights.items() if isinstance(weight, Schedule)}
         return {**values, **weights}
+
+    def scales(self) -> dict[str, float]:
+        """``log_R``, the log of the network's scale, and of the two-scale loss ``log_R1`` and ``log_R2``, its own two scales."""
+        own = zip(("log_R1", "log_R2"), self.loss.scales(), strict=True) if isinstance(self.loss, TwoScaleLoss) else ()
+        return {"log_R": float(self._log_scale().detach()), **{name: math.log(scale) for name, scale in own}}
 
     def weight(self, regularizer: str) -> float:
         """The present weight of a regulariser of the cell."""

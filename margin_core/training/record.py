@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from margin_core import metrics
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class Record:
         close_enough: ``<split>_close_enough_<at>`` for each of these distances in probability, each in [0, 1].
         first_steps: Measure after each of so many first steps too.
         every_steps: Measure after every so many steps too, or None.
+        scales: ``log_R``, the log of the network's scale, and of ``two_scale`` ``log_R1`` and ``log_R2``.
+        confidence: How the training examples are distributed over the probability of their own class; see `confidence_distribution`.
+        samples: The probability of its own class of each of so many training examples, evenly spaced over the split.
+        class_counts: How many training examples each class has, once.
 
     Raises:
         ValueError: Naming the argument, the value and what is allowed.
@@ -44,6 +49,10 @@ class Record:
     close_enough: tuple[float, ...] = ()
     first_steps: int = 0
     every_steps: int | None = None
+    scales: bool = False
+    confidence: bool = False
+    samples: int = 0
+    class_counts: bool = False
 
     def __post_init__(self) -> None:
         for name in ("top_k", "close_enough"):
@@ -52,6 +61,7 @@ class Record:
             ("top_k", [k for k in self.top_k if type(k) is not int or k < 2], "whole numbers >= 2"),
             ("close_enough", [at for at in self.close_enough if not 0.0 <= at <= 1.0], "in [0, 1]"),
             ("first_steps", [self.first_steps] if self.first_steps < 0 else [], ">= 0"),
+            ("samples", [self.samples] if self.samples < 0 else [], ">= 0"),
             ("every_steps", [self.every_steps] if self.every_steps is not None and self.every_steps < 1 else [], ">= 1, or None"),
         ):
             if values:
@@ -66,6 +76,10 @@ class Record:
     def at_step(self, step: int) -> bool:
         """Whether to measure after the training's step number ``step``, from 1."""
         return step <= self.first_steps or (self.every_steps is not None and step % self.every_steps == 0)
+
+    def looks_at(self, split: Split) -> bool:
+        """Whether something is measured on ``split`` beside what always is."""
+        return split in self.splits or (split == "train" and (self.confidence or self.samples > 0))
 
     @property
     def splits(self) -> tuple[Split, ...]:

@@ -22,9 +22,10 @@ from margin_core.models import build_model
 from margin_core.seeds import seeded_initialisation, torch_generator
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from margin_core.training.confidence import confidence_distribution, confidence_of_samples, spaced_places
 from margin_core.training.objective import Objective
 from margin_core.training.recipe import build_optimizer
-from margin_core.training.record import Record, Split
+from margin_core.training.record import SPLITS, Record, Split
 
 EVALUATION_BATCH = 1024
 
@@ -131,10 +132,12 @@ class Trial:
             reads=get_family(cell.family).reads,
             seed_parts=(study_seed, replicate),
         ).to(self.device)
-        self.objective = Objective(cell, self.model, self.data.train_y.bincount(minlength=self.data.num_classes).tolist())
+        self.class_counts: list[int] = self.data.train_y.bincount(minlength=self.data.num_classes).tolist()
+        self.objective = Objective(cell, self.model, self.class_counts)
         self.loss: Loss = self.objective.loss.to(self.device)
         self.optimizer = build_optimizer(cell.recipe, self.model.parameters(), self.loss.parameters())
         self._parameters = [*self.model.parameters(), *self.loss.parameters()]
+        self._samples = spaced_places(record.samples, len(self.data.train_y))
         self._standardise = self.data.dataset.standardiser(self.device)
         self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
         self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
@@ -164,17 +167,30 @@ class Trial:
     def _recorded(self) -> dict[str, float]:
         """What an epoch or a step reports beside the validation split's metrics."""
         measured: dict[str, float] = {}
-        for split in self.record.splits:
-            measured |= self.evaluate(split)
+        for split in SPLITS:
+            if self.record.looks_at(split):
+                seen = self.predict(split)
+                measured |= self._metrics(split, seen) if split in self.record.splits else {}
+                measured |= self._confidence(seen) if split == "train" else {}
+        if self.record.scales:
+            measured |= self.objective.scales()
         return measured | {f"knob.{name}": value for name, value in self.objective.scheduled_values().items()}
+
+    def _confidence(self, seen: Predictions) -> dict[str, float]:
+        """What the record asks for of the training examples' own probabilities."""
+        measured = confidence_distribution(seen.logits, seen.target) if self.record.confidence else {}
+        chosen = self._samples.to(self.device)
+        return measured | confidence_of_samples(seen.logits[chosen], seen.target[chosen], self.data.train_indices[self._samples])
 
     def evaluate(self, split: Split) -> dict[str, float]:
         """Metrics on the examples of ``split``: those of an `EpochReport`, named by the split, with the record's among them.
 
         ``train`` has the labels that are trained on, label noise included. ``test`` is for the last stage of a study only.
         """
-        predictions = self.predict(split)
-        logits, cosines, target = predictions.logits.double(), predictions.cosines, predictions.target
+        return self._metrics(split, self.predict(split))
+
+    def _metrics(self, split: Split, seen: Predictions) -> dict[str, float]:
+        logits, cosines, target = seen.logits.double(), seen.cosines, seen.target
         names = [f"{split}_accuracy", f"{split}_nll", f"{split}_ece", "class_margin", f"{split}_sample_margin"]
         if not bool(logits.isfinite().all() & cosines.isfinite().all()):
             return dict.fromkeys([*names, *self.record.names(split)], math.nan)

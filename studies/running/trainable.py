@@ -104,7 +104,7 @@ class TrialActor(tune.Trainable):
         while not trial.done:
             report = trial.run_epoch()
             diverged = report.diverged
-            rows.append(_row(report))
+            rows.append(_row(report, trial))
             self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break
@@ -166,7 +166,11 @@ class TrialActor(tune.Trainable):
         return result
 
 
-def _row(report: EpochReport) -> dict[str, Any]:
-    """An epoch as it travels to the ledger, with what was measured within it where that was asked for."""
-    row = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
-    return {**row, "steps": [asdict(step) for step in report.steps]} if report.steps else row
+def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:
+    """An epoch as it travels to the ledger, with what was recorded beside its metrics where that was asked for."""
+    row: dict[str, Any] = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
+    if report.steps:
+        row["steps"] = [asdict(step) for step in report.steps]
+    if trial.record.class_counts and report.epoch == 1:
+        row["class_counts"] = trial.class_counts
+    return row

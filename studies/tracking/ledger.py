@@ -23,7 +23,7 @@ from studies.choosing import refuse_test_metric
 from studies.plan import PlannedTrial, ScreenResult
 
 SCHEMA_VERSION = 2
-_READABLE = ("1", "2")  # a ledger of version 1 has no steps, and is given a table for them when it is opened to be written
+_READABLE = ("1", "2")  # a ledger of version 1 has no steps and no class counts; it gets tables for them when it is opened to be written
 
 Status = Literal["running", "interrupted", "finished", "stopped", "diverged", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "diverged", "failed")
@@ -59,6 +59,7 @@ CREATE TABLE steps (
     metrics TEXT NOT NULL,
     PRIMARY KEY (key, step)
 ) WITHOUT ROWID;
+CREATE TABLE class_counts (key TEXT PRIMARY KEY REFERENCES trials (key), counts TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE mirrored (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, epochs INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT '');
 """
 
@@ -179,7 +180,8 @@ class Ledger:
         Args:
             key: The trial.
             rows: Each with ``epoch``, ``at``, ``seconds`` and ``metrics``, and, where something was measured within the epoch, ``steps``:
-                for each such step ``step``, counted from the beginning of the training, and ``metrics``.
+                for each such step ``step``, counted from the beginning of the training, and ``metrics``. The first may have
+                ``class_counts``.
         """
         rows = list(rows)
         with self._writing():
@@ -190,6 +192,10 @@ class Ledger:
             self._connection.executemany(
                 "INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?)",
                 [(key, step["step"], row["epoch"], _dump(step["metrics"])) for row in rows for step in row.get("steps", ())],
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO class_counts VALUES (?, ?)",
+                [(key, _dump(row["class_counts"])) for row in rows if "class_counts" in row],
             )
 
     def end(self, key: str, status: Status, reason: str = "") -> None:
@@ -234,6 +240,13 @@ class Ledger:
             return []
         rows = self._connection.execute("SELECT step, epoch, metrics FROM steps WHERE key = ? AND epoch > ? ORDER BY step", (key, after))
         return [{**dict(row), "metrics": json.loads(row["metrics"])} for row in rows]
+
+    def class_counts(self, key: str) -> list[int] | None:
+        """How many training examples each class had in a trial, or None where that was not asked for."""
+        if self.meta("schema_version") == "1":
+            return None
+        row = self._connection.execute("SELECT counts FROM class_counts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row["counts"])
 
     def rows(self) -> list[tuple[str, int, int, dict[str, float]]]:
         """Every (cell, seed, epoch, metrics) in the ledger, sorted: what two runs of one study are compared by."""

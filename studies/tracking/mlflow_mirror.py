@@ -9,6 +9,7 @@ rest later, once. If MLflow cannot be reached the study goes on.
 from __future__ import annotations
 
 import http.client
+import json
 import logging
 import os
 import threading
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _METRICS_PER_BATCH = 1000  # MLflow's own limit
+_LONGEST_TAG = 5000  # of MLflow before 3; longer ones are in the ledger alone
 _FIRST_LOOK = 15.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _STUDY_KEY = "study"
@@ -186,6 +188,9 @@ class _Session:
         run_id = self._run(trial.key, f"{trial.cell_id} seed {trial.seed}", _trial_tags(trial), trial.started)
         params = [] if known else [Param(name, str(value)) for name, value in trial.config.items()]
         tags = [RunTag("status", trial.status), RunTag("reason", trial.reason)]
+        counts = json.dumps(self._ledger.class_counts(trial.key))
+        if counts != "null" and len(counts) <= _LONGEST_TAG:
+            tags.append(RunTag("train_class_counts", counts))
         within = self._ledger.steps(trial.key, after=new[0]["epoch"] - 1) if new else []
         for batch in _batches([*_metrics(new), *_step_metrics(new, within)]):
             self._client.log_batch(run_id, metrics=batch, params=params, tags=tags)

@@ -309,7 +309,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "every section": {
         "screen": {"searcher": "tpe", "trials": 5, "seeds": 2, "asha": {"grace_epochs": 2}},
         "confirm": {"families": ["gds"], "seeds": 2, "values": {"gds": [0, 0.5]}},
-        "record": {"train": True, "test": True, "top_k": [5], "close_enough": [0, 0.5], "first_steps": 3, "every_steps": 10},
+        "record": {"train": True, "test": True, "top_k": [5], "close_enough": [0, 0.5], "first_steps": 3, "samples": 9},
         "metric": "val_nll",
         "sesoi": 1e-3,
         "alpha": 0.1,

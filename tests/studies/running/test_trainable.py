@@ -46,7 +46,7 @@ def test_a_checkpoint_without_its_reports_is_not_gone_on_from(tmp_path: Path) ->
 
 
 def test_what_a_study_records_comes_with_the_reports_and_comes_again(tmp_path: Path) -> None:
-    record = Record(train=True, top_k=(3,), first_steps=2, every_steps=9)
+    record = Record(train=True, top_k=(3,), first_steps=2, every_steps=9, class_counts=True)
     rows = actor(tmp_path, record=record).step()["rows"]
     assert [step["step"] for step in rows[0]["steps"]] == [1, 2, 9]
     for measured in (rows[0], *rows[0]["steps"]):
@@ -54,3 +54,4 @@ def test_what_a_study_records_comes_with_the_reports_and_comes_again(tmp_path: P
     again = actor(tmp_path, record=record).step()["rows"]
     assert again[0] == rows[0]
     assert [step["step"] for step in again[1]["steps"]] == [18]
+    assert (len(rows[0]["class_counts"]), sum(rows[0]["class_counts"]), "class_counts" in again[1]) == (10, 1079, False)

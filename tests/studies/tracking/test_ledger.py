@@ -79,6 +79,14 @@ def test_steps_are_kept_apart_from_epochs_and_come_with_theirs(ledger: Ledger, t
     assert [row["epoch"] for row in ledger.epochs(trial.key)] == [1, 2, 3]
 
 
+def test_class_counts_are_those_that_came_first(ledger: Ledger, trial: PlannedTrial) -> None:
+    ledger.start(trial)
+    assert ledger.class_counts(trial.key) is None
+    for counts in ([30, 3], [4, 40]):
+        ledger.report(trial.key, [{**epoch(1, {}), "class_counts": counts}])
+    assert ledger.class_counts(trial.key) == [30, 3]
+
+
 def test_the_test_split_chooses_nothing(ledger: Ledger, trial: PlannedTrial) -> None:
     write(ledger, trial, {"val_accuracy": 90.0, "test_accuracy": 91.0})
     with pytest.raises(ValueError, match="test_accuracy is measured on the test split, which never chooses"):
@@ -87,12 +95,13 @@ def test_the_test_split_chooses_nothing(ledger: Ledger, trial: PlannedTrial) -> 
 
 def test_a_ledger_from_before_steps_is_read_and_gone_on_with(ledger: Ledger, trial: PlannedTrial) -> None:
     write(ledger, trial, {"val_accuracy": 90.0})
-    ledger._connection.execute("DROP TABLE steps")
+    for table in ("steps", "class_counts"):
+        ledger._connection.execute(f"DROP TABLE {table}")
     ledger.set_meta("schema_version", "1")
     ledger.close()
     with Ledger(ledger.path, read_only=True) as old:
         assert len(old.epochs(trial.key)) == 1
-        assert old.steps(trial.key) == []
+        assert (old.steps(trial.key), old.class_counts(trial.key)) == ([], None)
     with Ledger(ledger.path) as continued:
         continued.report(trial.key, [{**epoch(2, {}), "steps": [{"step": 9, "metrics": {"val_nll": 1.0}}]}])
         assert [row["epoch"] for row in continued.epochs(trial.key)] == [1, 2]
