@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -113,7 +113,8 @@ def read_result(table: Table, ledgers: Mapping[str, Ledger]) -> Result:
         StudyFileError: Where a ledger is of a study in which an arm is no cell.
     """
     specs = {part: study_from(json.loads(ledger.meta("spec") or "{}")) for part, ledger in ledgers.items()}
-    tables = {part: ledger.final_metrics() for part, ledger in ledgers.items()}
+    wanted = {*table.metrics, *(claim.metric for claim in table.all_claims())}
+    tables = {part: _with_steps(ledger.final_metrics(), ledger, wanted) for part, ledger in ledgers.items()}
     values = {arm: _of_cell(tables[part], cell) for arm, (part, cell) in table.cells(specs).items()}
     best = {arm: _best_epochs(ledgers[part], values[arm]) for arm, (part, _) in table.cells(specs).items()}
     whole = table.specs()
@@ -143,6 +144,19 @@ def read_result(table: Table, ledgers: Mapping[str, Ledger]) -> Result:
         seconds=float(sum(frame["seconds"].sum() for frame in tables.values() if len(frame))),
         machine=next((text for ledger in ledgers.values() if (text := ledger.meta("machine"))), ""),
     )
+
+
+def _with_steps(table: pd.DataFrame, ledger: Ledger, metrics: Collection[str]) -> pd.DataFrame:
+    """Final metrics with those within the training, such as ``train_accuracy@1-20``: the mean of what was measured after these steps."""
+    for metric in metrics:
+        name, _, span = metric.partition("@")
+        if span:
+            first, last = map(int, span.split("-"))
+            within = [[row["metrics"].get(name) for row in ledger.steps(key) if first <= row["step"] <= last] for key in table["key"]]
+            table[metric] = [
+                sum(values) / len(values) if len(values) == last - first + 1 and None not in values else None for values in within
+            ]
+    return table
 
 
 def _of_cell(table: pd.DataFrame, cell_id: str) -> pd.DataFrame:

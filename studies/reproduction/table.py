@@ -19,7 +19,7 @@ from margin_core.data import check_dataset
 from margin_core.losses import get_family, list_losses
 from margin_core.papers import Reported
 from margin_core.regularizers import get_regularizer
-from studies.plan import screen_trials
+from studies.plan import build_cell, screen_configs
 from studies.reproduction.rule import Claimed
 from studies.spec import StudyFileError, StudySpec, apply_overrides, parse_yaml, study_from
 
@@ -89,7 +89,7 @@ class ClaimSection(_Section):
 
     Attributes:
         says: The claim in a sentence.
-        metrics: The metrics that it is about.
+        metrics: The metrics that it is about; ``train_accuracy@1-20`` is the mean over what was measured after these steps.
         pairs: The arms; each pair and metric is one claim.
         difference: The paper's difference, where it prints no figures of the arms.
         declared: Where that difference stands in the declared table.
@@ -229,13 +229,20 @@ class Table(_Section):
         Raises:
             StudyFileError: Where an arm is no cell of its part, or may be several.
         """
+        planned = {
+            part: {
+                build_cell(spec, entry.config(), config).cell_id: (entry.config().key, config)
+                for config in screen_configs(spec)
+                for entry in spec.datasets
+            }
+            for part, spec in specs.items()
+        }
         found = {}
         for arm in self.arms:
-            planned = screen_trials(specs[arm.part])
             ids = {
-                trial.cell.cell_id
-                for trial in planned
-                if arm.dataset in (None, trial.dataset) and all(trial.config.get(name) == value for name, value in arm.where.items())
+                cell_id
+                for cell_id, (dataset, config) in planned[arm.part].items()
+                if arm.dataset in (None, dataset) and all(config.get(name) == value for name, value in arm.where.items())
             }
             if len(ids) != 1:
                 raise StudyFileError(f"{self.name}: the arm {arm.name!r} must be one cell of its study, it is {len(ids)}")

@@ -74,6 +74,8 @@ def write(
                 ledger.start(trial)
                 if value is not None:
                     metrics = {"test_accuracy": value, "class_margin": 90.0}
-                    ledger.report(trial.key, [builders.epoch(1, {**metrics, "test_accuracy": value + 0.5}), builders.epoch(2, metrics)])
+                    steps = [{"step": step, "metrics": {"test_accuracy": float(step)}} for step in (1, 2, 3, 4)]
+                    first = builders.epoch(1, {**metrics, "test_accuracy": value + 0.5}) | {"steps": steps}
+                    ledger.report(trial.key, [first, builders.epoch(2, metrics)])
                 ledger.end(trial.key, "diverged" if value is None else "finished")
     return names

@@ -11,7 +11,7 @@ from studies.reproduction import page, printed
 from studies.reproduction.result import Result
 from studies.reproduction.runs import find_result
 from studies.reproduction.table import list_tables
-from tests.studies.reproduction.tables import accuracy, table, write
+from tests.studies.reproduction.tables import TABLE, accuracy, table, write
 from tests.studies.test_cli import printed as said_to_people
 from tests.studies.test_cli import refused, said
 
@@ -77,6 +77,14 @@ def test_the_whole_protocol_goes_before_a_shortened_one_and_more_seeds_before_fe
     assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("", 2)
     write(table(), tmp_path, seeds=3)
     assert result(tmp_path).seeds == 3
+
+
+def test_a_metric_within_the_training_is_the_mean_over_its_steps(tmp_path: Path) -> None:
+    early = table(metrics=["test_accuracy@2-3"], arms=[{**arm, "paper": {}} for arm in TABLE["arms"]], claims=[])
+    write(early, tmp_path)
+    found = find_result(early, tmp_path)
+    assert found is not None and found.verdict is None
+    assert [row.figures[0].ours and row.figures[0].ours.mean for row in found.rows] == [2.5, 2.5, 2.5]
 
 
 def test_a_table_of_which_a_part_is_missing_was_not_run(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+from margin_core.training.confidence import confidence_distribution
 from studies.plan import screen_trials
 from studies.reproduction.table import Table, list_tables, needs, read_table
 from studies.spec import StudyFileError, StudySpec
@@ -20,6 +22,8 @@ def measured(spec: StudySpec) -> set[str]:
     record = spec.record.record()
     splits = ("val", *record.splits)
     own = {f"{split}_{name}" for split in splits for name in ("accuracy", "nll", "ece", "sample_margin")} | {"class_margin"}
+    if record.confidence:
+        own |= set(confidence_distribution(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64)))
     return own | {name for split in splits for name in record.names(split)}
 
 
@@ -43,10 +47,12 @@ def test_each_arm_is_a_cell_of_its_own_in_the_whole_study_and_in_the_quick_one(g
 @pytest.mark.parametrize("given", WITH_STUDY)
 def test_the_studies_measure_what_the_table_prints_and_run_no_cell_that_is_no_arm(given: Table) -> None:
     specs = given.specs()
-    wanted = {*given.metrics, *(claim.metric for claim in given.all_claims())}
     arms = given.cells(specs).values()
     for part, spec in specs.items():
-        assert wanted <= measured(spec)
+        for metric in (*given.metrics, *(claim.metric for claim in given.all_claims())):
+            name, _, span = metric.partition("@")
+            assert name in measured(spec)
+            assert not span or int(span.split("-")[1]) <= spec.record.first_steps
         assert spec.screen is not None and spec.screen.searcher == "grid"
         assert {trial.cell.cell_id for trial in screen_trials(spec)} == {cell for of, cell in arms if of == part}
 
@@ -91,13 +97,7 @@ def test_what_a_table_needs_is_told() -> None:
     assert needs(table()) == ""
     assert needs(table(missing=["pictures of birds", "weights"])) == "pictures of birds; weights"
     assert needs(table(study={**study, "datasets": ["mnist"]}), None) in ("", "the dataset mnist")
-    assert "a GPU" in needs(table(study={**study, "resources": {"gpu": 1}})) or _gpu()
-
-
-def _gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+    assert "a GPU" in needs(table(study={**study, "resources": {"gpu": 1}})) or torch.cuda.is_available()
 
 
 @pytest.mark.parametrize(
