@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from studies.cli.options import Address, AsJson, DataRoot, TrackingUri, Workdir
-from studies.cli.output import one_sentence, print_json, print_rows, say, stdout, stdout_kept_clean
+from studies.cli.output import one_sentence, print_json, say, stdout, stdout_kept_clean
 from studies.workspace import DEFAULT_WORKDIR
 
 if TYPE_CHECKING:
@@ -43,7 +43,10 @@ def reproduce(
     elif write_page is None:
         with one_sentence():
             rows = _listed(workdir, root)
-        print_rows(rows, as_json)
+        if as_json:
+            print_json(rows)
+        else:
+            _print_listed(rows)
     if write_page is not None:
         from studies.reproduction.page import write_page as write
 
@@ -66,6 +69,16 @@ def _listed(workdir: Path, root: Path | None) -> list[dict[str, str]]:
         told = state(result) if result else f"not run: needs {lacking}" if lacking else "can be run here"
         rows.append({"table": table.name, "of": f"{table.title} ({table.source})", "state": told})
     return rows
+
+
+def _print_listed(rows: list[dict[str, str]]) -> None:
+    listed = RichTable(box=box.SIMPLE_HEAD)
+    listed.add_column("table", no_wrap=True)
+    listed.add_column("of")
+    listed.add_column("state")
+    for row in rows:
+        listed.add_row(*map(escape, row.values()))
+    stdout().print(listed)
 
 
 def _run(

@@ -310,6 +310,7 @@ def test_what_needs_no_ray_does_not_import_it(workdir: Path, tmp_path: Path, clo
         ["models"],
         ["studies", "--workdir", str(workdir)],
         ["preview", "quickstart"],
+        ["reproduce", "--workdir", str(workdir)],
         ["status", "--workdir", str(workdir)],
         ["report", "--workdir", str(workdir)],
         ["export", "--workdir", str(workdir), "--dataset", "digits"],
