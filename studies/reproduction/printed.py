@@ -12,7 +12,9 @@ NOTHING = "—"
 
 
 def state(result: Result) -> str:
-    """The verdict on the table, with how many of its claims hold."""
+    """The verdict on the table, with how many of its claims hold; or how far it is."""
+    if not result.complete:
+        return f"unfinished ({result.trials} of {result.seeds * len(result.rows)} trials)"
     if result.verdict is None:
         return "run; the paper claims nothing that can be compared"
     counts: dict[str, int] = {}

@@ -59,6 +59,7 @@ class Result:
         specs: The studies as they were run, by part.
         shortened: How they differ from the whole protocol, in words; empty where they do not.
         seeds: Replicates of each arm, as asked for.
+        trials: How many trials have ended.
         rows: The arms.
         findings: Each claim with what our runs say of it.
         verdict: That on the table; None where the paper claims nothing that can be compared.
@@ -70,11 +71,17 @@ class Result:
     specs: Mapping[str, StudySpec]
     shortened: str
     seeds: int
+    trials: int
     rows: tuple[Row, ...]
     findings: tuple[tuple[Claim, Finding], ...]
     verdict: TableVerdict | None
     seconds: float
     machine: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trial has ended."""
+        return self.trials == self.seeds * len(self.rows)
 
     def said(self, verdict: Verdict) -> str:
         """A claim's verdict as it is printed: of a shortened run none is reproduced."""
@@ -89,6 +96,7 @@ class Result:
             "studies": [spec.name for spec in self.specs.values()],
             "shortened": self.shortened,
             "seeds": self.seeds,
+            "complete": self.complete,
             "verdict": self.verdict,
             "uncertain": list(self.table.uncertain),
             "rows": [{"arm": row.name, "lost": row.lost, "figures": [asdict(figure) for figure in row.figures]} for row in self.rows],
@@ -128,6 +136,7 @@ def read_result(table: Table, ledgers: Mapping[str, Ledger]) -> Result:
         specs=specs,
         shortened=shortened,
         seeds=max(spec.screen.seeds for spec in specs.values() if spec.screen),
+        trials=sum(map(len, values.values())),
         rows=tuple(
             Row(
                 arm.name,

@@ -6,14 +6,14 @@ import os
 import platform
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from studies.preflight import CallError, check_call
 from studies.progress import StudyDisplay
 from studies.reproduction.result import Result, read_result
 from studies.reproduction.table import Table, needs
-from studies.spec import StudySpec
+from studies.spec import StudyFileError, StudySpec
 from studies.study import Outcome, run_study
 from studies.tracking.ledger import Ledger
 from studies.workspace import find_studies, study_files
@@ -66,7 +66,10 @@ def find_result(table: Table, workdir: Path) -> Result | None:
         if match := re.fullmatch(rf"({re.escape(table.name)}(?:-quick)?(?:-seeds\d+)?)(?:\.([a-z0-9-]+))?", study):
             variants.setdefault(match[1], set()).add(match[2] or "")
     whole = [variant for variant, found in variants.items() if found >= set(parts)]
-    results = [_open(table, workdir, {part: f"{variant}.{part}" if part else variant for part in parts}) for variant in whole]
+    results = []
+    for variant in whole:
+        with suppress(StudyFileError):  # it is of another release's table, which has other cells
+            results.append(_open(table, workdir, {part: f"{variant}.{part}" if part else variant for part in parts}))
     return max(results, key=lambda result: (not result.shortened, result.seeds), default=None)
 
 

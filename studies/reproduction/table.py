@@ -44,11 +44,12 @@ class DeclaredSection(_Section):
 
     def figure(self, place: Place) -> float:
         """The figure in the first of the declared parts that has its row and column; raises `ValueError` where none has."""
-        for reported in map(self._reported, self.by):
-            row = _after([row[0] for row in reported.rows], place[0])
+        for name in self.by:
+            reported = self._reported(name)
+            row = _after([name, *(row[0] for row in reported.rows)], place[0])
             column = _after(reported.columns, place[1])
-            if row is not None and column is not None:
-                text = reported.rows[row][column]
+            if row and column is not None:
+                text = reported.rows[row - 1][column]
                 if not re.fullmatch(r"[+-]?[0-9.]+°?", text):
                     raise ValueError(f"declared: {place!r} of {reported.source} is {text!r}, which is no figure")
                 return float(text.removesuffix("°"))
@@ -71,7 +72,8 @@ class ArmSection(_Section):
         part: The part of the study that it is in, where there is more than one.
         dataset: What the study calls its dataset, where there is more than one.
         paper: The paper's figures by our metric's name.
-        declared: For each metric the row and the column of the figure in the declared table; ``a / b`` is the first b after a.
+        declared: For each metric the row and the column of the figure in the declared table; ``a / b`` is the first b after a, and a row
+            may begin with who declares it: ``arc_face / s = 20``.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,22 @@ def test_a_metric_within_the_training_is_the_mean_over_its_steps(tmp_path: Path)
     found = find_result(early, tmp_path)
     assert found is not None and found.verdict is None
     assert [row.figures[0].ours and row.figures[0].ours.mean for row in found.rows] == [2.5, 2.5, 2.5]
+
+
+def test_an_unfinished_run_is_called_so(tmp_path: Path) -> None:
+    write(table(), tmp_path, seeds=4)
+    (ledger_file,) = tmp_path.glob("*.plain/ledger.sqlite")
+    with sqlite3.connect(ledger_file) as connection:
+        connection.execute("UPDATE trials SET status = 'interrupted' WHERE seed = 1000")
+    assert printed.state(result(tmp_path)) == "unfinished (11 of 12 trials)"
+
+
+def test_runs_of_another_releases_table_are_passed_over(tmp_path: Path) -> None:
+    write(table(), tmp_path)
+    changed = table(parts={**TABLE["parts"], "plain": {"families": {"ce": {"label_smoothing": 0}, "focal": {}}}})
+    moved = [{**TABLE["arms"][0], "where": {"family": "focal", "focal.gamma": 2}}, *TABLE["arms"][1:]]
+    assert find_result(changed, tmp_path) is not None
+    assert find_result(table(arms=moved), tmp_path) is None
 
 
 def test_a_table_of_which_a_part_is_missing_was_not_run(tmp_path: Path) -> None:

@@ -77,6 +77,12 @@ def test_a_figure_is_read_from_the_declared_table_by_row_and_column() -> None:
     assert given.figure("CosFace 0.1", "class_margin") is None
 
 
+def test_the_counts_of_the_gradient_decay_papers_table_are_of_all_examples() -> None:
+    given = read_table("gradient-decay-mnist")
+    counts = [sum(arm.paper.values()) for arm in given.arms if arm.paper]
+    assert counts == [60000.0] * 5
+
+
 def test_a_claim_without_a_figure_of_its_own_is_the_difference_of_the_arms() -> None:
     first, second = table().all_claims()
     assert (first.claimed.difference, first.claimed.runs) == (1.0, 1)
