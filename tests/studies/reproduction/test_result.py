@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from studies.plan import PlannedTrial
+from studies.preflight import CallError
+from studies.progress import StudyDisplay
 from studies.reproduction import page, printed
 from studies.reproduction.result import Result
-from studies.reproduction.runs import find_result
+from studies.reproduction.runs import find_result, run_table
 from studies.reproduction.table import list_tables
 from tests.studies.reproduction.tables import TABLE, accuracy, table, write
 from tests.studies.test_cli import printed as said_to_people
@@ -132,6 +134,17 @@ def test_a_page_of_an_empty_work_directory_runs_nothing(tmp_path: Path) -> None:
     told = said("reproduce", "--workdir", tmp_path, "--write-page", tmp_path / "page.md")
     assert told == {"page": str(tmp_path / "page.md"), "tables": []}
     assert "| `tammes` |" in (tmp_path / "page.md").read_text()
+
+
+def test_a_table_that_needs_what_is_not_here_is_not_run() -> None:
+    told = "gds-fine-grained: not run: needs the datasets CUB-200-2011, Stanford Dogs and Stanford Cars; ViT-B/16 with weights"
+    assert refused("reproduce", "gds-fine-grained").startswith(told)
+
+
+def test_a_table_without_a_quick_form_is_not_shortened(tmp_path: Path) -> None:
+    with pytest.raises(CallError, match="made-up has no quick form"):
+        run_table(table(quick=[]), workdir=tmp_path, display=lambda spec: StudyDisplay(spec, None), quick=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_table_is_a_wrong_call() -> None:
