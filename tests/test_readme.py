@@ -31,9 +31,9 @@ def commands(first_word: str) -> list[str]:
     return [line for line in lines if line.split()[0] == first_word]
 
 
-def run(command: str, directory: Path, *more: str) -> str:
+def run(command: str, directory: Path, *more: str, timeout: float = 280) -> str:
     words = [sys.executable, "-m", "studies", *shlex.split(command)[1:], *more]
-    ran = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=280, check=False)
+    ran = subprocess.run(words, cwd=directory, capture_output=True, text=True, timeout=timeout, check=False)
     assert ran.returncode == 0, f"{command}\n{ran.stdout[-2000:]}\n{ran.stderr[-2000:]}"
     return ran.stdout
 
@@ -76,7 +76,7 @@ def write_mnist(root: Path) -> None:
 def test_the_readme_names_no_command_that_is_not_typed_here() -> None:
     words = {line.split()[0] for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL) for line in block.splitlines()}
     assert words == {"$"}
-    typed = {"status", "report", "export", "run", "ui", "preview", "doctor"}
+    typed = {"status", "report", "export", "run", "ui", "preview", "doctor", "reproduce"}
     assert {command.split()[1] for command in commands("margin-studies")} == typed
     assert commands("make") == ["make study", "make test"]
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -98,6 +98,23 @@ def test_what_follows_make_study_works_as_typed(tmp_path: Path) -> None:
     with served([sys.executable, "-m", "studies", *ui.split()[1:], "--port", port], tmp_path, f"http://127.0.0.1:{port}/health"):
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=120).read().decode()
     assert "MLflow" in page
+
+
+def test_the_papers_tables_are_listed_as_typed(tmp_path: Path) -> None:
+    listing, _ = [command for command in commands("margin-studies") if command.split()[1] == "reproduce"]
+    assert "tammes" in run(listing, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1200)
+def test_a_papers_table_runs_as_typed_is_only_printed_the_second_time_and_gets_its_page(tmp_path: Path) -> None:
+    _, quick = [command for command in commands("margin-studies") if command.split()[1] == "reproduce"]
+    out = run(quick, tmp_path, "--seeds", "2", timeout=1100)
+    assert "shortened: epochs 30 instead of 100" in out and "CosFace − NormFace" in out
+    assert out.splitlines()[-8:] == run(quick, tmp_path, "--seeds", "2").splitlines()[-8:]
+    run("margin-studies reproduce --write-page page.md", tmp_path)
+    assert "## tammes\n" in (tmp_path / "page.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.ray

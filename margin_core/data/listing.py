@@ -21,6 +21,7 @@ from margin_core.data import (
     grocery_produce,
     manifold,
     mnist,
+    points,
     svhn,
 )
 from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
@@ -32,6 +33,7 @@ SOURCES = Declarations(
     DatasetSource,
     [
         digits.SOURCE,
+        points.SOURCE,
         mnist.SOURCE,
         fashion_mnist.SOURCE,
         cifar10.SOURCE,

@@ -18,7 +18,7 @@ from torch import nn
 from margin_core.entry_points import Declarations
 from margin_core.heads import build_head
 from margin_core.losses.family import Reads
-from margin_core.models import lenet, mlp, mobilenet_v1, resnet18, resnet32, resnet34, timm_models, vgg16, wrn
+from margin_core.models import lenet, linear, mlp, mobilenet_v1, resnet18, resnet32, resnet34, timm_models, vgg16, wrn
 from margin_core.models.classifier import Classifier, HomogeneityWarning, Output, log_scale
 from margin_core.models.source import ModelSource, Shape
 from margin_core.models.weights import PRETRAINED, RANDOM, check_weights, find_weights, load_exactly, save_weights
@@ -45,6 +45,7 @@ MODELS = Declarations(
     ModelSource,
     [
         mlp.MODEL,
+        linear.MODEL,
         lenet.MODEL,
         resnet18.MODEL,
         resnet34.MODEL,

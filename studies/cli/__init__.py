@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import listing, reading, running
+from studies.cli import listing, reading, reproducing, running
 
 __all__ = ["app", "main"]
 
@@ -24,6 +24,7 @@ for command in (
     running.run,
     running.resume,
     running.preview,
+    reproducing.reproduce,
     reading.status,
     reading.report,
     reading.export,

@@ -83,7 +83,7 @@ def test_every_command_explains_itself_and_speaks_json(command: str) -> None:
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
-    expected = "run resume preview status report export ui doctor losses datasets models studies"
+    expected = "run resume preview reproduce status report export ui doctor losses datasets models studies"
     assert sorted(COMMANDS) == sorted(expected.split())
 
 
@@ -117,7 +117,7 @@ def test_datasets_tell_whether_they_can_be_read(tmp_path: Path, monkeypatch: pyt
 
 def test_models_are_listed() -> None:
     residual, others = ("resnet18", "resnet34", "resnet32"), ("vgg16", "mobilenet_v1", "wrn-<depth>-<width>")
-    names = ("mlp-<width>[-<width>...]", "lenet5", *residual, *others, "timm:<name>")
+    names = ("mlp-<width>[-<width>...]", "linear-<width>", "lenet5", *residual, *others, "timm:<name>")
     assert said("models") == [{"model": name} for name in names]
     assert "mlp-<width>[-<width>...]" in printed("models")
 
@@ -310,6 +310,7 @@ def test_what_needs_no_ray_does_not_import_it(workdir: Path, tmp_path: Path, clo
         ["models"],
         ["studies", "--workdir", str(workdir)],
         ["preview", "quickstart"],
+        ["reproduce", "--workdir", str(workdir)],
         ["status", "--workdir", str(workdir)],
         ["report", "--workdir", str(workdir)],
         ["export", "--workdir", str(workdir), "--dataset", "digits"],

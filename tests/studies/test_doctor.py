@@ -116,9 +116,9 @@ def test_a_data_root_that_is_no_directory_is_wrong(tmp_path: Path, monkeypatch: 
 
 def test_a_data_root_without_every_dataset_is_noted_with_those_that_are_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     advice = "give --data-root or set MARGIN_DATA for the others"
-    assert checks(tmp_path, data_root=tmp_path)["data root"] == Check("data root", "note", f"{tmp_path}; ready: digits", advice)
+    assert checks(tmp_path, data_root=tmp_path)["data root"] == Check("data root", "note", f"{tmp_path}; ready: digits, points", advice)
     monkeypatch.delenv("MARGIN_DATA", raising=False)
-    assert checks(tmp_path)["data root"] == Check("data root", "note", "none given; ready: digits", advice)
+    assert checks(tmp_path)["data root"] == Check("data root", "note", "none given; ready: digits, points", advice)
 
 
 def test_a_whole_data_root_is_right(tmp_path: Path) -> None:
