@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from margin_core.data import check_dataset, prepare
+from margin_core.data import check_dataset, dataset_info, load_dataset, prepare
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
 from studies.tracking.mlflow_mirror import check_tracking_uri
@@ -19,6 +19,7 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
     """Raise `CallError` where ``spec`` cannot be run with these options.
 
     Looks at the plan, the datasets, the Ray address, the tracking server, the work directory and, for a local run, the GPU, in this order.
+    Last, pictures are decoded that never were, so that what cannot be read is told now and the trials find it done.
     """
     from studies.running.address import check_address
 
@@ -41,3 +42,9 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
 
         if not torch.cuda.is_available():
             raise CallError(f"resources.gpu is {spec.resources.gpu:g}, but this machine has no GPU that torch can use")
+    try:
+        for entry in spec.datasets:
+            if dataset_info(entry.dataset).decodes:
+                load_dataset(entry.dataset, data_root)
+    except (ValueError, OSError) as error:
+        raise CallError(str(error)) from error

@@ -2,6 +2,7 @@
 
 from margin_core.data.class_sizes import Imbalance, ImbalanceKind
 from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Noise, Superclasses, resolve_data_root
+from margin_core.data.decoded import PictureError
 from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset
 from margin_core.data.prepared import Prepared, prepare
 
@@ -14,6 +15,7 @@ __all__ = [
     "Imbalance",
     "ImbalanceKind",
     "Noise",
+    "PictureError",
     "Prepared",
     "Superclasses",
     "check_dataset",

@@ -122,6 +122,7 @@ class DatasetSource:
         reference: Where it comes from.
         read: Reads it from a data root (None where it needs none).
         check: Raises `FileNotFoundError` in one sentence where ``read`` would not find its files; what it returns is not read.
+        decodes: Whether ``read`` may decode pictures into the cache, which takes long: a study has it done before its trials start.
     """
 
     name: str
@@ -132,6 +133,7 @@ class DatasetSource:
     reference: str
     read: Callable[[Path | None], Dataset]
     check: Callable[[Path | None], object] = lambda data_root: None
+    decodes: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ middle is taken: the shorter side is resized to 64 pixels, then 64x64 are croppe
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from margin_core.data.dataset import Dataset, DatasetSource, Superclasses
-from margin_core.data.files import Files, join_parts, read_folder, read_images
+from margin_core.data.dataset import Dataset, DatasetSource
+from margin_core.data.decoded import Picture
+from margin_core.data.files import Files
+from margin_core.data.photos import Photos, by_class, folder_of_classes, read_photos, superclasses
 
 SIDE = 64
 # Of the pixels outside the test split on the scale [0, 1], by channel.
@@ -37,28 +36,20 @@ def find(data_root: Path | None) -> Path:
 def read(data_root: Path | None) -> Dataset:
     """All images, the 2640 for training first, then the 296 for validation; the other 2485 are the official test split."""
     root = find(data_root)
-    from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
-
-    transform = Compose([Resize(SIDE), CenterCrop(SIDE), PILToTensor()])
     cloned = not CLONE.missing(root)
     folder = root / (CLONE if cloned else FOLDERS).folder
     with (folder / "classes.csv").open(newline="", encoding="utf-8") as lines:
         classes = [official_class(row) if cloned else (row["class"], row["superclass"], row["group"]) for row in csv.DictReader(lines)]
     names = [name for name, _, _ in classes]
-    train, val, test = (
-        read_images(listed(folder, part), transform) if cloned else read_folder(folder / part, names, transform)
-        for part in ("train", "val", "test")
-    )
-    return join_parts(
-        "grocery",
-        (torch.cat([train[0], val[0]]), torch.cat([train[1], val[1]])),
+    train, val, test = (listed(folder, part) if cloned else folder_of_classes(folder / part, names) for part in ("train", "val", "test"))
+    photos = Photos(
+        [*train, *val],
         test,
-        class_names=names,
-        mean=MEAN,
-        std=STD,
-        superclasses=superclasses([superclass for _, superclass, _ in classes]),
-        groups=superclasses([group for _, _, group in classes]),
+        names,
+        superclasses([superclass for _, superclass, _ in classes]),
+        superclasses([group for _, _, group in classes]),
     )
+    return read_photos("grocery", photos, height=SIDE, width=SIDE, mean=MEAN, std=STD)
 
 
 def official_class(row: dict[str, str]) -> tuple[str, str, str]:
@@ -66,16 +57,10 @@ def official_class(row: dict[str, str]) -> tuple[str, str, str]:
     return row["Class Name (str)"], row["Coarse Class Name (str)"], Path(row["Iconic Image Path (str)"]).parts[2]
 
 
-def listed(folder: Path, part: str) -> list[tuple[Path, int]]:
+def listed(folder: Path, part: str) -> list[tuple[Picture, int]]:
     """The photos of a part and their classes; a line of its list is ``<path>, <class>, <superclass>``."""
     lines = (line.split(",") for line in (folder / f"{part}.txt").read_text(encoding="utf-8").splitlines() if line)
-    return [(folder / path, int(label)) for path, label, _ in lines]
-
-
-def superclasses(of_class: Sequence[str]) -> Superclasses:
-    """The superclasses of the classes, numbered in the order in which they come."""
-    names = tuple(dict.fromkeys(of_class))
-    return Superclasses(torch.tensor([names.index(name) for name in of_class]), names)
+    return by_class((str(folder / path), int(label)) for path, label, _ in lines)
 
 
 SOURCE = DatasetSource(
@@ -87,4 +72,5 @@ SOURCE = DatasetSource(
     reference="Klasson, Zhang and Kjellström, A hierarchical grocery store image dataset with visual and semantic labels, WACV 2019",
     read=read,
     check=find,
+    decodes=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from margin_core.losses import list_losses
 from studies.answer import open_answer
 from studies.cli import app
+from studies.cli.output import decoding_told
 from studies.plan import screen_trials
 from studies.spec import list_presets
 from studies.study import write_results
@@ -113,6 +115,13 @@ def test_datasets_tell_whether_they_can_be_read(tmp_path: Path, monkeypatch: pyt
     assert rows["digits"] == "ready"
     assert "not found in [nowhere]/MNIST/raw" in rows["mnist"]
     assert "[nowhere]/MNIST/raw" in printed("datasets", "--data-root", "[nowhere]")
+
+
+def test_how_far_decoding_is_stands_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with decoding_told():
+        logging.getLogger("margin_core.data.decoded").info("photos: %d of %d images decoded", 256, 1000)
+    logging.getLogger("margin_core.data.decoded").info("nobody is told")
+    assert capsys.readouterr() == ("", "photos: 256 of 1000 images decoded\n")
 
 
 def test_models_are_listed() -> None:
@@ -276,6 +285,7 @@ WATCHED = """
 import json, sys
 from typer.testing import CliRunner
 from studies.cli import app
+from studies.cli.output import decoding_told
 for arguments in json.loads(sys.argv[1]):
     result = CliRunner().invoke(app, arguments)
     error = repr(result.exception) if result.exception and not isinstance(result.exception, SystemExit) else ""
