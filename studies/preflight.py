@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from margin_core.data import check_dataset, dataset_info, load_dataset, prepare
+from margin_core.data import check_dataset, check_dials, dataset_info, load_dataset, prepare
+from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
 from studies.tracking.mlflow_mirror import check_tracking_uri
@@ -45,6 +46,27 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
     try:
         for entry in spec.datasets:
             if dataset_info(entry.dataset).decodes:
-                load_dataset(entry.dataset, data_root)
+                check_dials(entry.config(), load_dataset(entry.dataset, data_root, size=entry.size).num_classes)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
+
+
+def download_dataset(name: str, data_root: Path | None) -> DatasetSource:
+    """Put the files of dataset ``name`` below the data root, where they can be had without people; its declaration.
+
+    Raises:
+        CallError: On an unknown dataset, one that people must have themselves, no data root, or a download that fails.
+    """
+    try:
+        source = dataset_info(name)
+        if data_root is None:
+            raise CallError(f"{name}: no data root was given (--data-root or {DATA_ROOT_VARIABLE}) to download into")
+        if source.download is None:
+            raise CallError(f"{name} cannot be downloaded from here; margin-studies datasets tells how it is had")
+        data_root.mkdir(parents=True, exist_ok=True)
+        source.download(data_root)
+    except CallError:
+        raise
+    except Exception as error:  # whatever a library raises of a net, a server or a disk
+        raise CallError(f"{name} could not be had: {' '.join(str(error).split())}") from error
+    return source

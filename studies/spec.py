@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from margin_core.data import Choice, DatasetConfig, Imbalance, ImbalanceKind, check_dials, dataset_info, list_datasets
+from margin_core.data import SOURCES, Choice, DatasetConfig, Imbalance, ImbalanceKind, check_dials, dataset_info, list_datasets
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import Recipe
@@ -68,6 +68,7 @@ class DatasetEntry(_Section):
         choose: Which ones: the ``first``, or those that are ``nearest`` to or ``farthest`` from each other.
         clutter: Share of every picture that patches of training pictures cover: 0, or from 1 to 15 sixteenths.
         deform: How strongly every picture is deformed, in [0, 1].
+        size: Pixels of the shorter side of photos; by default the dataset's own.
     """
 
     dataset: str
@@ -80,6 +81,7 @@ class DatasetEntry(_Section):
     choose: Choice = "first"
     clutter: float = Field(0.0, ge=0.0, lt=1.0)
     deform: float = Field(0.0, ge=0.0, le=1.0)
+    size: int | None = Field(None, ge=1)
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -95,6 +97,7 @@ class DatasetEntry(_Section):
             choose=self.choose,
             clutter=self.clutter,
             deform=self.deform,
+            size=self.size,
         )
 
 
@@ -236,7 +239,7 @@ class StudySpec(_Section):
     def _hangs_together(self) -> StudySpec:
         known = list_datasets()
         for entry in self.datasets:
-            if entry.dataset not in known:
+            if entry.dataset.partition(":")[0] not in SOURCES.names():
                 raise ValueError(f"datasets: unknown dataset {entry.dataset!r}{_suggestion(entry.dataset, known)}")
         keys = [entry.config().key for entry in self.datasets]
         if twice := {key for key in keys if keys.count(key) > 1}:
@@ -247,7 +250,7 @@ class StudySpec(_Section):
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:
             check_dials(entry.config())
-            check_model(self.model, dataset_info(entry.dataset).in_shape)
+            check_model(self.model, dataset_info(entry.dataset, entry.size).in_shape)
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)

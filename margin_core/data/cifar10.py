@@ -53,6 +53,13 @@ def examples(batches: CIFAR10) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(batches.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(batches.targets)
 
 
+def download(data_root: Path) -> None:
+    """Put the batches below the data root, by torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(data_root, download=True)
+
+
 SOURCE = DatasetSource(
     name="cifar10",
     title="CIFAR-10",
@@ -63,4 +70,5 @@ SOURCE = DatasetSource(
     read=read,
     check=find,
     decodes=True,
+    download=download,
 )

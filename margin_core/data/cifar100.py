@@ -62,6 +62,13 @@ def read(data_root: Path | None) -> Dataset:
     )
 
 
+def download(data_root: Path) -> None:
+    """Put the files below the data root, by torchvision."""
+    from torchvision.datasets import CIFAR100
+
+    CIFAR100(data_root, download=True)
+
+
 SOURCE = DatasetSource(
     name="cifar100",
     title="CIFAR-100",
@@ -71,4 +78,5 @@ SOURCE = DatasetSource(
     reference="Krizhevsky, Learning multiple layers of features from tiny images, University of Toronto 2009",
     read=read,
     check=FILES.find,
+    download=download,
 )

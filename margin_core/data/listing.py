@@ -6,10 +6,27 @@ A new one here is its own file and one line below; one of another package is fou
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
-from margin_core.data import cifar10, cifar100, digits, fashion_mnist, grocery, mnist, svhn
+from margin_core.data import (
+    cifar10,
+    cifar100,
+    cub,
+    digits,
+    fashion_mnist,
+    fgvc_aircraft,
+    folder,
+    grocery,
+    hugging_face,
+    mnist,
+    oxford_flowers,
+    oxford_pets,
+    stanford_cars,
+    stanford_dogs,
+    svhn,
+    webdataset,
+)
 from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
 
@@ -25,28 +42,60 @@ SOURCES = Declarations(
         cifar100.SOURCE,
         svhn.SOURCE,
         grocery.SOURCE,
+        cub.SOURCE,
+        stanford_dogs.SOURCE,
+        stanford_cars.SOURCE,
+        fgvc_aircraft.SOURCE,
+        oxford_flowers.SOURCE,
+        oxford_pets.SOURCE,
+        folder.SOURCE,
+        hugging_face.SOURCE,
+        webdataset.SOURCE,
     ],
 )
 
 
 def list_datasets() -> list[str]:
-    """The names of all datasets, ours first."""
-    return SOURCES.names()
+    """The names of all datasets that can be had, ours first; what stands in angle brackets is the user's to fill in."""
+    return [source.written for source in SOURCES.all()[0]]
 
 
-def dataset_info(name: str) -> DatasetSource:
-    """The declaration of dataset ``name``; raises `ValueError` naming it and the datasets there are, or why another package's is not."""
-    source = SOURCES.find(name)
+def dataset_info(name: str, size: int | None = None) -> DatasetSource:
+    """The declaration of dataset ``name``; for the same arguments always the same.
+
+    Args:
+        name: One of `list_datasets()`, what stands in angle brackets filled in.
+        size: Pixels of the shorter side of photos, or None for the dataset's own default.
+
+    Raises:
+        ValueError: On an unknown dataset, a name that is not written as it should be, a size where there is none to choose, or a
+            dataset of another package that cannot be had.
+    """
+    kind, _, argument = name.partition(":")
+    source = SOURCES.find(kind)
     if source is None:
         raise ValueError(f"dataset must be one of {', '.join(list_datasets())}, got {name!r}")
-    return source
+    if (source.named is None) != (kind == name) or (source.named is not None and not argument):
+        raise ValueError(f"dataset must be written {source.written}, got {name!r}")
+    return _found(source, argument, size)
+
+
+@cache
+def _found(source: DatasetSource, argument: str, size: int | None) -> DatasetSource:
+    if source.named is not None:
+        source = source.named(argument)
+    if size is None:
+        return source
+    if source.resize is None:
+        raise ValueError(f"{source.name}: size must be left out, for its images have one size, got {size}")
+    return source.resize(size)
 
 
 def check_dataset(name: str, data_root: str | Path | None = None) -> None:
     """Check, without loading, that dataset ``name`` exists and its files are there.
 
     Args:
-        name: One of `list_datasets()`.
+        name: One of `list_datasets()`, what stands in angle brackets filled in.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
 
     Raises:
@@ -56,16 +105,25 @@ def check_dataset(name: str, data_root: str | Path | None = None) -> None:
     dataset_info(name).check(resolve_data_root(data_root))
 
 
-def check_dials(config: DatasetConfig) -> None:
-    """Check, without loading, that the dataset of ``config`` has as many classes as asked for; raises `ValueError`."""
-    there = dataset_info(config.name).num_classes
-    if config.classes is not None and config.classes > there:
+def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
+    """Check, without loading, that the dataset of ``config`` has as many classes as asked for, and comes in the size that is asked for.
+
+    Args:
+        config: Which dataset, and its dials.
+        num_classes: How many classes there are, where its files have told; by default what is declared.
+
+    Raises:
+        ValueError: In one sentence.
+    """
+    source = dataset_info(config.name, config.size)
+    there = num_classes or source.num_classes
+    if config.classes is not None and there is not None and config.classes > there:
         raise ValueError(f"{config.name}: classes must be at most {there}, the number of its classes, got {config.classes}")
 
 
-def load_dataset(name: str, data_root: str | Path | None = None) -> Dataset:
-    """Dataset ``name``, read once per process and data root; arguments and errors as of `check_dataset`."""
-    source = dataset_info(name)
+def load_dataset(name: str, data_root: str | Path | None = None, *, size: int | None = None) -> Dataset:
+    """Dataset ``name``, read once per process, data root and size; arguments and errors as of `check_dataset` and `dataset_info`."""
+    source = dataset_info(name, size)
     root = resolve_data_root(data_root)
     source.check(root)
     return _read(source, root)

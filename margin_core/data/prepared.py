@@ -90,12 +90,12 @@ def prepare(
         >>> int((data.train_y != data.dataset.labels[data.train_indices]).sum())
         108
     """
-    dataset = load_dataset(config.name, data_root)
+    dataset = load_dataset(config.name, data_root, size=config.size)
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
     if config.classes is not None:
-        check_dials(config)
+        check_dials(config, dataset.num_classes)
         dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
         train, val, tests = (present(places[indices]) for indices in (train, val, tests))
     if config.sizes_classes:

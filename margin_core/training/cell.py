@@ -55,7 +55,7 @@ class Cell:
             ValueError: Naming what is wrong, the value and what is allowed.
         """
         check_dials(self.dataset)
-        check_model(self.model, dataset_info(self.dataset.name).in_shape)
+        check_model(self.model, dataset_info(self.dataset.name, self.dataset.size).in_shape)
         family = get_family(self.family)
         options = [option.name for option in family.options]
         for name, setting in self.knobs.items():

@@ -24,6 +24,7 @@ from studies.plan import screen_trials
 from studies.spec import list_presets
 from studies.study import write_results
 from studies.workspace import StudyFiles, study_files
+from tests.margin_core.data.small_copies import small_copies
 from tests.studies import builders
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -114,7 +115,21 @@ def test_datasets_tell_whether_they_can_be_read(tmp_path: Path, monkeypatch: pyt
     rows = {row["dataset"]: row["state"] for row in said("datasets", "--data-root", "[nowhere]")}
     assert rows["digits"] == "ready"
     assert "not found in [nowhere]/MNIST/raw" in rows["mnist"]
+    assert rows["folder:<path>"].startswith("folder: to be written folder:<path>; <path> is a folder")
     assert "[nowhere]/MNIST/raw" in printed("datasets", "--data-root", "[nowhere]")
+
+
+def test_a_dataset_is_downloaded_where_it_is_asked_for_and_can_be(tmp_path: Path) -> None:
+    with small_copies(tmp_path, "cifar10", "oxford_pets"):  # torchvision downloads nothing that is there
+        for name in ("cifar10", "oxford_pets"):
+            assert said("datasets", "--download", name, "--data-root", tmp_path) == [{"dataset": name, "state": "ready"}]
+    assert refused("datasets", "--download", "cub", "--data-root", tmp_path) == (
+        "cub cannot be downloaded from here; margin-studies datasets tells how it is had"
+    )
+    assert refused("datasets", "--download", "folder:here", "--data-root", tmp_path).startswith("folder:here cannot be downloaded")
+    assert refused("datasets", "--download", "cifar11", "--data-root", tmp_path).startswith(
+        "cifar11 could not be had: dataset must be one of"
+    )
 
 
 def test_how_far_decoding_is_stands_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
