@@ -18,19 +18,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from margin_core.data import SOURCES, Choice, DatasetConfig, Imbalance, ImbalanceKind, check_dials, dataset_info, list_datasets
 from margin_core.losses import get_family
 from margin_core.models import check_model
-from margin_core.training import Recipe
+from margin_core.training import Recipe, Record
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
+from studies.choosing import MAXIMISED, refuse_test_metric
 
 Searcher = Literal["grid", "sobol", "random", "tpe"]
 Metric = Literal["val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
-MAXIMISED: Mapping[str, bool] = {
-    "val_accuracy": True,
-    "val_nll": False,
-    "val_ece": False,
-    "class_margin": True,
-    "val_sample_margin": True,
-}
 
 
 class StudyFileError(ValueError):
@@ -118,6 +112,37 @@ class RecipeSection(_Section):
     def recipe(self, *, lr: float, weight_decay: float) -> Recipe:
         """The recipe of one cell."""
         return Recipe(**self.model_dump(), lr=lr, weight_decay=weight_decay)
+
+
+class RecordSection(_Section):
+    """What every trial measures beside the metrics of the validation split after each epoch; it changes no trial.
+
+    Attributes:
+        train: Measure the training split too.
+        test: Measure the test split too, to repeat the figures of papers; no stage looks at it.
+        top_k: Top-k accuracies.
+        close_enough: Close-enough accuracies, at these distances in probability.
+        first_steps: Measure after each of so many first steps too.
+        every_steps: Measure after every so many steps too.
+    """
+
+    train: bool = False
+    test: bool = False
+    top_k: list[Annotated[int, Field(ge=2)]] = Field(default_factory=list)
+    close_enough: list[Annotated[float, Field(ge=0.0, le=1.0)]] = Field(default_factory=list)
+    first_steps: int = Field(0, ge=0)
+    every_steps: int | None = Field(None, ge=1)
+
+    @field_validator("top_k", "close_enough")
+    @classmethod
+    def _each_once(cls, values: list[float]) -> list[float]:
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        return values
+
+    def record(self) -> Record:
+        """The same as a trial reads it."""
+        return Record(**self.model_dump())
 
 
 class AshaSection(_Section):
@@ -213,6 +238,7 @@ class StudySpec(_Section):
     regularizers: dict[str, dict[str, Any]] = Field(default_factory=dict)
     nuisance: dict[str, Any] = Field(default_factory=dict)
     recipe: RecipeSection
+    record: RecordSection = RecordSection()
     screen: ScreenSection | None = None
     confirm: ConfirmSection | None = None
     metric: Metric = "val_accuracy"
@@ -235,6 +261,12 @@ class StudySpec(_Section):
         """The joint, conditional space of families, knobs, regularisers and nuisance values."""
         return joint_space(self.families, self.regularizers, self.nuisance)
 
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _never_by_the_test_split(cls, value: object) -> object:
+        refuse_test_metric(value)
+        return value
+
     @model_validator(mode="after")
     def _hangs_together(self) -> StudySpec:
         known = list_datasets()
@@ -251,6 +283,7 @@ class StudySpec(_Section):
         for entry in self.datasets:
             check_dials(entry.config())
             check_model(self.model, dataset_info(entry.dataset, entry.size).in_shape)
+            _check_record(self.record, entry)
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)
@@ -279,6 +312,15 @@ class StudySpec(_Section):
                     joint_space({name: {**(entries or {}), knob.name: curve}})
                 except ValueError as error:
                     raise ValueError(f"confirm: on the curve of {knob.name}, {error}") from None
+
+
+def _check_record(record: RecordSection, entry: DatasetEntry) -> None:
+    there = entry.classes or dataset_info(entry.dataset).num_classes
+    try:
+        if there is not None:  # what only its files tell, the trial checks
+            record.record().check(there)
+    except ValueError as error:
+        raise ValueError(f"record, on {entry.config().key}: {error}") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -398,6 +440,7 @@ def _keys_at(location: list[str]) -> list[str]:
         "datasets": DatasetEntry,
         "imbalance": ImbalanceSection,
         "recipe": RecipeSection,
+        "record": RecordSection,
         "screen": ScreenSection,
         "asha": AshaSection,
         "confirm": ConfirmSection,
@@ -419,7 +462,6 @@ def _presets() -> Any:
 
 
 __all__ = [
-    "MAXIMISED",
     "StudyFileError",
     "StudySpec",
     "apply_overrides",

@@ -5,6 +5,7 @@ from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSour
 from margin_core.data.decoded import PictureError
 from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset
 from margin_core.data.prepared import Prepared, prepare
+from margin_core.data.tasks import RetrievalTask, TaskName, VerificationTask
 
 __all__ = [
     "SOURCES",
@@ -17,7 +18,10 @@ __all__ = [
     "Noise",
     "PictureError",
     "Prepared",
+    "RetrievalTask",
     "Superclasses",
+    "TaskName",
+    "VerificationTask",
     "check_dataset",
     "check_dials",
     "dataset_info",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from margin_core.data.class_sizes import Imbalance
+from margin_core.data.tasks import Task, TaskName
 
 Noise = Literal["symmetric", "nearest"]
 NOISES: tuple[Noise, ...] = get_args(Noise)
@@ -53,16 +54,17 @@ class Dataset:
     Args:
         name: The dataset's name.
         images: Bytes as in the source (uint8), or standardised float32, (N, C, H, W).
-        labels: int64 classes in [0, num_classes), (N,).
+        labels: int64 classes in [0, num_classes), (N,). A test image of a dataset with a task may be of none of them: -1.
         class_names: One name per class.
         test_indices: int64 places of the official test split, or None where there is none.
         mean: Of each channel on the scale [0, 1], C of them; of bytes only.
         std: Standard deviation of each channel on the scale [0, 1]; of bytes only.
         superclasses: The superclass of each class, or None where there are none.
         groups: Coarser still, the group of each class, or None where there are none.
+        task: What embeddings are measured by on test images, beside classification, or None.
 
     Raises:
-        ValueError: Where bytes have no mean and std of each channel, or other images have them.
+        ValueError: Where bytes have no mean and std of each channel, or other images have them, or a task is on images that do not test.
     """
 
     name: str
@@ -74,12 +76,16 @@ class Dataset:
     std: tuple[float, ...] = ()
     superclasses: Superclasses | None = None
     groups: Superclasses | None = None
+    task: Task | None = None
 
     def __post_init__(self) -> None:
         wanted = self.images.shape[1] if self.images.dtype == torch.uint8 else 0
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) != wanted:
                 raise ValueError(f"{self.name}: {name} must hold {wanted} numbers for images of {self.images.dtype}, got {values!r}")
+        tests = torch.zeros(0, dtype=torch.int64) if self.test_indices is None else self.test_indices
+        if self.task is not None and not bool(torch.isin(self.task.images, tests).all()):
+            raise ValueError(f"{self.name}: test_indices must hold every image of the task {self.task.name}")
 
     @property
     def num_classes(self) -> int:
@@ -123,6 +129,7 @@ class DatasetSource:
         reference: Where it comes from.
         read: Reads it from a data root (None where it needs none).
         check: Raises `FileNotFoundError` in one sentence where ``read`` would not find its files; what it returns is not read.
+        task: ``retrieval`` or ``verification`` where `Dataset.task` is one.
         decodes: Whether ``read`` may decode pictures into the cache, which takes long: a study has it done before its trials start.
         size: The size of photos that was asked for, in pixels of the shorter side, or None.
         resize: Makes the same dataset at another size, or None where its images have one size.
@@ -139,6 +146,7 @@ class DatasetSource:
     reference: str
     read: Callable[[Path | None], Dataset]
     check: Callable[[Path | None], object] = lambda data_root: None
+    task: TaskName = "classification"
     decodes: bool = False
     size: int | None = None
     resize: Callable[[int], DatasetSource] | None = None

@@ -47,7 +47,7 @@ def choose_classes(distances: Tensor, number: int, choose: Choice) -> list[int]:
 
 
 def keep_classes(dataset: Dataset, tests: Tensor, number: int, choose: Choice) -> tuple[Dataset, Tensor]:
-    """The examples of a number of classes, as a dataset of their own.
+    """The examples of a number of classes, and those of none, as a dataset of their own.
 
     Args:
         dataset: All examples.
@@ -63,16 +63,18 @@ def keep_classes(dataset: Dataset, tests: Tensor, number: int, choose: Choice) -
     classes = choose_classes(class_distances(dataset.images, seen, dataset.num_classes), number, choose)
     labels = torch.full((dataset.num_classes,), -1, dtype=torch.int64)
     labels[classes] = torch.arange(number)
-    kept = labels[dataset.labels] >= 0
+    of_none = dataset.labels < 0
+    kept = of_none | (labels[dataset.labels] >= 0)
     places = torch.where(kept, kept.cumsum(dim=0) - 1, -1)
     narrow = replace(
         dataset,
         images=dataset.images[kept],
-        labels=labels[dataset.labels[kept]],
+        labels=torch.where(of_none, -1, labels[dataset.labels])[kept],
         class_names=tuple(dataset.class_names[label] for label in classes),
         test_indices=None if dataset.test_indices is None else present(places[dataset.test_indices]),
         superclasses=dataset.superclasses and dataset.superclasses.keep(classes),
         groups=dataset.groups and dataset.groups.keep(classes),
+        task=dataset.task and dataset.task.keep(places),
     )
     return narrow, places
 

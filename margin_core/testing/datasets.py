@@ -78,7 +78,9 @@ class DatasetConformance:
         assert dataset.labels.dtype == torch.int64
         assert dataset.num_classes == (source.num_classes or dataset.num_classes)
         assert len(set(dataset.class_names)) == dataset.num_classes
-        assert set(dataset.labels.tolist()) == set(range(dataset.num_classes))
+        of_none = {-1} if dataset.task is not None else set()
+        assert set(dataset.labels.tolist()) - of_none == set(range(dataset.num_classes))
+        assert source.task == ("classification" if dataset.task is None else dataset.task.name)
 
     def test_a_network_sees_finite_and_standardised_images(self, source: DatasetSource) -> None:
         dataset = self.load(source)

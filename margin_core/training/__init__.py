@@ -3,6 +3,7 @@
 from margin_core.training.cell import Cell, Setting
 from margin_core.training.checkpoint import CheckpointError
 from margin_core.training.recipe import Recipe
-from margin_core.training.trial import EpochReport, Predictions, Split, Trial
+from margin_core.training.record import Record, Split
+from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
 
-__all__ = ["Cell", "CheckpointError", "EpochReport", "Predictions", "Recipe", "Setting", "Split", "Trial"]
+__all__ = ["Cell", "CheckpointError", "EpochReport", "Predictions", "Recipe", "Record", "Setting", "Split", "StepReport", "Trial"]

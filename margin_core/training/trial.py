@@ -10,7 +10,6 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,9 +24,22 @@ from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from margin_core.training.objective import Objective
 from margin_core.training.recipe import build_optimizer
+from margin_core.training.record import Record, Split
 
-Split = Literal["train", "val", "test"]
 EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What is measured after a step within an epoch, where the trial's record asks for it.
+
+    Args:
+        step: Its number, from 1 at the beginning of the training.
+        metrics: Those of an `EpochReport`, less ``train_loss``.
+    """
+
+    step: int
+    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -37,16 +49,18 @@ class EpochReport:
     Args:
         epoch: Its number, from 1.
         metrics: ``train_loss`` (mean over the epoch of loss plus regularisers), ``val_accuracy`` (percent), ``val_nll``, ``val_ece``
-            (fraction), ``class_margin`` (degrees), ``val_sample_margin`` (mean), and for each scheduled knob ``knob.<name>``, as it was
-            at the epoch's last step.
+            (fraction), ``class_margin`` (degrees), ``val_sample_margin`` (mean), what the trial's record asks for, and for each scheduled
+            knob ``knob.<name>``, as it was at the epoch's last step.
         seconds: Wall time of the epoch, evaluation included.
-        diverged: Whether loss, weights or a metric are not finite. Metrics that cannot be measured are then NaN.
+        diverged: Whether loss, weights or a metric of the validation split are not finite. Metrics that cannot be measured are then NaN.
+        steps: What was measured within the epoch.
     """
 
     epoch: int
     metrics: dict[str, float]
     seconds: float
     diverged: bool
+    steps: tuple[StepReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,9 +87,10 @@ class Trial:
         replicate: Number of the replicate. All its cells share split, label noise, the backbone's start and the order of the data.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         device: Where to compute.
+        record: What is measured beside the metrics that always are; it changes nothing in the training.
 
     Raises:
-        ValueError: On a bad value in the cell.
+        ValueError: On a bad value in the cell or the record.
         FileNotFoundError: Where the dataset's files are not there.
 
     Example:
@@ -90,16 +105,25 @@ class Trial:
     """
 
     def __init__(
-        self, cell: Cell, *, study_seed: int, replicate: int, data_root: str | Path | None = None, device: str | torch.device = "cpu"
+        self,
+        cell: Cell,
+        *,
+        study_seed: int,
+        replicate: int,
+        data_root: str | Path | None = None,
+        device: str | torch.device = "cpu",
+        record: Record = Record(),  # noqa: B008 -- a frozen value
     ) -> None:
         cell.check()
         self.cell = cell
         self.study_seed = study_seed
         self.replicate = replicate
         self.device = torch.device(device)
+        self.record = record
         self.epoch = 0
         self.diverged = False
         self.data = prepare(cell.dataset, data_root=data_root, study_seed=study_seed, replicate=replicate)
+        record.check(self.data.num_classes)
         self.model = build_model(
             cell.model,
             in_shape=self.data.in_shape,
@@ -130,15 +154,22 @@ class Trial:
         if self.done:
             raise RuntimeError(f"{self.cell.cell_id} replicate {self.replicate} is done after epoch {self.epoch}")
         started = time.perf_counter()
-        train_loss = self._train_epoch()
+        train_loss, steps = self._train_epoch()
         self.epoch += 1
         measured = {"train_loss": train_loss, **self.evaluate("val")}
         self.diverged = not all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._parameters))])
-        measured.update({f"knob.{name}": value for name, value in self.objective.scheduled_values().items()})
-        return EpochReport(self.epoch, measured, time.perf_counter() - started, self.diverged)
+        measured.update(self._recorded())
+        return EpochReport(self.epoch, measured, time.perf_counter() - started, self.diverged, steps)
+
+    def _recorded(self) -> dict[str, float]:
+        """What an epoch or a step reports beside the validation split's metrics."""
+        measured: dict[str, float] = {}
+        for split in self.record.splits:
+            measured |= self.evaluate(split)
+        return measured | {f"knob.{name}": value for name, value in self.objective.scheduled_values().items()}
 
     def evaluate(self, split: Split) -> dict[str, float]:
-        """Metrics on the examples of ``split``: those of an `EpochReport`, named by the split.
+        """Metrics on the examples of ``split``: those of an `EpochReport`, named by the split, with the record's among them.
 
         ``train`` has the labels that are trained on, label noise included. ``test`` is for the last stage of a study only.
         """
@@ -146,7 +177,7 @@ class Trial:
         logits, cosines, target = predictions.logits.double(), predictions.cosines, predictions.target
         names = [f"{split}_accuracy", f"{split}_nll", f"{split}_ece", "class_margin", f"{split}_sample_margin"]
         if not bool(logits.isfinite().all() & cosines.isfinite().all()):
-            return dict.fromkeys(names, math.nan)
+            return dict.fromkeys([*names, *self.record.names(split)], math.nan)
         values = (
             metrics.top_k_accuracy(logits, target, k=1),
             metrics.negative_log_likelihood(logits, target),
@@ -154,7 +185,7 @@ class Trial:
             metrics.class_margin(self.model.head.weight),
             float(metrics.sample_margin(cosines, target).mean()),
         )
-        return dict(zip(names, values, strict=True))
+        return {**dict(zip(names, values, strict=True)), **self.record.measure(split, logits, target)}
 
     @torch.inference_mode()
     def predict(self, split: Split) -> Predictions:
@@ -200,19 +231,22 @@ class Trial:
         if self.epoch > 0:
             self.objective.set_progress(self._progress(self.epoch * len(self._batch_sizes) - 1))
 
-    def _train_epoch(self) -> float:
-        """Train on every example once; the mean of the objective over them."""
+    def _train_epoch(self) -> tuple[float, tuple[StepReport, ...]]:
+        """Train on every example once; the mean of the objective over them, and what was measured on the way."""
         images, labels = self._train
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", self.epoch))
         first_step = self.epoch * len(self._batch_sizes)
-        losses = []
+        losses, reports = [], []
         self.model.train()
         # Dropout draws from the global generator.
         with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch):
             for step, batch in enumerate(torch.split(order.to(self.device), self._batch_sizes), start=first_step):
                 losses.append(self._train_step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
-        return float(torch.stack(losses).double().sum()) / len(labels)
+                if self.record.at_step(step + 1):
+                    reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
+                    self.model.train()
+        return float(torch.stack(losses).double().sum()) / len(labels), tuple(reports)
 
     def _train_step(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
         """One step of the optimiser; the objective stays on the device, since looking at it would wait for the device."""

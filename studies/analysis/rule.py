@@ -23,6 +23,7 @@ from typing import Literal, get_args
 
 from studies.analysis.best import Array, Comparison
 from studies.analysis.replicates import Replicates
+from studies.choosing import refuse_test_metric
 
 Label = Literal["UNDECIDED", "FLAT", "WORSE", "EDGE", "LOCATED", "BETTER"]
 Scale = Literal["linear", "log"]
@@ -60,7 +61,8 @@ class Question:
         scale: Whether ranges are measured on the knob or on its logarithm.
 
     Raises:
-        ValueError: if a value is out of range, or ``sesoi`` is in percentage points and the metric is no accuracy.
+        ValueError: if a value is out of range, ``sesoi`` is in percentage points and the metric is no accuracy, or the metric is measured
+            on the test split.
     """
 
     knob: str
@@ -75,6 +77,7 @@ class Question:
     scale: Scale = "linear"
 
     def __post_init__(self) -> None:
+        refuse_test_metric(self.metric)
         if isinstance(self.sesoi, PercentagePoints) and not self.in_percent:
             raise ValueError(f"sesoi must be given for {self.metric}: only an accuracy has a default (0.2 percentage points)")
         if not (math.isfinite(self.sesoi) and self.sesoi >= 0.0):

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from studies.cli.options import Address, AsJson, DataRoot, TrackingUri, Workdir
 from studies.cli.output import one_sentence, print_json, print_rows, stdout, warn
-from studies.preflight import download_dataset
 from studies.workspace import DEFAULT_WORKDIR
 
 
@@ -67,6 +66,7 @@ def datasets(
 ) -> None:
     """List the datasets, and whether they can be read here."""
     from margin_core.data import SOURCES, resolve_data_root
+    from studies.preflight import download_dataset
 
     root = resolve_data_root(data_root)
     sources, faults = SOURCES.all()

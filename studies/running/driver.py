@@ -163,6 +163,7 @@ def _fit(
         metric=spec.metric,
         every_epoch=asha is not None,
         keep_final=stage == "confirm" or spec.confirm is None,
+        record=spec.record.record(),
     )
     scheduler = None
     if asha is not None:

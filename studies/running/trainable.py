@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
-from margin_core.training import CheckpointError, Trial
+from margin_core.training import CheckpointError, EpochReport, Record, Trial
 from studies.plan import PlannedTrial
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class TrialSetting:
         every_epoch: Report each epoch at once (a scheduler needs that), else about once a second.
         keep_final: Keep the checkpoint of a trial that ended well.
         checkpoint_seconds: Least time between two checkpoints of a running trial.
+        record: What trials measure beside their own metrics.
     """
 
     study_seed: int
@@ -48,6 +49,7 @@ class TrialSetting:
     every_epoch: bool
     keep_final: bool
     checkpoint_seconds: float = 10.0
+    record: Record = field(default_factory=Record)
 
 
 def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
@@ -74,7 +76,8 @@ class TrialActor(tune.Trainable):
 
     def _take(self, config: dict[str, Any]) -> None:
         self._planned = planned_trial(config)
-        self._setting = TrialSetting(**json.loads(config["setting"]))
+        setting = json.loads(config["setting"])
+        self._setting = TrialSetting(**{**setting, "record": Record(**setting["record"])})
         self._trial: Trial | None = None
         self._history: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
@@ -101,7 +104,7 @@ class TrialActor(tune.Trainable):
         while not trial.done:
             report = trial.run_epoch()
             diverged = report.diverged
-            rows.append({"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics})
+            rows.append(_row(report))
             self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break
@@ -115,6 +118,7 @@ class TrialActor(tune.Trainable):
             replicate=self._planned.replicate,
             data_root=self._setting.data_root,
             device=self._setting.device,
+            record=self._setting.record,
         )
 
     def _open(self) -> Trial:
@@ -160,3 +164,9 @@ class TrialActor(tune.Trainable):
             if value is not None and status != "diverged":
                 result[self._setting.metric] = value
         return result
+
+
+def _row(report: EpochReport) -> dict[str, Any]:
+    """An epoch as it travels to the ledger, with what was measured within it where that was asked for."""
+    row = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
+    return {**row, "steps": [asdict(step) for step in report.steps]} if report.steps else row

@@ -19,9 +19,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from studies.choosing import refuse_test_metric
 from studies.plan import PlannedTrial, ScreenResult
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_READABLE = ("1", "2")  # a ledger of version 1 has no steps, and is given a table for them when it is opened to be written
 
 Status = Literal["running", "interrupted", "finished", "stopped", "diverged", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "diverged", "failed")
@@ -49,6 +51,13 @@ CREATE TABLE epochs (
     seconds REAL NOT NULL,
     metrics TEXT NOT NULL,
     PRIMARY KEY (key, epoch)
+) WITHOUT ROWID;
+CREATE TABLE steps (
+    key TEXT NOT NULL REFERENCES trials (key),
+    step INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    metrics TEXT NOT NULL,
+    PRIMARY KEY (key, step)
 ) WITHOUT ROWID;
 CREATE TABLE mirrored (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, epochs INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT '');
 """
@@ -102,13 +111,18 @@ class Ledger:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             with self._writing():
-                if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                    for statement in _SCHEMA.split(";\n"):
-                        self._connection.execute(statement)
-                    self._connection.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+                self._make_tables()
         version = self.meta("schema_version")
-        if version != str(SCHEMA_VERSION):
-            raise LedgerError(f"the ledger {self.path} has schema version {version}, and this release reads {SCHEMA_VERSION}")
+        if version not in _READABLE:
+            raise LedgerError(f"the ledger {self.path} has schema version {version}, and this release reads {' and '.join(_READABLE)}")
+
+    def _make_tables(self) -> None:
+        """The tables of a new ledger, or those that one of an earlier version has not."""
+        new = not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
+        if new or self.meta("schema_version") == "1":
+            for statement in _SCHEMA.split(";\n"):
+                self._connection.execute(statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
 
     def close(self) -> None:
         """Close the file; everything written is already in it."""
@@ -160,11 +174,22 @@ class Ledger:
             )
 
     def report(self, key: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Record epochs (``epoch``, ``at``, ``seconds``, ``metrics``); an epoch that is there already stays as it is."""
+        """Record epochs; one that is there already stays as it is.
+
+        Args:
+            key: The trial.
+            rows: Each with ``epoch``, ``at``, ``seconds`` and ``metrics``, and, where something was measured within the epoch, ``steps``:
+                for each such step ``step``, counted from the beginning of the training, and ``metrics``.
+        """
+        rows = list(rows)
         with self._writing():
             self._connection.executemany(
                 "INSERT OR IGNORE INTO epochs VALUES (?, ?, ?, ?, ?)",
                 [(key, row["epoch"], row["at"], row["seconds"], _dump(row["metrics"])) for row in rows],
+            )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO steps VALUES (?, ?, ?, ?)",
+                [(key, step["step"], row["epoch"], _dump(step["metrics"])) for row in rows for step in row.get("steps", ())],
             )
 
     def end(self, key: str, status: Status, reason: str = "") -> None:
@@ -203,6 +228,13 @@ class Ledger:
         rows = self._connection.execute("SELECT * FROM epochs WHERE key = ? AND epoch > ? ORDER BY epoch", (key, after))
         return [{**dict(row), "metrics": json.loads(row["metrics"])} for row in rows]
 
+    def steps(self, key: str, after: int = 0) -> list[dict[str, Any]]:
+        """What was measured after steps of a trial's epochs later than ``after``: ``step``, ``epoch``, ``metrics``."""
+        if self.meta("schema_version") == "1":
+            return []
+        rows = self._connection.execute("SELECT step, epoch, metrics FROM steps WHERE key = ? AND epoch > ? ORDER BY step", (key, after))
+        return [{**dict(row), "metrics": json.loads(row["metrics"])} for row in rows]
+
     def rows(self) -> list[tuple[str, int, int, dict[str, float]]]:
         """Every (cell, seed, epoch, metrics) in the ledger, sorted: what two runs of one study are compared by."""
         rows = self._connection.execute(
@@ -233,7 +265,12 @@ class Ledger:
         return pd.DataFrame(records) if records else pd.DataFrame(columns=base)
 
     def screen_results(self, metric: str) -> list[ScreenResult]:
-        """What the screen found: per configuration and dataset the mean of ``metric`` over its seeds."""
+        """What the screen found: per configuration and dataset the mean of ``metric`` over its seeds.
+
+        Raises:
+            ValueError: Where ``metric`` is measured on the test split.
+        """
+        refuse_test_metric(metric)
         table = self.final_metrics("screen")
         means = {} if table.empty or metric not in table else table.groupby("cell_id")[metric].mean().to_dict()
         results = {}

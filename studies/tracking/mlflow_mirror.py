@@ -1,8 +1,9 @@
 """The MLflow mirror: shows a ledger in MLflow, and never holds a study up.
 
 A thread in the driver reads the ledger and sends what is new, in batches: one experiment per study, a parent run for the study,
-a child run per replicate, and a summary run per cell with mean, interval and number of seeds. What has been sent is noted in the
-ledger, so a server that was down gets the rest later, once. If MLflow cannot be reached the study goes on.
+a child run per replicate, and a summary run per cell with mean, interval and number of seeds. The steps of a metric are epochs, and
+those of ``by_step/<metric>`` are steps of the training. What has been sent is noted in the ledger, so a server that was down gets the
+rest later, once. If MLflow cannot be reached the study goes on.
 """
 
 from __future__ import annotations
@@ -185,7 +186,8 @@ class _Session:
         run_id = self._run(trial.key, f"{trial.cell_id} seed {trial.seed}", _trial_tags(trial), trial.started)
         params = [] if known else [Param(name, str(value)) for name, value in trial.config.items()]
         tags = [RunTag("status", trial.status), RunTag("reason", trial.reason)]
-        for batch in _batches(list(_metrics(new))):
+        within = self._ledger.steps(trial.key, after=new[0]["epoch"] - 1) if new else []
+        for batch in _batches([*_metrics(new), *_step_metrics(new, within)]):
             self._client.log_batch(run_id, metrics=batch, params=params, tags=tags)
             params, tags = [], []
         if trial.status in _RUN_STATUS:
@@ -251,6 +253,16 @@ def _metrics(epochs: list[dict[str, Any]]) -> Iterator[Metric]:
         at = int(1000 * row["at"])
         for name, value in row["metrics"].items():
             yield Metric(name, float(value), at, int(row["epoch"]))
+
+
+def _step_metrics(epochs: list[dict[str, Any]], steps: list[dict[str, Any]]) -> Iterator[Metric]:
+    from mlflow.entities import Metric
+
+    at = {row["epoch"]: int(1000 * row["at"]) for row in epochs}
+    for row in steps:
+        if row["epoch"] in at:  # a later epoch's go with it
+            for name, value in row["metrics"].items():
+                yield Metric(f"by_step/{name}", float(value), at[row["epoch"]], int(row["step"]))
 
 
 def _batches(metrics: list[Metric]) -> Iterator[list[Metric]]:

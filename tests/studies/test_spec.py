@@ -66,6 +66,10 @@ SENTENCES = {
     "confirm.values.ce=[0.1]": "confirm.values.ce: the family has no curve, got [0.1]",
     "families={gds: {}}": "families: ce must be among them, for confirm measures every gain against it",
     "metric=val_nll": "sesoi must be given with metric val_nll: only accuracy has a default (0.2 points)",
+    "metric=test_accuracy": "metric: test_accuracy is measured on the test split, which never chooses; the metric may be val_accuracy",
+    "record={tests: true}": "unknown key 'record.tests' (did you mean 'test'?)",
+    "record={top_k: [5, 5]}": "record.top_k: 5 is listed twice",
+    "record={top_k: [5, 11]}": "record, on digits: top_k must be at most 10, the number of classes, got 11",
     "model=resnet": (
         "model must be one of mlp-<width>[-<width>...], lenet5, resnet18, resnet34, resnet32, vgg16, mobilenet_v1, "
         "wrn-<depth>-<width>, timm:<name>, got 'resnet'"
@@ -73,8 +77,8 @@ SENTENCES = {
     "model=vgg16": "vgg16 needs images of at least 28x28 pixels, got 8x8",
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
-        "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, screen, "
-        "confirm, metric, sesoi, alpha, resources, tolerance)"
+        "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, record, "
+        "screen, confirm, metric, sesoi, alpha, resources, tolerance)"
     ),
     "noequals": "--set takes key=value, got 'noequals'",
     "=3": "--set takes key=value, got '=3'",
@@ -90,6 +94,11 @@ WORDS = {
     "recipe.clip_norm=yes": ("recipe.clip_norm: ", "number", "got True"),
     "recipe.momentum=1": ("recipe.momentum: ", "less than 1", "got 1"),
     "recipe.optimizer=lion": ("recipe.optimizer: ", "'sgd' or 'adamw'", "got 'lion'"),
+    "record={train: 1}": ("record.train: ", "boolean", "got 1"),
+    "record={top_k: [1]}": ("record.top_k.0: ", "greater than or equal to 2", "got 1"),
+    "record={close_enough: [1.5]}": ("record.close_enough.0: ", "less than or equal to 1", "got 1.5"),
+    "record={first_steps: -1}": ("record.first_steps: ", "greater than or equal to 0", "got -1"),
+    "record={every_steps: 0}": ("record.every_steps: ", "greater than or equal to 1", "got 0"),
     "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random' or 'tpe'", "got 'bayes'"),
     "screen.trials=0": ("screen.trials: ", "greater than or equal to 1", "got 0"),
     "screen.asha.reduction=1": ("screen.asha.reduction: ", "greater than or equal to 2", "got 1"),
@@ -306,6 +315,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "every section": {
         "screen": {"searcher": "tpe", "trials": 5, "seeds": 2, "asha": {"grace_epochs": 2}},
         "confirm": {"families": ["gds"], "seeds": 2, "values": {"gds": [0, 0.5]}},
+        "record": {"train": True, "test": True, "top_k": [5], "close_enough": [0, 0.5], "first_steps": 3, "every_steps": 10},
         "metric": "val_nll",
         "sesoi": 1e-3,
         "alpha": 0.1,

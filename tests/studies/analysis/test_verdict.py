@@ -226,6 +226,12 @@ def test_the_strict_set_is_never_the_smaller_one(means: list[float], noise: floa
     assert set(verdict(runs).optimum_set) <= set(verdict(runs, strict=True).optimum_set)
 
 
+def test_the_test_split_judges_nothing() -> None:
+    runs = table(PEAK).rename(columns={"accuracy": "test_accuracy"})
+    with pytest.raises(ValueError, match="test_accuracy is measured on the test split, which never chooses"):
+        verdict(runs, metric="test_accuracy")
+
+
 def test_only_an_accuracy_has_a_default_for_the_smallest_effect() -> None:
     runs = table(PEAK).rename(columns={"accuracy": "nll"})
     with pytest.raises(ValueError, match="sesoi must be given for nll: only an accuracy has a default"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from margin_core.training import Record
 from studies.plan import screen_trials
 from studies.running.trainable import TrialActor, TrialSetting, encode
 from tests.studies import builders
@@ -42,3 +43,14 @@ def test_a_checkpoint_without_its_reports_is_not_gone_on_from(tmp_path: Path) ->
     for history in tmp_path.glob("*.json"):
         history.write_text("[")
     assert [row["epoch"] for row in reports(actor(tmp_path), 4)] == [1, 2, 3, 4]
+
+
+def test_what_a_study_records_comes_with_the_reports_and_comes_again(tmp_path: Path) -> None:
+    record = Record(train=True, top_k=(3,), first_steps=2, every_steps=9)
+    rows = actor(tmp_path, record=record).step()["rows"]
+    assert [step["step"] for step in rows[0]["steps"]] == [1, 2, 9]
+    for measured in (rows[0], *rows[0]["steps"]):
+        assert {"val_accuracy", "val_top_3_accuracy", "train_accuracy", "train_top_3_accuracy"} < measured["metrics"].keys()
+    again = actor(tmp_path, record=record).step()["rows"]
+    assert again[0] == rows[0]
+    assert [step["step"] for step in again[1]["steps"]] == [18]

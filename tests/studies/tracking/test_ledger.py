@@ -66,6 +66,39 @@ def test_an_epoch_reported_twice_stays_as_it_was_first(ledger: Ledger, trial: Pl
     assert [row["epoch"] for row in ledger.epochs(trial.key, after=2)] == [3]
 
 
+def test_steps_are_kept_apart_from_epochs_and_come_with_theirs(ledger: Ledger, trial: PlannedTrial) -> None:
+    ledger.start(trial)
+    rows = [
+        {**epoch(number, {"val_accuracy": 90.0}), "steps": [{"step": step, "metrics": {"val_accuracy": float(step)}}]}
+        for number, step in ((1, 7), (2, 14))
+    ]
+    ledger.report(trial.key, rows)
+    ledger.report(trial.key, [{**rows[1], "steps": [{"step": 14, "metrics": {}}]}, epoch(3, {})])
+    assert ledger.steps(trial.key) == [{"step": step, "epoch": step // 7, "metrics": {"val_accuracy": float(step)}} for step in (7, 14)]
+    assert [row["step"] for row in ledger.steps(trial.key, after=1)] == [14]
+    assert [row["epoch"] for row in ledger.epochs(trial.key)] == [1, 2, 3]
+
+
+def test_the_test_split_chooses_nothing(ledger: Ledger, trial: PlannedTrial) -> None:
+    write(ledger, trial, {"val_accuracy": 90.0, "test_accuracy": 91.0})
+    with pytest.raises(ValueError, match="test_accuracy is measured on the test split, which never chooses"):
+        ledger.screen_results("test_accuracy")
+
+
+def test_a_ledger_from_before_steps_is_read_and_gone_on_with(ledger: Ledger, trial: PlannedTrial) -> None:
+    write(ledger, trial, {"val_accuracy": 90.0})
+    ledger._connection.execute("DROP TABLE steps")
+    ledger.set_meta("schema_version", "1")
+    ledger.close()
+    with Ledger(ledger.path, read_only=True) as old:
+        assert len(old.epochs(trial.key)) == 1
+        assert old.steps(trial.key) == []
+    with Ledger(ledger.path) as continued:
+        continued.report(trial.key, [{**epoch(2, {}), "steps": [{"step": 9, "metrics": {"val_nll": 1.0}}]}])
+        assert [row["epoch"] for row in continued.epochs(trial.key)] == [1, 2]
+        assert continued.steps(trial.key) == [{"step": 9, "epoch": 2, "metrics": {"val_nll": 1.0}}]
+
+
 @pytest.mark.parametrize("first", ENDED)
 @pytest.mark.parametrize("second", ENDED)
 def test_the_first_ending_stands(ledger: Ledger, trial: PlannedTrial, first: Status, second: Status) -> None:
@@ -258,7 +291,7 @@ def test_a_ledger_of_another_release_is_told(ledger: Ledger) -> None:
     for read_only in (True, False):
         with pytest.raises(LedgerError) as caught:
             Ledger(ledger.path, read_only=read_only)
-        assert str(caught.value) == f"the ledger {ledger.path} has schema version 99, and this release reads 1"
+        assert str(caught.value) == f"the ledger {ledger.path} has schema version 99, and this release reads 1 and 2"
 
 
 @pytest.mark.parametrize("read_only", [True, False])

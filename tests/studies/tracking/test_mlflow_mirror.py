@@ -79,18 +79,21 @@ def test_the_mirror_holds_what_the_ledger_holds(ledger: Ledger, tmp_path: Path) 
     assert sum("val_accuracy_ci_low" in run.data.metrics for run in summaries) == 1
 
 
-def test_mirroring_again_sends_only_what_is_new(ledger: Ledger, tmp_path: Path) -> None:
+def test_mirroring_again_sends_only_what_is_new_and_steps_under_a_name_of_their_own(ledger: Ledger, tmp_path: Path) -> None:
     mirror(ledger, tmp_path, complete=False)
     before = by_key(embedded_uri(tmp_path))
     trial = screen_trials(SPEC)[5]
     ledger.start(trial)
-    ledger.report(trial.key, [builders.epoch(3, {"val_accuracy": 98.0})])
+    steps = [{"step": step, "metrics": {"val_accuracy": float(step)}} for step in (51, 60)]
+    ledger.report(trial.key, [{**builders.epoch(3, {"val_accuracy": 98.0}), "steps": steps}])
     ledger.end(trial.key, "finished")
     assert mirror(ledger, tmp_path) == ""
     after = by_key(embedded_uri(tmp_path))
     assert {key: run.info.run_id for key, run in after.items()} == {key: run.info.run_id for key, run in before.items()}
     assert after[trial.key].info.status == "FINISHED"
     assert after[trial.key].data.metrics["val_accuracy"] == 98.0
+    by_step = connect(embedded_uri(tmp_path)).get_metric_history(after[trial.key].info.run_id, "by_step/val_accuracy")
+    assert [(point.step, point.value) for point in by_step] == [(51, 51.0), (60, 60.0)]
     assert after[f"screen-{trial.cell.cell_id}"].data.metrics["n_seeds"] == 2
 
 
