@@ -129,11 +129,12 @@ def _other_packages() -> Check:
 
 
 def _data_root(given: Path | None) -> Check:
-    from margin_core.data import check_dataset, list_datasets, resolve_data_root
+    from margin_core.data import SOURCES, check_dataset, resolve_data_root
 
     root = resolve_data_root(given)
+    names = [source.name for source in SOURCES.all()[0] if source.named is None]
     ready = []
-    for name in list_datasets():
+    for name in names:
         try:
             check_dataset(name, root)
         except (ValueError, OSError):
@@ -142,7 +143,7 @@ def _data_root(given: Path | None) -> Check:
     found = f"{root or 'none given'}; ready: {', '.join(ready)}"
     if root is not None and not root.is_dir():
         return Check("data root", "wrong", f"{root} is not a directory", "give --data-root or set MARGIN_DATA to where the datasets lie")
-    if len(ready) == len(list_datasets()):
+    if len(ready) == len(names):
         return Check("data root", "ok", found)
     return Check("data root", "note", found, "give --data-root or set MARGIN_DATA for the others")
 

@@ -6,7 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from margin_core.data import check_dataset, dataset_info, prepare, resolve_data_root
+from margin_core.data import check_dataset, check_dials, dataset_info, load_dataset, prepare, resolve_data_root
+from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
@@ -22,7 +23,8 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
     """Raise `CallError` where ``spec`` cannot be run with these options.
 
     Looks at the plan, the datasets, the model's weights (which it downloads where they are published), the Ray address, the tracking
-    server, the work directory and, for a local run, the compiler and the GPU, in this order.
+    server, the work directory and, for a local run, the compiler and the GPU, in this order. Last, pictures are decoded that never were,
+    so that what cannot be read is told now and the trials find it done.
     """
     from studies.running.address import check_address
 
@@ -50,11 +52,17 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
 
         if not torch.cuda.is_available():
             raise CallError(f"resources.gpu is {spec.resources.gpu:g}, but this machine has no GPU that torch can use")
+    try:
+        for entry in spec.datasets:
+            if dataset_info(entry.dataset).decodes:
+                check_dials(entry.config(), load_dataset(entry.dataset, data_root, size=entry.size).num_classes)
+    except (ValueError, OSError) as error:
+        raise CallError(str(error)) from error
 
 
 def _check_weights(spec: StudySpec, data_root: Path | None) -> None:
     """Load the weights into the model for each shape of images: whether they are to be had and fit is not to be told otherwise."""
-    for in_shape in {dataset_info(entry.dataset).in_shape for entry in spec.datasets}:
+    for in_shape in {dataset_info(entry.dataset, entry.size).in_shape for entry in spec.datasets}:
         build_model(
             spec.model.name,
             in_shape=in_shape,
@@ -64,3 +72,24 @@ def _check_weights(spec: StudySpec, data_root: Path | None) -> None:
             weights=spec.model.weights,
             data_root=resolve_data_root(data_root),
         )
+
+
+def download_dataset(name: str, data_root: Path | None) -> DatasetSource:
+    """Put the files of dataset ``name`` below the data root, where they can be had without people; its declaration.
+
+    Raises:
+        CallError: On an unknown dataset, one that people must have themselves, no data root, or a download that fails.
+    """
+    try:
+        source = dataset_info(name)
+        if data_root is None:
+            raise CallError(f"{name}: no data root was given (--data-root or {DATA_ROOT_VARIABLE}) to download into")
+        if source.download is None:
+            raise CallError(f"{name} cannot be downloaded from here; margin-studies datasets tells how it is had")
+        data_root.mkdir(parents=True, exist_ok=True)
+        source.download(data_root)
+    except CallError:
+        raise
+    except Exception as error:  # whatever a library raises of a net, a server or a disk
+        raise CallError(f"{name} could not be had: {' '.join(str(error).split())}") from error
+    return source

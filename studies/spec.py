@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from margin_core.data import (
+    SOURCES,
     Choice,
     DatasetConfig,
     Imbalance,
@@ -99,6 +100,7 @@ class DatasetEntry(_Section):
         deform: How strongly every picture is deformed, in [0, 1].
         merge: What the classes are merged into, before any other dial acts: ``superclasses`` or ``groups``.
         manifold: Of the dataset ``manifold``: what its pictures are drawn by.
+        size: Pixels of the shorter side of photos; by default the dataset's own.
     """
 
     dataset: str
@@ -113,6 +115,7 @@ class DatasetEntry(_Section):
     deform: float = Field(0.0, ge=0.0, le=1.0)
     merge: Merge | None = None
     manifold: ManifoldSection | None = None
+    size: int | None = Field(None, ge=1)
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -130,6 +133,7 @@ class DatasetEntry(_Section):
             deform=self.deform,
             merge=self.merge,
             manifold=None if self.manifold is None else self.manifold.manifold(),
+            size=self.size,
         )
 
 
@@ -362,7 +366,7 @@ class StudySpec(_Section):
     def _hangs_together(self) -> StudySpec:
         known = list_datasets()
         for entry in self.datasets:
-            if entry.dataset not in known:
+            if entry.dataset.partition(":")[0] not in SOURCES.names():
                 raise ValueError(f"datasets: unknown dataset {entry.dataset!r}{_suggestion(entry.dataset, known)}")
         keys = [entry.config().key for entry in self.datasets]
         if twice := {key for key in keys if keys.count(key) > 1}:
@@ -375,7 +379,7 @@ class StudySpec(_Section):
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")
         for entry in self.datasets:
             check_dials(entry.config())
-            check_model(self.model.name, dataset_info(entry.dataset).in_shape, self.model.weights)
+            check_model(self.model.name, dataset_info(entry.dataset, entry.size).in_shape, self.model.weights)
             _check_record(self.record, entry)
         for family in self.families:
             self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
@@ -412,8 +416,10 @@ class StudySpec(_Section):
 
 
 def _check_record(record: RecordSection, entry: DatasetEntry) -> None:
+    there = number_of_classes(entry.config())
     try:
-        record.record().check(number_of_classes(entry.config()))
+        if there is not None:  # what only its files tell, the trial checks
+            record.record().check(there)
     except ValueError as error:
         raise ValueError(f"record, on {entry.config().key}: {error}") from None
 

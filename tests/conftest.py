@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ from hypothesis import settings
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+# Not the user's: what tests decode is thrown away with them.
+_CACHE = tempfile.TemporaryDirectory(prefix="margin-cache-")
+os.environ["MARGIN_CACHE"] = _CACHE.name
 
 # No deadline: a test asserts no timing. On CI the examples are the same in every run.
 settings.register_profile("tests", deadline=None, derandomize=bool(os.environ.get("CI")))

@@ -2,6 +2,7 @@
 
 from margin_core.data.class_sizes import Imbalance, ImbalanceKind
 from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Merge, Noise, Superclasses, resolve_data_root
+from margin_core.data.decoded import PictureError
 from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset, number_of_classes
 from margin_core.data.manifold_points import Manifold, ManifoldKind
 from margin_core.data.prepared import Prepared, prepare
@@ -19,6 +20,7 @@ __all__ = [
     "ManifoldKind",
     "Merge",
     "Noise",
+    "PictureError",
     "Prepared",
     "RetrievalTask",
     "Superclasses",

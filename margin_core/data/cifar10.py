@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from margin_core.data.dataset import Dataset, DatasetSource
-from margin_core.data.files import Files, join_parts, read_folder
+from margin_core.data.files import Files, join_parts
+from margin_core.data.photos import Photos, folder_of_classes, read_photos
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -39,19 +40,24 @@ def read(data_root: Path | None) -> Dataset:
     """All images, the 50000 for training first; the other 10000 are the official test split."""
     root = find(data_root)
     if BATCHES.missing(root):
-        from torchvision.transforms.functional import pil_to_tensor
+        train, test = (folder_of_classes(root / IMAGES.folder / part, CLASSES) for part in ("train", "test"))
+        return read_photos("cifar10", Photos(train, test, CLASSES), height=32, width=32, mean=MEAN, std=STD)
+    from torchvision.datasets import CIFAR10
 
-        train, test = (read_folder(root / IMAGES.folder / part, CLASSES, pil_to_tensor) for part in ("train", "test"))
-    else:
-        from torchvision.datasets import CIFAR10
-
-        train, test = (examples(CIFAR10(root, train=train)) for train in (True, False))
-    return join_parts("cifar10", train, test, class_names=CLASSES, mean=MEAN, std=STD)
+    batches = [examples(CIFAR10(root, train=train)) for train in (True, False)]
+    return join_parts("cifar10", *batches, class_names=CLASSES, mean=MEAN, std=STD)
 
 
 def examples(batches: CIFAR10) -> tuple[Tensor, Tensor]:
     """Images (N, 3, 32, 32) and labels of torchvision's CIFAR-10 or CIFAR-100, which has them as (N, 32, 32, 3)."""
     return torch.from_numpy(batches.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(batches.targets)
+
+
+def download(data_root: Path) -> None:
+    """Put the batches below the data root, by torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    CIFAR10(data_root, download=True)
 
 
 SOURCE = DatasetSource(
@@ -63,4 +69,6 @@ SOURCE = DatasetSource(
     reference="Krizhevsky, Learning multiple layers of features from tiny images, University of Toronto 2009",
     read=read,
     check=find,
+    decodes=True,
+    download=download,
 )

@@ -62,6 +62,13 @@ def read(data_root: Path | None) -> Dataset:
     )
 
 
+def download(data_root: Path) -> None:
+    """Put the files below the data root, by torchvision."""
+    from torchvision.datasets import CIFAR100
+
+    CIFAR100(data_root, download=True)
+
+
 SOURCE = DatasetSource(
     name="cifar100",
     title="CIFAR-100",
@@ -72,4 +79,5 @@ SOURCE = DatasetSource(
     read=read,
     check=FILES.find,
     superclasses=20,
+    download=download,
 )

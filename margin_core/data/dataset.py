@@ -7,6 +7,7 @@ to `splits`, what a study's dials do to files of their own, what datasets in fil
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -49,7 +50,7 @@ class Superclasses:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All examples of a dataset, in memory. Shared within a process: do not write into its tensors.
+    """All examples of a dataset, in memory or mapped from a file. Shared within a process: do not write into its tensors.
 
     Where the source has bytes, bytes are kept, a quarter of the memory, and `standardiser` makes of them what a network sees.
 
@@ -120,33 +121,50 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A dataset, declared beside the code that reads it.
+    """A dataset, or a kind of datasets, declared beside the code that reads it.
 
     Args:
-        name: What a study file calls it.
+        name: What a study file calls it; of a kind of datasets, what stands before the ``:``.
         title: Its name in prose.
-        num_classes: K.
+        num_classes: K, or None where only its files tell.
         in_shape: The shape of one image, (C, H, W).
-        examples: The number of examples, the official test split included.
+        examples: The number of examples, the official test split included, or None where only its files tell.
         reference: Where it comes from.
         read: Reads it from a data root (None where it needs none).
         check: Raises `FileNotFoundError` in one sentence where ``read`` would not find its files; what it returns is not read.
         superclasses: The number of superclasses, or 0 where its classes have none.
         groups: The number of groups, or 0 where its classes have none.
         task: ``retrieval`` or ``verification`` where `Dataset.task` is one.
+        decodes: Whether ``read`` may decode pictures into the cache, which takes long: a study has it done before its trials start.
+        size: The size of photos that was asked for, in pixels of the shorter side, or None.
+        resize: Makes the same dataset at another size, or None where its images have one size.
+        arguments: What stands in a study file after ``name``, for people, ``:<path>`` say; of a kind of datasets only.
+        named: Makes the dataset of what stands after the ``:``; of a kind of datasets only.
+        download: Puts its files below a data root, or None where people must. No study ever calls it.
     """
 
     name: str
     title: str
-    num_classes: int
+    num_classes: int | None
     in_shape: tuple[int, int, int]
-    examples: int
+    examples: int | None
     reference: str
     read: Callable[[Path | None], Dataset]
     check: Callable[[Path | None], object] = lambda data_root: None
     superclasses: int = 0
     groups: int = 0
     task: TaskName = "classification"
+    decodes: bool = False
+    size: int | None = None
+    resize: Callable[[int], DatasetSource] | None = None
+    arguments: str = ""
+    named: Callable[[str], DatasetSource] | None = None
+    download: Callable[[Path], object] | None = None
+
+    @property
+    def written(self) -> str:
+        """How a study file writes it; what stands in angle brackets is the user's to fill in."""
+        return self.name + self.arguments
 
 
 @dataclass(frozen=True)
@@ -154,7 +172,7 @@ class DatasetConfig:
     """A dataset as a study asks for it: which one, and the dials that are turned on it.
 
     Args:
-        name: One of `list_datasets()`.
+        name: One of `list_datasets()`, what stands in angle brackets filled in.
         label_noise: Share of the training labels that are made wrong, in [0, 1).
         noise: ``symmetric`` (any other class) or ``nearest`` (the class whose training centroid is nearest).
         label: The name in reports; by default one that says what was asked for.
@@ -166,6 +184,7 @@ class DatasetConfig:
         deform: How strongly every picture is deformed, in [0, 1]; see `deform`.
         merge: What the classes are merged into, their ``superclasses`` or their ``groups``, before any other dial acts; or None.
         manifold: Of the dataset ``manifold``: what its pictures are drawn by, or None for the default.
+        size: Pixels of the shorter side that photos are resized to, or None for the dataset's own default.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -186,6 +205,7 @@ class DatasetConfig:
     deform: float = 0.0
     merge: Merge | None = None
     manifold: Manifold | None = None
+    size: int | None = None
 
     def __post_init__(self) -> None:
         if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
@@ -204,7 +224,7 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: manifold must be a mapping with kind, dimension and pixel_noise, got {self.manifold!r}")
         if self.manifold is not None and self.name != "manifold":
             raise ValueError(f"{self.name}: manifold must be left out, for only the dataset manifold is drawn by it")
-        for name, number, least in (("images_per_class", self.images_per_class, 1), ("classes", self.classes, 2)):
+        for name, number, least in (("images_per_class", self.images_per_class, 1), ("classes", self.classes, 2), ("size", self.size, 1)):
             if number is not None and (type(number) is not int or number < least):
                 raise ValueError(f"{self.name}: {name} must be a whole number >= {least}, got {number!r}")
         if self.merge is not None and self.merge not in MERGES:
@@ -222,7 +242,10 @@ class DatasetConfig:
         """What tells this dataset from the others of a study: the label, or the name and each dial that is turned."""
         if self.label is not None:
             return self.label
-        parts = [self.name]
+        # It names files too, where a path or an owner's name would be folders.
+        parts = [re.sub("[^A-Za-z0-9_.-]+", "-", self.name) if ":" in self.name else self.name]
+        if self.size is not None:
+            parts.append(f"{self.size}px")
         if self.manifold is not None:
             parts.append(self.manifold.key)
         if self.merge is not None:
@@ -252,6 +275,7 @@ class DatasetConfig:
             "deform": float(self.deform) or None,
             "merge": self.merge,
             "manifold": None if self.manifold is None else self.manifold.to_dict(),
+            "size": self.size,
         }
         turned = {name: value for name, value in dials.items() if value is not None}
         return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}

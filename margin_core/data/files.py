@@ -1,8 +1,8 @@
-"""What datasets that are read from files share: where the files are looked for, reading images, and joining the two parts."""
+"""What datasets that are read from files share: where the files are looked for, and joining the two parts; images are left to `photos`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,27 +43,6 @@ class Files:
         if missing := self.missing(data_root):
             raise FileNotFoundError(f"{self.dataset}: {', '.join(missing)} not found in {data_root / self.folder}; {self.how}")
         return data_root
-
-
-def read_images(samples: Iterable[tuple[str | Path, int]], transform: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
-    """Images and labels of files of images, class by class and each in the order of the files' names.
-
-    Args:
-        samples: The file and the class of each.
-        transform: Makes a uint8 tensor of a PIL image in RGB; of the same shape for all.
-    """
-    from torchvision.datasets.folder import pil_loader
-
-    files, labels = zip(*sorted(samples, key=lambda sample: (sample[1], Path(sample[0]).name)), strict=True)
-    return torch.stack([transform(pil_loader(file)) for file in files]), torch.tensor(labels)
-
-
-def read_folder(folder: Path, class_names: Sequence[str], transform: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
-    """As `read_images`, of ``<folder>/<class>/*.jpg``; a class may have none."""
-    from torchvision.datasets.folder import make_dataset
-
-    classes = {name: label for label, name in enumerate(class_names)}
-    return read_images(make_dataset(str(folder), classes, extensions=(".jpg", ".jpeg"), allow_empty=True), transform)
 
 
 def join_parts(

@@ -2,7 +2,7 @@
 
 The superclasses are kinds of goods, 43 of them, the groups Fruit, Packages and Vegetables; packages are rigid and differ in small print.
 The photos are read from a clone of the authors' repository, whose iconic pictures are left out, or from folders of images. Of each the
-middle is taken: the shorter side is resized to 64 pixels, then 64x64 are cropped.
+middle is taken: the shorter side is resized to 64 pixels where no other size is asked for, then a square is cropped.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+from margin_core.data.dataset import Dataset
+from margin_core.data.decoded import Picture
+from margin_core.data.files import Files
+from margin_core.data.photos import Photos, by_class, declare, folder_of_classes, superclasses
 
-from margin_core.data.dataset import Dataset, DatasetSource, Superclasses
-from margin_core.data.files import Files, join_parts, read_folder, read_images
-
-SIDE = 64
-# Of the pixels outside the test split on the scale [0, 1], by channel.
+# Of the pixels outside the test split on the scale [0, 1] at 64x64, by channel.
 MEAN, STD = (0.5288, 0.3973, 0.2601), (0.2287, 0.2074, 0.1931)
 HOW = (
     "git clone https://github.com/marcusklasson/GroceryStoreDataset in the data root puts them there (5421 photos of about 348x348 "
@@ -34,30 +33,20 @@ def find(data_root: Path | None) -> Path:
     return CLONE.find(data_root)
 
 
-def read(data_root: Path | None) -> Dataset:
-    """All images, the 2640 for training first, then the 296 for validation; the other 2485 are the official test split."""
-    root = find(data_root)
-    from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
-
-    transform = Compose([Resize(SIDE), CenterCrop(SIDE), PILToTensor()])
+def photos(root: Path) -> Photos:
+    """All photos, the 2640 for training first, then the 296 for validation; the other 2485 are the official test split."""
     cloned = not CLONE.missing(root)
     folder = root / (CLONE if cloned else FOLDERS).folder
     with (folder / "classes.csv").open(newline="", encoding="utf-8") as lines:
         classes = [official_class(row) if cloned else (row["class"], row["superclass"], row["group"]) for row in csv.DictReader(lines)]
     names = [name for name, _, _ in classes]
-    train, val, test = (
-        read_images(listed(folder, part), transform) if cloned else read_folder(folder / part, names, transform)
-        for part in ("train", "val", "test")
-    )
-    return join_parts(
-        "grocery",
-        (torch.cat([train[0], val[0]]), torch.cat([train[1], val[1]])),
+    train, val, test = (listed(folder, part) if cloned else folder_of_classes(folder / part, names) for part in ("train", "val", "test"))
+    return Photos(
+        [*train, *val],
         test,
-        class_names=names,
-        mean=MEAN,
-        std=STD,
-        superclasses=superclasses([superclass for _, superclass, _ in classes]),
-        groups=superclasses([group for _, _, group in classes]),
+        names,
+        superclasses([superclass for _, superclass, _ in classes]),
+        superclasses([group for _, _, group in classes]),
     )
 
 
@@ -66,10 +55,10 @@ def official_class(row: dict[str, str]) -> tuple[str, str, str]:
     return row["Class Name (str)"], row["Coarse Class Name (str)"], Path(row["Iconic Image Path (str)"]).parts[2]
 
 
-def listed(folder: Path, part: str) -> list[tuple[Path, int]]:
+def listed(folder: Path, part: str) -> list[tuple[Picture, int]]:
     """The photos of a part and their classes; a line of its list is ``<path>, <class>, <superclass>``."""
     lines = (line.split(",") for line in (folder / f"{part}.txt").read_text(encoding="utf-8").splitlines() if line)
-    return [(folder / path, int(label)) for path, label, _ in lines]
+    return by_class((str(folder / path), int(label)) for path, label, _ in lines)
 
 
 def classes_in(dataset: Dataset, groups: Sequence[str]) -> list[int]:
@@ -79,21 +68,17 @@ def classes_in(dataset: Dataset, groups: Sequence[str]) -> list[int]:
     return [label for label in range(dataset.num_classes) if dataset.groups is not None and int(dataset.groups.of_class[label]) in numbers]
 
 
-def superclasses(of_class: Sequence[str]) -> Superclasses:
-    """The superclasses of the classes, numbered in the order in which they come."""
-    names = tuple(dict.fromkeys(of_class))
-    return Superclasses(torch.tensor([names.index(name) for name in of_class]), names)
-
-
-SOURCE = DatasetSource(
+SOURCE = declare(
     name="grocery",
-    title=f"Grocery Store (the middle, {SIDE}x{SIDE})",
+    title="Grocery Store (the middle of each photo)",
     num_classes=81,
-    in_shape=(3, SIDE, SIDE),
     examples=5421,
     reference="Klasson, Zhang and Kjellström, A hierarchical grocery store image dataset with visual and semantic labels, WACV 2019",
-    read=read,
-    check=find,
+    find=find,
+    listed=photos,
+    size=64,
+    mean=MEAN,
+    std=STD,
     superclasses=43,
     groups=3,
 )

@@ -6,7 +6,7 @@ A new one here is its own file and one line below; one of another package is fou
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from margin_core.data import (
@@ -14,15 +14,24 @@ from margin_core.data import (
     cifar10_animals,
     cifar10_vehicles,
     cifar100,
+    cub,
     digits,
     fashion_mnist,
+    fgvc_aircraft,
+    folder,
     grocery,
     grocery_packages,
     grocery_produce,
+    hugging_face,
     manifold,
     mnist,
+    oxford_flowers,
+    oxford_pets,
     points,
+    stanford_cars,
+    stanford_dogs,
     svhn,
+    webdataset,
 )
 from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
 from margin_core.entry_points import Declarations
@@ -45,28 +54,60 @@ SOURCES = Declarations(
         grocery_packages.SOURCE,
         grocery_produce.SOURCE,
         manifold.SOURCE,
+        cub.SOURCE,
+        stanford_dogs.SOURCE,
+        stanford_cars.SOURCE,
+        fgvc_aircraft.SOURCE,
+        oxford_flowers.SOURCE,
+        oxford_pets.SOURCE,
+        folder.SOURCE,
+        hugging_face.SOURCE,
+        webdataset.SOURCE,
     ],
 )
 
 
 def list_datasets() -> list[str]:
-    """The names of all datasets, ours first."""
-    return SOURCES.names()
+    """The names of all datasets that can be had, ours first; what stands in angle brackets is the user's to fill in."""
+    return [source.written for source in SOURCES.all()[0]]
 
 
-def dataset_info(name: str) -> DatasetSource:
-    """The declaration of dataset ``name``; raises `ValueError` naming it and the datasets there are, or why another package's is not."""
-    source = SOURCES.find(name)
+def dataset_info(name: str, size: int | None = None) -> DatasetSource:
+    """The declaration of dataset ``name``; for the same arguments always the same.
+
+    Args:
+        name: One of `list_datasets()`, what stands in angle brackets filled in.
+        size: Pixels of the shorter side of photos, or None for the dataset's own default.
+
+    Raises:
+        ValueError: On an unknown dataset, a name that is not written as it should be, a size where there is none to choose, or a
+            dataset of another package that cannot be had.
+    """
+    kind, _, argument = name.partition(":")
+    source = SOURCES.find(kind)
     if source is None:
         raise ValueError(f"dataset must be one of {', '.join(list_datasets())}, got {name!r}")
-    return source
+    if (source.named is None) != (kind == name) or (source.named is not None and not argument):
+        raise ValueError(f"dataset must be written {source.written}, got {name!r}")
+    return _found(source, argument, size)
+
+
+@cache
+def _found(source: DatasetSource, argument: str, size: int | None) -> DatasetSource:
+    if source.named is not None:
+        source = source.named(argument)
+    if size is None:
+        return source
+    if source.resize is None:
+        raise ValueError(f"{source.name}: size must be left out, for its images have one size, got {size}")
+    return source.resize(size)
 
 
 def check_dataset(name: str, data_root: str | Path | None = None) -> None:
     """Check, without loading, that dataset ``name`` exists and its files are there.
 
     Args:
-        name: One of `list_datasets()`.
+        name: One of `list_datasets()`, what stands in angle brackets filled in.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
 
     Raises:
@@ -76,33 +117,37 @@ def check_dataset(name: str, data_root: str | Path | None = None) -> None:
     dataset_info(name).check(resolve_data_root(data_root))
 
 
-def check_dials(config: DatasetConfig) -> None:
-    """Check, without loading, that the dataset of ``config`` has the level it is merged into, and the classes asked for.
+def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
+    """Check, without loading, that a dataset has the level it is merged into, the classes asked for, and comes in the size asked for.
+
+    Args:
+        config: Which dataset, and its dials.
+        num_classes: How many classes there are, merged if they are, where its files have told; by default what is declared.
 
     Raises:
         ValueError: In one sentence.
     """
-    there = _merged_classes(config)
-    if there < 2:
+    there = num_classes or _merged_classes(config)
+    if there is not None and there < 2:
         raise ValueError(f"{config.name}: merge must be left out, for there are not two {config.merge} to merge its classes into")
-    if config.classes is not None and config.classes > there:
+    if config.classes is not None and there is not None and config.classes > there:
         of = f"its {config.merge}" if config.merge is not None else "its classes"
         raise ValueError(f"{config.name}: classes must be at most {there}, the number of {of}, got {config.classes}")
 
 
-def number_of_classes(config: DatasetConfig) -> int:
-    """How many classes a dataset has with its dials turned."""
+def number_of_classes(config: DatasetConfig) -> int | None:
+    """How many classes a dataset has with its dials turned, or None where only its files tell."""
     return config.classes or _merged_classes(config)
 
 
-def _merged_classes(config: DatasetConfig) -> int:
-    source = dataset_info(config.name)
+def _merged_classes(config: DatasetConfig) -> int | None:
+    source = dataset_info(config.name, config.size)
     return {None: source.num_classes, "superclasses": source.superclasses, "groups": source.groups}[config.merge]
 
 
-def load_dataset(name: str, data_root: str | Path | None = None) -> Dataset:
-    """Dataset ``name``, read once per process and data root; arguments and errors as of `check_dataset`."""
-    source = dataset_info(name)
+def load_dataset(name: str, data_root: str | Path | None = None, *, size: int | None = None) -> Dataset:
+    """Dataset ``name``, read once per process, data root and size; arguments and errors as of `check_dataset` and `dataset_info`."""
+    source = dataset_info(name, size)
     root = resolve_data_root(data_root)
     source.check(root)
     return _read(source, root)

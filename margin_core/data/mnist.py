@@ -42,6 +42,11 @@ def declare(
             std=(std,),
         )
 
+    def download(data_root: Path) -> None:
+        from torchvision import datasets
+
+        getattr(datasets, reader)(data_root, download=True)
+
     return DatasetSource(
         name=name,
         title=title,
@@ -51,6 +56,7 @@ def declare(
         reference=reference,
         read=read,
         check=files.find,
+        download=download,
     )
 
 

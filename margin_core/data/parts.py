@@ -113,6 +113,21 @@ def part_of(
         groups: The number of groups that are left; one group tells nothing apart, and is left out as 0.
     """
 
+    def at(size: int) -> DatasetSource:
+        assert whole.resize is not None
+        return part_of(
+            whole.resize(size),
+            classes,
+            name=name,
+            title=title,
+            num_classes=num_classes,
+            examples=examples,
+            mean=mean,
+            std=std,
+            superclasses=superclasses,
+            groups=groups,
+        )
+
     def read(data_root: Path | None) -> Dataset:
         dataset = whole.read(data_root)
         part, _ = restrict(dataset, classes(dataset))
@@ -135,4 +150,7 @@ def part_of(
         check=check,
         superclasses=superclasses,
         groups=groups,
+        decodes=whole.decodes,
+        size=whole.size,
+        resize=None if whole.resize is None else at,
     )

@@ -93,7 +93,7 @@ def prepare(
         108
     """
     check_dials(config)
-    dataset = load_dataset(config.name, data_root) if config.manifold is None else manifold.build(config.manifold)
+    dataset = load_dataset(config.name, data_root, size=config.size) if config.manifold is None else manifold.build(config.manifold)
     train, val, tests = split(
         dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
     )
@@ -101,6 +101,7 @@ def prepare(
     if config.merge is not None:
         dataset = merge(dataset, config.merge)
     if config.classes is not None:
+        check_dials(config, dataset.num_classes)
         dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
         train, val, tests = (present(places[indices]) for indices in (train, val, tests))
     if config.sizes_classes:

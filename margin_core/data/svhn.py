@@ -29,6 +29,14 @@ def read(data_root: Path | None) -> Dataset:
     return join_parts("svhn", train, test, class_names=tuple(str(digit) for digit in range(10)), mean=MEAN, std=STD)
 
 
+def download(data_root: Path) -> None:
+    """Put both parts into the data root, by torchvision."""
+    from torchvision.datasets import SVHN
+
+    for split in ("train", "test"):
+        SVHN(str(data_root), split=split, download=True)
+
+
 SOURCE = DatasetSource(
     name="svhn",
     title="SVHN (cropped digits)",
@@ -38,4 +46,5 @@ SOURCE = DatasetSource(
     reference="Netzer et al., Reading digits in natural images with unsupervised feature learning, NIPS workshop 2011",
     read=read,
     check=FILES.find,
+    download=download,
 )

@@ -11,14 +11,24 @@ import numpy as np
 import pytest
 import torch
 
-from margin_core.data import DatasetConfig, DatasetSource, Imbalance, check_dataset, dataset_info, load_dataset, prepare, resolve_data_root
+from margin_core.data import (
+    Dataset,
+    DatasetConfig,
+    DatasetSource,
+    Imbalance,
+    check_dataset,
+    dataset_info,
+    load_dataset,
+    prepare,
+    resolve_data_root,
+)
 
 
 class DatasetConformance:
     """The tests that every dataset passes; a subclass names the datasets, whose files must be there.
 
     Attributes:
-        sources: The declarations of the datasets that are tested.
+        sources: The declarations of the datasets that are tested; those of photos at any size, which may be a small one.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         whole: Whether the files there are the whole datasets. False for small copies in the same layout, with at least two training
             examples of each class: then neither their number nor their mean and standard deviation is compared with the declaration.
@@ -40,32 +50,40 @@ class DatasetConformance:
         """Where the datasets are read from."""
         return resolve_data_root(self.data_root)
 
+    def config(self, source: DatasetSource) -> DatasetConfig:
+        """The dataset with no dial turned."""
+        return DatasetConfig(source.name, size=source.size)
+
+    def load(self, source: DatasetSource) -> Dataset:
+        """The dataset as a study has it."""
+        return load_dataset(source.name, self.root, size=source.size)
+
     def test_the_declaration_is_complete(self, source: DatasetSource) -> None:
         assert source.name
         assert source.title
         assert source.reference
-        assert source.num_classes >= 2
+        assert source.num_classes is None or source.num_classes >= 2
         assert min(source.in_shape) >= 1
 
     def test_a_study_finds_it_by_its_name(self, source: DatasetSource) -> None:
-        assert dataset_info(source.name) is source
+        assert dataset_info(source.name, source.size) is source
 
     def test_what_is_read_is_what_the_declaration_says(self, source: DatasetSource) -> None:
         dataset = source.read(self.root)
         assert dataset.name == source.name
-        examples = source.examples if self.whole else len(dataset.labels)
+        examples = source.examples if self.whole and source.examples else len(dataset.labels)
         assert dataset.images.shape == (examples, *source.in_shape)
         assert dataset.images.dtype in (torch.uint8, torch.float32)
         assert dataset.labels.shape == (examples,)
         assert dataset.labels.dtype == torch.int64
-        assert dataset.num_classes == source.num_classes
-        assert len(set(dataset.class_names)) == source.num_classes
+        assert dataset.num_classes == (source.num_classes or dataset.num_classes)
+        assert len(set(dataset.class_names)) == dataset.num_classes
         of_none = {-1} if dataset.task is not None else set()
-        assert set(dataset.labels.tolist()) - of_none == set(range(source.num_classes))
+        assert set(dataset.labels.tolist()) - of_none == set(range(dataset.num_classes))
         assert source.task == ("classification" if dataset.task is None else dataset.task.name)
 
     def test_a_network_sees_finite_and_standardised_images(self, source: DatasetSource) -> None:
-        dataset = load_dataset(source.name, self.root)
+        dataset = self.load(source)
         images = dataset.standardiser()(dataset.images)
         assert images.dtype == torch.float32
         assert images.isfinite().all()
@@ -74,18 +92,18 @@ class DatasetConformance:
             assert abs(images.std().item() - 1.0) < 0.1
 
     def test_superclasses_and_groups_have_names_and_every_class_is_in_one(self, source: DatasetSource) -> None:
-        dataset = load_dataset(source.name, self.root)
+        dataset = self.load(source)
         for level, declared in ((dataset.superclasses, source.superclasses), (dataset.groups, source.groups)):
             assert (0 if level is None else len(level.names)) == declared
         for level in (dataset.superclasses, dataset.groups):
             if level is not None:
                 assert level.of_class.dtype == torch.int64
-                assert level.of_class.shape == (source.num_classes,)
-                assert len(set(level.names)) == len(level.names) < source.num_classes
+                assert level.of_class.shape == (dataset.num_classes,)
+                assert len(set(level.names)) == len(level.names) < dataset.num_classes
                 assert set(level.of_class.tolist()) == set(range(len(level.names)))
 
     def test_an_official_test_split_holds_places_of_examples_each_once(self, source: DatasetSource) -> None:
-        dataset = load_dataset(source.name, self.root)
+        dataset = self.load(source)
         examples, tests = len(dataset.labels), dataset.test_indices
         if tests is not None:
             assert tests.dtype == torch.int64
@@ -105,7 +123,7 @@ class DatasetConformance:
         assert str(np.random.get_state(legacy=False)) == str(numpy_before)
 
     def test_it_is_read_once_per_process(self, source: DatasetSource) -> None:
-        assert load_dataset(source.name, self.root) is load_dataset(source.name, self.root)
+        assert self.load(source) is self.load(source)
 
     def test_files_that_are_not_there_are_told_in_a_sentence_without_reading(self, source: DatasetSource, tmp_path: Path) -> None:
         check_dataset(source.name, self.root)
@@ -118,20 +136,20 @@ class DatasetConformance:
                 assert "\n" not in sentence
 
     def test_splits_hold_every_example_once_and_test_examples_never_train(self, source: DatasetSource) -> None:
-        dataset = load_dataset(source.name, self.root)
-        replicates = [prepare(DatasetConfig(source.name), data_root=self.root, study_seed=0, replicate=replicate) for replicate in range(3)]
+        dataset = self.load(source)
+        replicates = [prepare(self.config(source), data_root=self.root, study_seed=0, replicate=replicate) for replicate in range(3)]
         for data in replicates:
             places = torch.cat([data.train_indices, data.val_indices, data.test_indices])
             assert torch.equal(places.sort().values, torch.arange(len(dataset.labels)))
             assert torch.equal(data.test_indices, replicates[0].test_indices)
-            assert set(data.train_y.tolist()) == set(range(source.num_classes))
+            assert set(data.train_y.tolist()) == set(range(dataset.num_classes))
         if dataset.test_indices is not None:
             assert torch.equal(replicates[0].test_indices, dataset.test_indices.sort().values)
 
     @pytest.mark.parametrize("noise", ["symmetric", "nearest"])
     def test_label_noise_makes_training_labels_wrong_and_no_other(self, source: DatasetSource, noise: str) -> None:
-        config = DatasetConfig(source.name, label_noise=0.2, noise=noise)  # type: ignore[arg-type]
-        clean, noisy = (prepare(c, data_root=self.root, study_seed=0, replicate=0) for c in (DatasetConfig(source.name), config))
+        config = replace(self.config(source), label_noise=0.2, noise=noise)  # type: ignore[arg-type]
+        clean, noisy = (prepare(c, data_root=self.root, study_seed=0, replicate=0) for c in (self.config(source), config))
         assert torch.equal(noisy.train_indices, clean.train_indices)
         assert int((noisy.train_y != clean.train_y).sum()) == round(0.2 * len(clean.train_y))
         assert torch.equal(noisy.val_y, clean.val_y)
@@ -154,10 +172,10 @@ class DatasetConformance:
                 assert torch.equal(one, level.of_class[other])
 
     def test_all_dials_can_be_turned_and_those_on_pictures_change_no_label(self, source: DatasetSource) -> None:
-        few = DatasetConfig(source.name, classes=2, choose="nearest", images_per_class=1, imbalance=Imbalance("step", 1))
+        few = replace(self.config(source), classes=2, choose="nearest", images_per_class=1, imbalance=Imbalance("step", 1))
         kept = prepare(few, data_root=self.root, study_seed=0, replicate=0)
         assert sorted(kept.train_y.tolist()) == [0, 1]
-        assert set(kept.dataset.class_names) < set(load_dataset(source.name, self.root).class_names) or source.num_classes == 2
+        assert set(kept.dataset.class_names) < set(self.load(source).class_names) or self.load(source).num_classes == 2
         pictures = prepare(replace(few, clutter=0.25, deform=0.2), data_root=self.root, study_seed=0, replicate=0)
         for before, after in ((kept.train_x, pictures.train_x), (kept.val_x, pictures.val_x), (kept.test()[0], pictures.test()[0])):
             assert after.shape == before.shape

@@ -58,7 +58,7 @@ class Cell:
             ValueError: Naming what is wrong, the value and what is allowed.
         """
         check_dials(self.dataset)
-        check_model(self.model, dataset_info(self.dataset.name).in_shape, self.weights)
+        check_model(self.model, dataset_info(self.dataset.name, self.dataset.size).in_shape, self.weights)
         family = get_family(self.family)
         self.recipe.check_for(self.family, [name for name, weight in self.regularizers.items() if weight != 0])
         options = [option.name for option in family.options]

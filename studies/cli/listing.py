@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from studies.cli.options import Address, AsJson, DataRoot, TrackingUri, Workdir
-from studies.cli.output import print_json, print_rows, stdout, warn
+from studies.cli.output import one_sentence, print_json, print_rows, stdout, warn
 from studies.workspace import DEFAULT_WORKDIR
 
 
@@ -57,12 +59,20 @@ def losses(as_json: AsJson = False) -> None:
     warn(faults)
 
 
-def datasets(data_root: DataRoot = None, as_json: AsJson = False) -> None:
+def datasets(
+    data_root: DataRoot = None,
+    download: Annotated[str | None, typer.Option(help="First download this dataset into the data root.", metavar="NAME")] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the datasets, and whether they can be read here."""
     from margin_core.data import SOURCES, resolve_data_root
+    from studies.preflight import download_dataset
 
     root = resolve_data_root(data_root)
     sources, faults = SOURCES.all()
+    if download is not None:
+        with one_sentence():
+            sources = [download_dataset(download, root)]
     rows = []
     for source in sources:
         try:
@@ -70,7 +80,7 @@ def datasets(data_root: DataRoot = None, as_json: AsJson = False) -> None:
             state = "ready"
         except (ValueError, OSError) as error:
             state = str(error)
-        rows.append({"dataset": source.name, "state": state})
+        rows.append({"dataset": source.written, "state": state})
     print_rows(rows, as_json)
     warn(faults)
 

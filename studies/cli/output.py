@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from rich.table import Table
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Turn what a user can get wrong into one sentence on standard error and exit status 2."""
+    from margin_core.data import PictureError
     from studies.preflight import CallError
     from studies.spec import StudyFileError
     from studies.study import StudyError
@@ -25,7 +27,7 @@ def one_sentence() -> Iterator[None]:
 
     try:
         yield
-    except (CallError, StudyFileError, StudyError, LedgerError, FileNotFoundError) as error:
+    except (CallError, StudyFileError, StudyError, LedgerError, PictureError, FileNotFoundError) as error:
         say(Console(stderr=True), f"[red]error[/red]: {escape(str(error))}", markup=True)
         raise typer.Exit(2) from None
 
@@ -63,6 +65,31 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
             *("  ".join(f"{item:g}" for item in value) if isinstance(value, list) else escape(str(value)) for value in row.values())
         )
     stdout().print(table)
+
+
+@contextmanager
+def decoding_told() -> Iterator[None]:
+    """Print on standard error how far the decoding of a dataset's pictures is, which may take minutes."""
+    console, logger = Console(stderr=True), logging.getLogger("margin_core.data")
+    handler, level = _Lines(console), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Lines(logging.Handler):
+    """Prints each record as a line."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self._console, self.format(record))
 
 
 @contextmanager

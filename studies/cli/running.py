@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from studies.cli.options import Address, AsJson, DataRoot, Overrides, StudyName, TrackingUri, Workdir
-from studies.cli.output import one_sentence, print_json, say, stdout, stdout_kept_clean
+from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean
 from studies.workspace import DEFAULT_WORKDIR
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _run(spec: StudySpec, workdir: Path, address: str | None, tracking_uri: str 
     from studies.progress import StudyDisplay
     from studies.study import run_study
 
-    with one_sentence():
+    with one_sentence(), decoding_told():
         check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root)
     console = stdout()
     with one_sentence(), stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
@@ -150,9 +150,9 @@ def _exported_trial(path: str, overrides: Iterable[str]) -> ExportedTrial | None
 def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> None:
     from margin_core.data import check_dataset
 
-    with one_sentence():
+    with one_sentence(), decoding_told():
         check_dataset(exported.cell.dataset.name, data_root)
-    trial = exported.open(data_root)
+        trial = exported.open(data_root)
     metrics: dict[str, float] = {}
     console = stdout()
     with console.status("training") as shown:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
-from margin_core.data import SOURCES, resolve_data_root
+from margin_core.data import SOURCES, DatasetSource, dataset_info, resolve_data_root
 from margin_core.testing import DatasetConformance
 from margin_core.testing.datasets import refusal
-from tests.margin_core.data.small_copies import small_copies
+from tests.margin_core.data.small_copies import NAMED, small_copies
+
+
+def at_32(sources: Iterable[DatasetSource]) -> list[DatasetSource]:
+    """The datasets that a study file names whole, photos at 32x32."""
+    return [dataset_info(source.name, 32 if source.resize else None) for source in sources if source.named is None]
 
 
 class TestWholeDatasets(DatasetConformance):
     """Those that come with libraries, and those that lie below ``MARGIN_DATA``."""
 
-    sources = [source for source in SOURCES.ours.values() if refusal(source, resolve_data_root()) is None]
+    sources = [source for source in at_32(SOURCES.ours.values()) if refusal(source, resolve_data_root()) is None]
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +34,14 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 class TestSmallCopies(DatasetConformance):
     """Those that are read from files, in their official layouts; `small_copies` cites these."""
 
-    sources = [source for source in SOURCES.ours.values() if refusal(source, None) is not None]
+    sources = [
+        *(source for source in at_32(SOURCES.ours.values()) if refusal(source, None) is not None),
+        *(dataset_info(name, 32) for name in NAMED),
+    ]
     whole = False
 
 
 @pytest.mark.usefixtures("copies")
-def test_each_dataset_in_files_has_a_small_copy() -> None:
+def test_each_dataset_in_files_has_a_small_copy_and_so_has_each_kind() -> None:
     assert [source.name for source in TestSmallCopies.sources if refusal(source, TestSmallCopies.data_root) is not None] == []
+    assert {name.partition(":")[0] for name in NAMED} == {source.name for source in SOURCES.ours.values() if source.named}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -18,10 +19,12 @@ from typer.testing import CliRunner
 from margin_core.losses import list_losses
 from studies.answer import open_answer
 from studies.cli import app
+from studies.cli.output import decoding_told
 from studies.plan import screen_trials
 from studies.spec import list_presets
 from studies.study import write_results
 from studies.workspace import StudyFiles, study_files
+from tests.margin_core.data.small_copies import small_copies
 from tests.studies import builders
 
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -112,7 +115,28 @@ def test_datasets_tell_whether_they_can_be_read(tmp_path: Path, monkeypatch: pyt
     rows = {row["dataset"]: row["state"] for row in said("datasets", "--data-root", "[nowhere]")}
     assert rows["digits"] == "ready"
     assert "not found in [nowhere]/MNIST/raw" in rows["mnist"]
+    assert rows["folder:<path>"].startswith("folder: to be written folder:<path>; <path> is a folder")
     assert "[nowhere]/MNIST/raw" in printed("datasets", "--data-root", "[nowhere]")
+
+
+def test_a_dataset_is_downloaded_where_it_is_asked_for_and_can_be(tmp_path: Path) -> None:
+    with small_copies(tmp_path, "cifar10", "oxford_pets"):  # torchvision downloads nothing that is there
+        for name in ("cifar10", "oxford_pets"):
+            assert said("datasets", "--download", name, "--data-root", tmp_path) == [{"dataset": name, "state": "ready"}]
+    assert refused("datasets", "--download", "cub", "--data-root", tmp_path) == (
+        "cub cannot be downloaded from here; margin-studies datasets tells how it is had"
+    )
+    assert refused("datasets", "--download", "folder:here", "--data-root", tmp_path).startswith("folder:here cannot be downloaded")
+    assert refused("datasets", "--download", "cifar11", "--data-root", tmp_path).startswith(
+        "cifar11 could not be had: dataset must be one of"
+    )
+
+
+def test_how_far_decoding_is_stands_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with decoding_told():
+        logging.getLogger("margin_core.data.decoded").info("photos: %d of %d images decoded", 256, 1000)
+    logging.getLogger("margin_core.data.decoded").info("nobody is told")
+    assert capsys.readouterr() == ("", "photos: 256 of 1000 images decoded\n")
 
 
 def test_models_are_listed() -> None:
@@ -276,6 +300,7 @@ WATCHED = """
 import json, sys
 from typer.testing import CliRunner
 from studies.cli import app
+from studies.cli.output import decoding_told
 for arguments in json.loads(sys.argv[1]):
     result = CliRunner().invoke(app, arguments)
     error = repr(result.exception) if result.exception and not isinstance(result.exception, SystemExit) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import threading
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from margin_core.data.decoded import cache_folder
 from margin_core.models import build_model, save_weights
 from studies.preflight import CallError, check_call
 from studies.running.address import check_address
+from tests.margin_core.data.small_copies import write_cifar10_images
 from tests.studies.builders import WITHOUT_SCREEN, study
 
 
@@ -91,6 +94,23 @@ def test_a_dataset_whose_files_are_missing_is_told(tmp_path: Path, monkeypatch: 
     assert told(tmp_path, changes=mnist, data_root=nowhere) == f"mnist: {files} not found in {nowhere}/MNIST/raw; {how}"
     monkeypatch.setenv("MARGIN_DATA", str(nowhere))
     assert told(tmp_path, changes=mnist) == f"mnist: {files} not found in {nowhere}/MNIST/raw; {how}"
+
+
+def test_images_are_decoded_before_anything_starts_and_one_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARGIN_CACHE", str(tmp_path / "cache"))
+    write_cifar10_images(tmp_path)
+    cifar10 = {"datasets": ["cifar10"], "model": "mlp-50-20"}
+    call = {"address": None, "tracking_uri": None, "data_root": tmp_path}
+    check_call(study(**cifar10), workdir=tmp_path / "runs", **call)  # type: ignore[arg-type]
+    (kept,) = cache_folder().glob("cifar10-32x32-*")
+    assert json.loads((kept / "about.json").read_text())["first"] == f"{tmp_path}/cifar10-images/train/airplane/0000.jpg"
+    other = tmp_path / "other"
+    write_cifar10_images(other)
+    torn = other / "cifar10-images" / "test" / "cat" / "0001.jpg"
+    torn.write_bytes(b"no picture")
+    assert told(tmp_path, changes=cifar10, data_root=other).startswith(f"cifar10: 1 of 80 images cannot be read, first {torn} (")
 
 
 def test_a_plan_that_cannot_be_laid_out_is_told(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ SENTENCES = {
     "record={top_k: [5, 5]}": "record.top_k: 5 is listed twice",
     "record={top_k: [5, 11]}": "record, on digits: top_k must be at most 10, the number of classes, got 11",
     "model=resnet": (
-        "model must be one of mlp-<width>[-<width>...], lenet5, resnet18, resnet34, resnet32, vgg16, mobilenet_v1, "
+        "model must be one of mlp-<width>[-<width>...], linear-<width>, lenet5, resnet18, resnet34, resnet32, vgg16, mobilenet_v1, "
         "wrn-<depth>-<width>, timm:<name>, got 'resnet'"
     ),
     "model={name: mlp-5, weights: pretrained}": ("model 'mlp-5' has no pretrained weights; weights must be random or a file's name"),
@@ -159,6 +159,12 @@ WORDS = {
     "datasets=[{dataset: digits, clutter: 1}]": ("datasets.0.clutter: ", "less than 1", "got 1"),
     "datasets=[{dataset: digits, clutter: 0.01}]": ("digits: clutter must be 0 or in [0.0625, 0.9375]", "got 0.01"),
     "datasets=[{dataset: digits, deform: 1.5}]": ("datasets.0.deform: ", "less than or equal to 1", "got 1.5"),
+    "datasets=[{dataset: digits, size: 16}]": ("digits: size must be left out, for its images have one size", "got 16"),
+    "datasets=[{dataset: cub, size: 0}]": ("datasets.0.size: ", "greater than or equal to 1", "got 0"),
+    "datasets=['folder:']": ("dataset must be written folder:<path>", "got 'folder:'"),
+    "datasets=['digits:8x8']": ("dataset must be written digits", "got 'digits:8x8'"),
+    "datasets=['folders:here']": ("datasets: ", "unknown dataset 'folders:here'"),
+    "datasets=['folder:a b', 'folder:a/b']": ("datasets: ", "'folder-a-b' is listed twice"),
     "datasets=[{dataset: digits, noise: pink}]": ("datasets.0.noise: ", "'symmetric' or 'nearest'", "got 'pink'"),
     "metric=3": ("metric: ", "string", "got 3"),
     "sesoi=0": ("sesoi: ", "greater than 0", "got 0"),

@@ -1,7 +1,8 @@
 """Small made-up copies of the datasets in files, each in its official layout, for the real code to read.
 
-torchvision reads CIFAR and SVHN only where the files have the published checksums, which it keeps as attributes of its classes:
-`small_copies` puts those of the copies there. Nothing else of the reading is other than with the real files.
+Those of most photos are in `photo_copies`. torchvision reads CIFAR, SVHN and the flowers only where the files have the published
+checksums, which it keeps as attributes of its classes: `small_copies` puts those of the copies there. Nothing else of the reading is
+other than with the real files.
 """
 
 from __future__ import annotations
@@ -11,17 +12,29 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from torchvision.datasets import CIFAR10, CIFAR100, SVHN
+from torchvision.datasets import CIFAR10, CIFAR100, SVHN, Flowers102
 
 from margin_core.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from margin_core.data.cifar100 import CLASSES as CIFAR100_CLASSES
 from margin_core.data.cifar100 import SUPERCLASSES
+from tests.margin_core.data.photo_copies import (
+    write_cub,
+    write_fgvc_aircraft,
+    write_folder,
+    write_hugging_face,
+    write_oxford_flowers,
+    write_oxford_pets,
+    write_stanford_cars,
+    write_stanford_dogs,
+    write_webdataset,
+)
 
 # The coarse label of each fine label, as in the official files' lists ``fine_labels`` and ``coarse_labels``.
 # fmt: off
@@ -175,23 +188,60 @@ COPIES: dict[str, Callable[[Path], None]] = {
     "cifar100": write_cifar100,
     "svhn": write_svhn,
     "grocery": write_grocery,
+    "cub": write_cub,
+    "stanford_dogs": write_stanford_dogs,
+    "stanford_cars": write_stanford_cars,
+    "fgvc_aircraft": write_fgvc_aircraft,
+    "oxford_flowers": write_oxford_flowers,
+    "oxford_pets": write_oxford_pets,
+}
+# Of each kind of datasets one, by its whole name.
+NAMED: dict[str, Callable[[Path], None]] = {
+    "folder:leaves": write_folder,
+    "hf:owner/trees": write_hugging_face,
+    "webdataset:shards": write_webdataset,
 }
 
 
 @contextmanager
-def small_copies(root: Path) -> Iterator[Path]:
-    """Copies of all datasets in files below ``root``, which torchvision takes for whole ones."""
-    for write in COPIES.values():
-        write(root)
+def small_copies(root: Path, *names: str) -> Iterator[Path]:
+    """Copies of the datasets ``names`` below ``root``, by default of all, which torchvision takes for whole ones."""
+    every = {**COPIES, **NAMED}
+    for name in names or every:
+        every[name](root)
     with pytest.MonkeyPatch.context() as patch:
-        for cifar in (CIFAR10, CIFAR100):
-            folder = root / cifar.base_folder
-            for part in ("train_list", "test_list"):
-                patch.setattr(cifar, part, [[name, checksum(folder / name)] for name, _ in getattr(cifar, part)])
-            patch.setattr(cifar, "meta", {**cifar.meta, "md5": checksum(folder / cifar.meta["filename"])})
-        parts = {part: [url, name, checksum(root / name)] for part, (url, name, _) in SVHN.split_list.items() if part != "extra"}
-        patch.setattr(SVHN, "split_list", parts)
+        for name, vouch in CHECKSUMS.items():
+            if name in (names or every):
+                vouch(root, patch)
         yield root
+
+
+def vouch_for_cifar(cifar: type[CIFAR10], root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Put the copy's checksums where torchvision has the published ones."""
+    folder = root / cifar.base_folder
+    for part in ("train_list", "test_list"):
+        patch.setattr(cifar, part, [[name, checksum(folder / name)] for name, _ in getattr(cifar, part)])
+    patch.setattr(cifar, "meta", {**cifar.meta, "md5": checksum(folder / cifar.meta["filename"])})
+
+
+def vouch_for_svhn(root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Likewise."""
+    parts = {part: [url, name, checksum(root / name)] for part, (url, name, _) in SVHN.split_list.items() if part != "extra"}
+    patch.setattr(SVHN, "split_list", parts)
+
+
+def vouch_for_flowers(root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Likewise; the photos have none."""
+    files = {what: (name, checksum(root / "flowers-102" / name)) for what, (name, _) in Flowers102._file_dict.items() if what != "image"}
+    patch.setattr(Flowers102, "_file_dict", {**Flowers102._file_dict, **files})
+
+
+CHECKSUMS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "cifar10": partial(vouch_for_cifar, CIFAR10),
+    "cifar100": partial(vouch_for_cifar, CIFAR100),
+    "svhn": vouch_for_svhn,
+    "oxford_flowers": vouch_for_flowers,
+}
 
 
 def checksum(file: Path) -> str:

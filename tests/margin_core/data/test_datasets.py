@@ -44,8 +44,8 @@ def small_mnist(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data root with a small copy of every dataset in files."""
-    with small_copies(tmp_path_factory.mktemp("copies")) as root:
+    """A data root with small copies."""
+    with small_copies(tmp_path_factory.mktemp("copies"), "mnist", "fashion_mnist", "cifar10", "cifar100", "svhn", "grocery") as root:
         yield root
 
 
@@ -147,13 +147,13 @@ def test_of_a_grocery_photo_the_middle_is_taken_whatever_its_size_and_shape(copi
 
 
 def test_cifar10_is_read_from_the_batches_where_folders_of_images_are_there_too(tmp_path: Path) -> None:
-    with small_copies(tmp_path):
+    with small_copies(tmp_path, "cifar10"):
         write_cifar10_images(tmp_path)
         assert len(load_dataset("cifar10", tmp_path).labels) == 70
 
 
 def test_files_with_another_checksum_are_refused(tmp_path: Path) -> None:
-    with small_copies(tmp_path):
+    with small_copies(tmp_path, "svhn"):
         (tmp_path / "test_32x32.mat").write_bytes(b"torn")
         with pytest.raises(RuntimeError, match="corrupted"):
             load_dataset("svhn", tmp_path)
@@ -223,6 +223,10 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("manifold", 0.2, manifold=Manifold("rigid", 2, pixel_noise=0.1)), "manifold-rigid2-pixelnoise0.1-noise0.2"),
         (DatasetConfig("cifar100", merge="superclasses"), "cifar100-superclasses"),
         (DatasetConfig("grocery", 0.1, merge="superclasses", classes=5, choose="nearest"), "grocery-superclasses-5nearest-noise0.1"),
+        (DatasetConfig("cub", size=448), "cub-448px"),
+        (DatasetConfig("cub", size=96, classes=10), "cub-96px-10first"),
+        (DatasetConfig("folder:my photos/leaves"), "folder-my-photos-leaves"),
+        (DatasetConfig("hf:owner/trees", 0.2), "hf-owner-trees-noise0.2"),
     ],
 )
 def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: DatasetConfig, key: str) -> None:
@@ -236,7 +240,7 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge, manifold"
+    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge, manifold, size"
     with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
@@ -252,6 +256,9 @@ def test_bad_values_of_a_config_are_named() -> None:
     for strength in (-0.1, 1.1, float("nan"), True, "much"):
         with pytest.raises(ValueError, match=r"digits: deform must be in \[0, 1\], got"):
             DatasetConfig("digits", deform=strength)  # type: ignore[arg-type]
+    for number in (0, 2.5, True):
+        with pytest.raises(ValueError, match="cub: size must be a whole number >= 1, got"):
+            DatasetConfig("cub", size=number)  # type: ignore[arg-type]
     for number in (1, 3.0, False):
         with pytest.raises(ValueError, match="digits: classes must be a whole number >= 2, got"):
             DatasetConfig("digits", classes=number)  # type: ignore[arg-type]
