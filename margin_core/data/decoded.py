@@ -198,9 +198,9 @@ def _fill(images: np.ndarray, moments: np.ndarray, dataset: str, pictures: Seque
     with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as threads:
         for start in range(0, len(pictures), CHUNK):
             faults += filter(None, threads.map(read, range(start, min(start + CHUNK, len(pictures)))))
-            if time.monotonic() - told > PROGRESS:
+            if time.monotonic() - told > PROGRESS and start + CHUNK < len(pictures):
                 told = time.monotonic()
-                logger.info("%s: %d of %d images decoded", dataset, min(start + CHUNK, len(pictures)), len(pictures))
+                logger.info("%s: %d of %d images decoded", dataset, start + CHUNK, len(pictures))
     if faults:
         raise PictureError(f"{dataset}: {len(faults)} of {len(pictures)} images cannot be read, first {faults[0]}")
     if told > started:

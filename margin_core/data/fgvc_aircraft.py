@@ -42,8 +42,8 @@ def photos(root: Path) -> Photos:
         of_variant = {variants[path]: coarse.classes[label] for path, label in samples_of(coarse)}
         return [of_variant[label] for label in range(len(train.classes))]
 
-    levels = (superclasses(above(level)) for level in ("family", "manufacturer"))
-    return Photos(in_order(root, samples_of(train)), in_order(root, samples_of(test)), train.classes, *levels)
+    families, manufacturers = (superclasses(above(level)) for level in ("family", "manufacturer"))
+    return Photos(in_order(root, samples_of(train)), in_order(root, samples_of(test)), train.classes, families, manufacturers)
 
 
 def download(data_root: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, Dataset, DatasetSource, Superclasses
 from margin_core.data.decoded import Fit, ImageFile, Picture, PictureError, decode
+from margin_core.data.tasks import Task, TaskName
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,10 +31,11 @@ class Photos:
 
     Args:
         train: Each picture outside the official test split and its class, in [0, K).
-        test: The official test split; empty where there is none.
+        test: The official test split; empty where there is none. Where there is a task, -1 is a class too: none.
         class_names: One name per class.
         superclasses: The superclass of each class, or None.
         groups: The group of each class, or None.
+        task: What test pictures are measured by beside classification, or None; its places count ``train`` first.
     """
 
     train: Sequence[tuple[Picture, int]]
@@ -41,6 +43,7 @@ class Photos:
     class_names: Sequence[str]
     superclasses: Superclasses | None = None
     groups: Superclasses | None = None
+    task: Task | None = None
 
 
 def middle(image: Image.Image, height: int, width: int) -> Image.Image:
@@ -49,6 +52,14 @@ def middle(image: Image.Image, height: int, width: int) -> Image.Image:
 
     cropped: Image.Image = center_crop(resize(image, min(height, width)), [height, width])
     return cropped
+
+
+def whole(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The whole picture, whatever becomes of its proportions."""
+    from torchvision.transforms.functional import resize
+
+    resized: Image.Image = resize(image, [height, width])
+    return resized
 
 
 def declare(
@@ -61,12 +72,14 @@ def declare(
     find: Callable[[Path | None], Path],
     listed: Callable[[Path], Photos],
     size: int = SIZE,
+    tall: int = 1,
     fit: Fit = middle,
     mean: tuple[float, ...] = (),
     std: tuple[float, ...] = (),
     superclasses: int = 0,
     groups: int = 0,
     download: Callable[[Path], object] | None = None,
+    task: TaskName = "classification",
 ) -> DatasetSource:
     """A dataset of photos, which can be had at any size.
 
@@ -78,13 +91,15 @@ def declare(
         reference: Where it comes from.
         find: The folder that ``listed`` reads from, given a data root; raises `FileNotFoundError` in one sentence.
         listed: The photos below that folder.
-        size: Height and width in pixels where none is asked for.
+        size: Width in pixels where none is asked for.
+        tall: How often the width goes into the height.
         fit: How photos of any size come to this one.
         mean: As of `read_photos`.
         std: As of `read_photos`.
         superclasses: As of `DatasetSource`.
         groups: As of `DatasetSource`.
         download: As of `DatasetSource`.
+        task: As of `DatasetSource`.
     """
 
     def at(asked: int | None) -> DatasetSource:
@@ -92,13 +107,13 @@ def declare(
 
         def read(data_root: Path | None) -> Dataset:
             photos = listed(find(data_root))
-            return read_photos(name, photos, height=side, width=side, fit=fit, mean=mean, std=std)
+            return read_photos(name, photos, height=tall * side, width=side, fit=fit, mean=mean, std=std)
 
         return DatasetSource(
             name=name,
             title=title,
             num_classes=num_classes,
-            in_shape=(3, side, side),
+            in_shape=(3, tall * side, side),
             examples=examples,
             reference=reference,
             read=read,
@@ -109,6 +124,7 @@ def declare(
             size=asked,
             resize=at,
             download=download,
+            task=task,
         )
 
     return at(None)
@@ -196,6 +212,7 @@ def read_photos(
         std=std or measured_std,
         superclasses=photos.superclasses,
         groups=photos.groups,
+        task=photos.task,
     )
 
 

@@ -110,7 +110,7 @@ def prepare(
     if config.label_noise > 0.0:
         train_y = corrupt_labels(
             train_y,
-            dataset.images[train],
+            dataset.images[train] if config.noise == "nearest" else dataset.images[:0],
             num_classes=dataset.num_classes,
             share=config.label_noise,
             noise=config.noise,

@@ -12,15 +12,15 @@ from margin_core.testing.datasets import refusal
 from tests.margin_core.data.small_copies import NAMED, small_copies
 
 
-def at_32(sources: Iterable[DatasetSource]) -> list[DatasetSource]:
-    """The datasets that a study file names whole, photos at 32x32."""
-    return [dataset_info(source.name, 32 if source.resize else None) for source in sources if source.named is None]
+def at_16(sources: Iterable[DatasetSource]) -> list[DatasetSource]:
+    """The datasets that a study file names whole, photos 16 pixels wide."""
+    return [dataset_info(source.name, 16 if source.resize else None) for source in sources if source.named is None]
 
 
 class TestWholeDatasets(DatasetConformance):
     """Those that come with libraries, and those that lie below ``MARGIN_DATA``."""
 
-    sources = [source for source in at_32(SOURCES.ours.values()) if refusal(source, resolve_data_root()) is None]
+    sources = [source for source in at_16(SOURCES.ours.values()) if refusal(source, resolve_data_root()) is None]
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ class TestSmallCopies(DatasetConformance):
     """Those that are read from files, in their official layouts; `small_copies` cites these."""
 
     sources = [
-        *(source for source in at_32(SOURCES.ours.values()) if refusal(source, None) is not None),
-        *(dataset_info(name, 32) for name in NAMED),
+        *(source for source in at_16(SOURCES.ours.values()) if refusal(source, None) is not None),
+        *(dataset_info(name, 16) for name in NAMED),
     ]
     whole = False
 

@@ -134,9 +134,9 @@ def test_a_dataset_is_downloaded_where_it_is_asked_for_and_can_be(tmp_path: Path
 
 def test_how_far_decoding_is_stands_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     with decoding_told():
-        logging.getLogger("margin_core.data.decoded").info("photos: %d of %d images decoded", 256, 1000)
+        logging.getLogger("margin_core.data.decoded").info("%s: %d of %d images decoded", "folder:leaves", 256, 1000)
     logging.getLogger("margin_core.data.decoded").info("nobody is told")
-    assert capsys.readouterr() == ("", "photos: 256 of 1000 images decoded\n")
+    assert capsys.readouterr() == ("", "folder:leaves: 256 of 1000 images decoded\n")
 
 
 def test_models_are_listed() -> None:

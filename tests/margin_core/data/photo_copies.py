@@ -1,6 +1,6 @@
 """Small made-up copies of the datasets of photos, each in its official layout.
 
-Every photo is 48 by 40 pixels of one colour, which tells its class and its part; `told` reads it back.
+Every photo is 24 by 20 pixels of one colour, which tells its class and its part; `told` reads it back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Listed = list[tuple[str, int]]
 
 def photo(label: int, part: int) -> Image.Image:
     """A photo of class ``label``, which red and blue tell in sixteenths; green tells the part."""
-    return Image.new("RGB", (48, 40), (16 * (label % 16) + 8, part, 16 * (label // 16) + 8))
+    return Image.new("RGB", (24, 20), (16 * (label % 16) + 8, part, 16 * (label // 16) + 8))
 
 
 def told(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,9 +104,9 @@ def write_fgvc_aircraft(root: Path) -> None:
     for number, part in enumerate(("train", "val", "test")):
         listed = samples(100, str(number), 1, lambda label, name: f"{label:03d}{name[0]}")
         for name, label in listed:
-            above = Image.new("RGB", (60, 60), (255, 255, 255))
+            above = Image.new("RGB", (30, 40), (255, 255, 255))
             above.paste(photo(label, (TRAIN, VAL, TEST)[number]), (0, 0))
-            above.paste(photo(label, (TRAIN, VAL, TEST)[number]), (12, 0))
+            above.paste(photo(label, (TRAIN, VAL, TEST)[number]), (6, 0))
             above.save(data / "images" / f"{name}.jpg", quality=95, subsampling=0)
         for level, of_class in levels.items():
             lines = "".join(f"{name} {of_class[label]}\n" for name, label in listed)
@@ -177,3 +177,23 @@ def write_shard(path: Path, listed: Iterable[tuple[str, int]], part: int) -> Non
                 member = tarfile.TarInfo(f"{name}.{ending}")
                 member.size = len(content)
                 tar.addfile(member, BytesIO(content))
+
+
+def write_people(folder: Path, classes: int, frame: str) -> None:
+    """People to train on and two others: 2 photos of each by two cameras, 2 queries, a gallery with a distractor and, if any, junk."""
+    train = [(f"{2 * label + 2:04d}_c{camera}{frame}.jpg", label) for label in range(classes) for camera in (1, 2)]
+    write_photos(folder / "bounding_box_train", train, TRAIN)
+    write_photos(folder / "query", [(f"0001_c1{frame}.jpg", 1), (f"0003_c6{frame}.jpg", 3)], TEST)
+    gallery = [(f"0001_c1{frame}_1.jpg", 1), (f"0001_c2{frame}.jpg", 1), (f"0003_c3{frame}.jpg", 3), (f"0000_c1{frame}.jpg", 0)]
+    write_photos(folder / "bounding_box_test", [*gallery, (f"-1_c2{frame}.jpg", 15)], TEST)
+    (folder / "query" / "Thumbs.db").touch()
+
+
+def write_market1501(root: Path) -> None:
+    """751 people to train on (layout: Market-1501-v15.09.15/readme.txt)."""
+    write_people(root / "Market-1501-v15.09.15", 751, "s1_000151_00")
+
+
+def write_dukemtmc(root: Path) -> None:
+    """702 people to train on (layout: https://github.com/sxzrt/DukeMTMC-reID_evaluation)."""
+    write_people(root / "DukeMTMC-reID", 702, "_f0044158")

@@ -26,9 +26,11 @@ from margin_core.data.cifar100 import CLASSES as CIFAR100_CLASSES
 from margin_core.data.cifar100 import SUPERCLASSES
 from tests.margin_core.data.photo_copies import (
     write_cub,
+    write_dukemtmc,
     write_fgvc_aircraft,
     write_folder,
     write_hugging_face,
+    write_market1501,
     write_oxford_flowers,
     write_oxford_pets,
     write_stanford_cars,
@@ -194,6 +196,8 @@ COPIES: dict[str, Callable[[Path], None]] = {
     "fgvc_aircraft": write_fgvc_aircraft,
     "oxford_flowers": write_oxford_flowers,
     "oxford_pets": write_oxford_pets,
+    "market1501": write_market1501,
+    "dukemtmc": write_dukemtmc,
 }
 # Of each kind of datasets one, by its whole name.
 NAMED: dict[str, Callable[[Path], None]] = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from margin_core.data import load_dataset
+from margin_core.data import centroids, load_dataset
 from margin_core.data.centroids import class_distances
 
 
@@ -15,6 +16,13 @@ def test_they_are_the_distances_of_the_mean_images() -> None:
     means = np.stack([pixels[labels == label].mean(axis=0) for label in range(10)])
     expected = np.linalg.norm(means[:, None] - means[None], axis=2)
     np.testing.assert_allclose(class_distances(digits.images, digits.labels, 10).numpy(), expected, atol=1e-10)
+
+
+def test_for_many_classes_of_photos_a_matrix_product_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load_dataset("digits")
+    exact = class_distances(digits.images, digits.labels, 10)
+    monkeypatch.setattr(centroids, "MATRIX_PRODUCT_FROM", 0)
+    torch.testing.assert_close(class_distances(digits.images, digits.labels, 10), exact, atol=1e-5, rtol=1e-10)
 
 
 def test_examples_without_a_label_are_not_looked_at() -> None:

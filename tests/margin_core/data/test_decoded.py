@@ -160,7 +160,7 @@ def test_long_decoding_tells_how_far_it_is(
     monkeypatch.setattr(decoded, "CHUNK", 2)
     caplog.set_level(logging.INFO, logger="margin_core.data")
     read(pictures)
-    told = [f"some: {done} of 5 images decoded" for done in (2, 4, 5)]
+    told = [f"some: {done} of 5 images decoded" for done in (2, 4)]
     assert caplog.messages == [*told, f"some: 5 images decoded, kept in {cache}"]
 
 

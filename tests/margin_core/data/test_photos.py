@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from margin_core.data import Dataset, DatasetConfig, PictureError, check_dataset, check_dials, dataset_info, load_dataset, prepare
+from margin_core.data.tasks import RetrievalTask
 from tests.margin_core.data.photo_copies import TEST, TRAIN, VAL, told, write_folder, write_hugging_face, write_shard, write_webdataset
 from tests.margin_core.data.small_copies import small_copies
 
@@ -68,7 +69,7 @@ def test_the_banner_of_an_aircraft_is_cut_off(copies: Path) -> None:
 
 
 def test_declared_counts_are_the_published_ones() -> None:
-    declared = {name: (dataset_info(name).num_classes, dataset_info(name).examples) for name in OFFICIAL}
+    declared = {name: (dataset_info(name).num_classes, dataset_info(name).examples) for name in (*OFFICIAL, "market1501", "dukemtmc")}
     assert declared == {
         "cub": (200, 5994 + 5794),
         "stanford_dogs": (120, 12000 + 8580),
@@ -76,6 +77,8 @@ def test_declared_counts_are_the_published_ones() -> None:
         "fgvc_aircraft": (100, 6667 + 3333),
         "oxford_flowers": (102, 1020 + 1020 + 6149),
         "oxford_pets": (37, 3680 + 3669),
+        "market1501": (751, 12936 + 3368 + 15913),
+        "dukemtmc": (702, 16522 + 2228 + 17661),
     }
 
 
@@ -200,3 +203,28 @@ def test_a_repository_of_the_hub_is_read_from_its_copy(tmp_path: Path) -> None:
         FileNotFoundError, match=r"hf:owner/none: no files found in .*; margin-studies datasets --download hf:owner/none puts it"
     ):
         check_dataset("hf:owner/none", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "people"), [("market1501", 751), ("dukemtmc", 702)])
+def test_people_to_train_on_are_classes_and_others_are_looked_for_in_the_gallery(tmp_path: Path, name: str, people: int) -> None:
+    with small_copies(tmp_path, name):
+        dataset = load_dataset(name, tmp_path, size=8)
+    assert dataset.images.shape == (2 * people + 2 + 4, 3, 16, 8)  # what shows nobody whole is left out
+    assert dataset.labels[: 2 * people].bincount().tolist() == [2] * people
+    assert dataset.labels[2 * people :].tolist() == [-1] * 6
+    assert dataset.class_names[:2] == ("0002", "0004")
+    task = dataset.task
+    assert isinstance(task, RetrievalTask) and task.cameras is not None
+    assert task.identities[task.query].tolist() == [1, 3]
+    assert task.cameras[task.query].tolist() == [1, 6]
+    assert task.identities[task.gallery].tolist() == [0, 1, 1, 3]
+    assert task.cameras[task.gallery].tolist() == [1, 1, 2, 3]
+    assert told(dataset.images)[0][task.images].tolist() == [1, 3, 0, 1, 1, 3]
+    assert dataset_info(name).in_shape == (3, 256, 128)
+
+
+def test_a_part_without_photos_of_people_is_told(tmp_path: Path) -> None:
+    for part in ("bounding_box_train", "query", "bounding_box_test"):
+        (tmp_path / "Market-1501-v15.09.15" / part).mkdir(parents=True)
+    with pytest.raises(PictureError, match=r"market1501: no photo called <person>_c<camera>\*.jpg was found in .*/bounding_box_train"):
+        load_dataset("market1501", tmp_path)
