@@ -123,7 +123,7 @@ def _print(result: Result, console: Console) -> None:
     from studies.reproduction.printed import claim_rows, figure_rows, state
 
     say(console, f"{result.table.title}\n{result.table.source}")
-    for rows in (figure_rows(result), claim_rows(result)):
+    for rows in (*(figure_rows(result, [metric]) for metric in result.table.metrics), claim_rows(result)):
         table = RichTable(*rows[0], box=box.SIMPLE_HEAD)
         for row in rows[1:]:
             table.add_row(*map(escape, row))
