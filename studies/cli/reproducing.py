@@ -66,7 +66,8 @@ def _listed(workdir: Path, root: Path | None) -> list[dict[str, str]]:
     rows = []
     for table in map(read_table, list_tables()):
         result, lacking = find_result(table, workdir), needs(table, root)
-        told = state(result) if result else f"not run: needs {lacking}" if lacking else "can be run here"
+        ready = "can be run here, also with --quick" if table.quick else "can be run here"
+        told = state(result) if result else f"not run: needs {lacking}" if lacking else ready
         rows.append({"table": table.name, "of": f"{table.title} ({table.source})", "state": told})
     return rows
 
