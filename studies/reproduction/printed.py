@@ -68,7 +68,7 @@ def number(value: float, *, signed: bool = False) -> str:
         >>> number(99.114), number(0.50137), number(58237.2), number(1.5, signed=True)
         ('99.11', '0.501', '58237', '+1.50')
     """
-    digits = 0 if abs(value) >= 1000.0 else 2 if abs(value) >= 1.0 else 3
+    digits = 0 if abs(value) >= 100.0 else 2 if abs(value) >= 1.0 else 3
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
