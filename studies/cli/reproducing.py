@@ -66,7 +66,8 @@ def _listed(workdir: Path, root: Path | None) -> list[dict[str, str]]:
     rows = []
     for table in map(read_table, list_tables()):
         result, lacking = find_result(table, workdir), needs(table, root)
-        told = state(result) if result else f"not run: needs {lacking}" if lacking else "can be run here"
+        ready = "can be run here, also with --quick" if table.quick else "can be run here"
+        told = state(result) if result else f"not run: needs {lacking}" if lacking else ready
         rows.append({"table": table.name, "of": f"{table.title} ({table.source})", "state": told})
     return rows
 
@@ -123,7 +124,7 @@ def _print(result: Result, console: Console) -> None:
     from studies.reproduction.printed import claim_rows, figure_rows, state
 
     say(console, f"{result.table.title}\n{result.table.source}")
-    for rows in (figure_rows(result), claim_rows(result)):
+    for rows in (*(figure_rows(result, [metric]) for metric in result.table.metrics), claim_rows(result)):
         table = RichTable(*rows[0], box=box.SIMPLE_HEAD)
         for row in rows[1:]:
             table.add_row(*map(escape, row))

@@ -24,17 +24,17 @@ def state(result: Result) -> str:
     return f"{result.verdict} ({', '.join(f'{said}: {n}' for said, n in counts.items())})"
 
 
-def figure_rows(result: Result) -> list[list[str]]:
-    """Head and arms: for each metric the paper's figure, ours with its interval, and the best epoch on test where there is one."""
-    metrics = result.table.metrics
-    best = {metric for row in result.rows for metric, figure in zip(metrics, row.figures, strict=True) if figure.best_on_test is not None}
+def figure_rows(result: Result, metrics: Sequence[str] = ()) -> list[list[str]]:
+    """Head and arms: for each of the metrics, or all, the paper's figure, ours, and the best epoch on test where there is one."""
+    metrics = metrics or result.table.metrics
+    best = {figure.metric for row in result.rows for figure in row.figures if figure.best_on_test is not None}
     head = ["setting"]
     for metric in metrics:
         head += [f"{metric}: paper", "ours"] + (["ours, best epoch on test"] if metric in best else [])
     lines = [head]
     for row in result.rows:
         line = [f"{row.name} ({row.lost} lost)" if row.lost else row.name]
-        for figure in row.figures:
+        for figure in (figure for figure in row.figures if figure.metric in metrics):
             line += _figure(figure, figure.metric in best)
         lines.append(line)
     return lines
@@ -68,7 +68,7 @@ def number(value: float, *, signed: bool = False) -> str:
         >>> number(99.114), number(0.50137), number(58237.2), number(1.5, signed=True)
         ('99.11', '0.501', '58237', '+1.50')
     """
-    digits = 0 if abs(value) >= 1000.0 else 2 if abs(value) >= 1.0 else 3
+    digits = 0 if abs(value) >= 100.0 else 2 if abs(value) >= 1.0 else 3
     return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
