@@ -23,6 +23,7 @@ from margin_core.models import build_model
 from margin_core.seeds import seeded_initialisation, torch_generator
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from margin_core.training.frozen import on_features
 from margin_core.training.objective import Objective
 from margin_core.training.recipe import build_optimizer
 
@@ -100,7 +101,7 @@ class Trial:
         self.epoch = 0
         self.diverged = False
         self.data = prepare(cell.dataset, data_root=data_root, study_seed=study_seed, replicate=replicate)
-        self.model = build_model(
+        model = build_model(
             cell.model,
             in_shape=self.data.in_shape,
             num_classes=self.data.num_classes,
@@ -108,7 +109,10 @@ class Trial:
             seed_parts=(study_seed, replicate),
             weights=cell.weights,
             data_root=resolve_data_root(data_root),
-        ).to(self.device)
+        )
+        if cell.backbone == "frozen":
+            self.data, model = on_features(self.data, model, cell.model, self.device)
+        self.model = model.to(self.device)
         self.objective = Objective(cell, self.model, self.data.train_y.bincount(minlength=self.data.num_classes).tolist())
         self.loss: Loss = self.objective.loss.to(self.device)
         self.optimizer = build_optimizer(cell.recipe, self.model.parameters(), self.loss.parameters())

@@ -254,7 +254,7 @@ def test_an_exported_trial_comes_back_whole_from_its_yaml(exported: Path) -> Non
 BROKEN = {
     "cell={}": (
         "the configuration cannot be run: cell: its keys must be dataset, model, family, knobs, regularizers, recipe, "
-        "and may be weights, got "
+        "and may be weights, backbone, got "
     ),
     "cell=digits": "the configuration cannot be run: ",
     "cell=null": "the configuration cannot be run: ",

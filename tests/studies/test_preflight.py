@@ -143,6 +143,16 @@ def test_a_gpu_that_is_not_there_is_told_unless_a_cluster_has_it(tmp_path: Path,
     check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
 
 
+def test_a_cache_that_cannot_be_written_is_told_where_the_backbone_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_model("mlp-5", in_shape=(1, 8, 8), num_classes=2, reads="logits", seed_parts=(0,))
+    weights = save_weights(network.backbone, tmp_path / "weights", "small").name
+    (tmp_path / "file").write_text("a file")
+    monkeypatch.setenv("MARGIN_CACHE", str(tmp_path / "file" / "cache"))
+    frozen = {"model": {"name": "mlp-5", "weights": weights, "backbone": "frozen"}}
+    said = told(tmp_path, changes=frozen, data_root=tmp_path)
+    assert said == f"the cache {tmp_path}/file/cache cannot be written: Not a directory; set MARGIN_CACHE to a folder that can"
+
+
 def test_weights_that_are_nowhere_or_of_another_network_are_told(tmp_path: Path) -> None:
     network = build_model("mlp-5", in_shape=(1, 8, 8), num_classes=2, reads="logits", seed_parts=(0,))
     weights = save_weights(network.backbone, tmp_path / "weights", "small").name
