@@ -112,6 +112,7 @@ def build_cell(spec: StudySpec, dataset: DatasetConfig, config: Config) -> Cell:
         regularizers=dict(parts.regularizers),
         recipe=spec.recipe.recipe(lr=nuisance["lr"], weight_decay=nuisance["weight_decay"]),
         weights=spec.model.weights,
+        backbone=spec.model.backbone,
     )
 
 

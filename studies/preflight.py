@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from margin_core.cache import check_cache
 from margin_core.data import check_dataset, check_dials, dataset_info, load_dataset, prepare, resolve_data_root
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
@@ -22,9 +23,9 @@ class CallError(ValueError):
 def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> None:
     """Raise `CallError` where ``spec`` cannot be run with these options.
 
-    Looks at the plan, the datasets, the model's weights (which it downloads where they are published), the Ray address, the tracking
-    server, the work directory and, for a local run, the compiler and the GPU, in this order. Last, pictures are decoded that never were,
-    so that what cannot be read is told now and the trials find it done.
+    Looks at the plan, the datasets, the model's weights (which it downloads where they are published), the cache, the Ray address, the
+    tracking server, the work directory and, for a local run, the compiler and the GPU, in this order. Last, pictures are decoded that
+    never were, so that what cannot be read is told now and the trials find it done.
     """
     from studies.running.address import check_address
 
@@ -38,6 +39,8 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
                 prepare(entry.config(), data_root=data_root, study_seed=spec.seed, replicate=0)
         if spec.model.weights != "random":
             _check_weights(spec, data_root)
+        if spec.model.backbone == "frozen":
+            check_cache()
         check_address(address)
         if tracking_uri is not None:
             check_tracking_uri(tracking_uri)

@@ -31,7 +31,7 @@ from margin_core.data import (
 )
 from margin_core.losses import get_family
 from margin_core.models import check_model
-from margin_core.training import TASK_METRICS, Recipe, Record
+from margin_core.training import TASK_METRICS, Backbone, Recipe, Record
 from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
@@ -147,15 +147,24 @@ class ModelSection(_Section):
     Attributes:
         name: A name from ``margin-studies models``.
         weights: What its backbone starts from: ``random``, ``pretrained``, or the name of a file of the data root's folder ``weights``.
+        backbone: ``trained``, or ``frozen``: then the head alone is trained, on features that are computed once.
     """
 
     name: str
     weights: str = "random"
+    backbone: Backbone = "trained"
+
+    @model_validator(mode="after")
+    def _a_frozen_backbone_has_learnt_something(self) -> ModelSection:
+        if self.backbone == "frozen" and self.weights == "random":
+            raise ValueError("a frozen backbone needs weights, pretrained or a file's name, for it never learns")
+        return self
 
     @property
     def words(self) -> str:
         """What a report says of it."""
-        return self.name if self.weights == "random" else f"{self.name}, weights {self.weights}"
+        weights = "" if self.weights == "random" else f", weights {self.weights}"
+        return f"{self.name}{weights}{', frozen' if self.backbone == 'frozen' else ''}"
 
 
 def _model_section(model: object) -> object:

@@ -6,7 +6,6 @@ pictures a dataset has, and of which classes, is left to the datasets.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -14,9 +13,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,10 +23,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from margin_core.cache import CACHE_VARIABLE, alone, cache_directory
+
 if TYPE_CHECKING:
     from PIL import Image
 
-CACHE_VARIABLE = "MARGIN_CACHE"
 # To be raised whenever the same key stands for other bytes.
 FORMAT = 1
 # Pictures between two looks at the clock, and seconds between two lines of progress.
@@ -100,13 +99,6 @@ class Decoded:
         return tuple(round(value, 4) for value in mean.tolist()), tuple(round(value, 4) or 1.0 for value in std.tolist())
 
 
-def cache_folder() -> Path:
-    """The environment's ``MARGIN_CACHE``, or else ``margin-studies`` where programs keep what they can make anew (``~/.cache``)."""
-    if given := os.environ.get(CACHE_VARIABLE):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "margin-studies"
-
-
 def decode(dataset: str, pictures: Sequence[Picture], *, height: int, width: int, fit: Fit) -> Decoded:
     """Pictures as bytes, from the cache, or decoded and kept there. One process decodes while others that want the same wait.
 
@@ -128,10 +120,10 @@ def decode(dataset: str, pictures: Sequence[Picture], *, height: int, width: int
         raise PictureError(f"{dataset}: {error.filename} is listed but cannot be found ({error.strerror})") from None
     how = f"{height}x{width} {fit.__module__}.{fit.__qualname__} Pillow {PIL.__version__} format {FORMAT}"
     digest = hashlib.sha256("\n".join([how, *signatures]).encode()).hexdigest()[:16]
-    entry = cache_folder() / f"{re.sub('[^A-Za-z0-9_.-]+', '-', dataset)}-{height}x{width}-{digest}"
+    entry = cache_directory() / f"{re.sub('[^A-Za-z0-9_.-]+', '-', dataset)}-{height}x{width}-{digest}"
     try:
         if not entry.is_dir():
-            with _alone(entry):
+            with alone(entry):
                 if not entry.is_dir():
                     _make(entry, dataset, pictures, (height, width), fit)
         # Copy on write: torch wants memory that it may write to, and the file stays as it is.
@@ -147,15 +139,6 @@ def decode(dataset: str, pictures: Sequence[Picture], *, height: int, width: int
     return Decoded(images, moments)
 
 
-@contextmanager
-def _alone(entry: Path) -> Iterator[None]:
-    """Hold the entry's lock, which the system takes back from a process that dies."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with (entry.parent / f".{entry.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _make(entry: Path, dataset: str, pictures: Sequence[Picture], size: tuple[int, int], fit: Fit) -> None:
     """Decode into a folder beside the entry, which takes its name only when it is whole."""
     part = entry.with_name(f".{entry.name}.part")
@@ -165,8 +148,9 @@ def _make(entry: Path, dataset: str, pictures: Sequence[Picture], size: tuple[in
         shape = (len(pictures), 3, *size)
         file = part / "images.npy"
         images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-        with file.open("r+b") as whole:  # a full disk is told here, and not by a signal that kills the process
-            os.posix_fallocate(whole.fileno(), 0, file.stat().st_size)
+        if hasattr(os, "posix_fallocate"):  # a full disk is told here, and not by a signal that kills the process
+            with file.open("r+b") as whole:
+                os.posix_fallocate(whole.fileno(), 0, file.stat().st_size)
         moments = np.zeros((*shape[:2], 2), dtype=np.int64)
         _fill(images, moments, dataset, pictures, fit)
         images.flush()
@@ -195,7 +179,7 @@ def _fill(images: np.ndarray, moments: np.ndarray, dataset: str, pictures: Seque
 
     faults: list[str] = []
     told = started = time.monotonic()
-    with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as threads:
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
         for start in range(0, len(pictures), CHUNK):
             faults += filter(None, threads.map(read, range(start, min(start + CHUNK, len(pictures)))))
             if time.monotonic() - told > PROGRESS and start + CHUNK < len(pictures):
@@ -204,4 +188,4 @@ def _fill(images: np.ndarray, moments: np.ndarray, dataset: str, pictures: Seque
     if faults:
         raise PictureError(f"{dataset}: {len(faults)} of {len(pictures)} images cannot be read, first {faults[0]}")
     if told > started:
-        logger.info("%s: %d images decoded, kept in %s", dataset, len(pictures), cache_folder())
+        logger.info("%s: %d images decoded, kept in %s", dataset, len(pictures), cache_directory())

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from margin_core.cache import cache_directory
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
-from margin_core.data.decoded import Picture, PictureError, cache_folder
+from margin_core.data.decoded import Picture, PictureError
 from margin_core.data.photos import Photos, declare, declare_kind
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def photos(name: str, folder: Path) -> Photos:
 
     datasets.disable_progress_bars()
     try:
-        splits = datasets.load_dataset(str(folder), cache_dir=str(cache_folder() / "hf"))
+        splits = datasets.load_dataset(str(folder), cache_dir=str(cache_directory() / "hf"))
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         raise PictureError(f"{name}: {folder} cannot be read as a dataset ({' '.join(str(error).split())})") from None
     image, label = columns(name, next(iter(splits.values())).features)

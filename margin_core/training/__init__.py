@@ -1,6 +1,6 @@
 """One trial, from a cell and its seeds to a stream of epoch reports, with exact checkpoints."""
 
-from margin_core.training.cell import Cell, Setting
+from margin_core.training.cell import Backbone, Cell, Setting
 from margin_core.training.checkpoint import CheckpointError, checkpoint_files
 from margin_core.training.embeddings import TASK_METRICS
 from margin_core.training.examples import Examples
@@ -10,6 +10,7 @@ from margin_core.training.trial import EpochReport, Predictions, StepReport, Tri
 
 __all__ = [
     "TASK_METRICS",
+    "Backbone",
     "Cell",
     "CheckpointError",
     "EpochReport",

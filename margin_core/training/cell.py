@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Literal, get_args
 
 from margin_core.data import DatasetConfig, check_dials, dataset_info
 from margin_core.knobs import Knob, Schedule
@@ -16,6 +17,8 @@ from margin_core.regularizers import get_regularizer
 from margin_core.training.recipe import Recipe
 
 Setting = float | str | Schedule
+Backbone = Literal["trained", "frozen"]
+BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Cell:
         regularizers: The weight of each regulariser, a number or a schedule; what is left out has weight 0.
         recipe: How the network is trained.
         weights: What the backbone starts from: ``random`` weights, ``pretrained`` ones, or a file of the data root's folder ``weights``.
+        backbone: ``trained``, or ``frozen``: then the head alone is trained, on the backbone's features.
 
     Example:
         >>> cell = Cell(DatasetConfig("digits"), "mlp-50-20", "gds", {"lam": 1.0}, {}, Recipe(epochs=20))
@@ -44,6 +48,7 @@ class Cell:
     regularizers: Mapping[str, float | Schedule]
     recipe: Recipe
     weights: str = RANDOM
+    backbone: Backbone = "trained"
 
     @property
     def cell_id(self) -> str:
@@ -59,6 +64,10 @@ class Cell:
         """
         check_dials(self.dataset)
         check_model(self.model, dataset_info(self.dataset.name, self.dataset.size).in_shape, self.weights)
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {self.backbone!r}")
+        if self.backbone == "frozen" and self.recipe.augment != "none":
+            raise ValueError(f"augment must be none with a frozen backbone, whose features are computed once, got {self.recipe.augment!r}")
         family = get_family(self.family)
         self.recipe.check_for(self.family, [name for name, weight in self.regularizers.items() if weight != 0])
         options = [option.name for option in family.options]
@@ -90,7 +99,8 @@ class Cell:
             "regularizers": {name: _plain(weight) for name, weight in self.regularizers.items()},
             "recipe": self.recipe.to_dict(),
         }
-        return plain if self.weights == RANDOM else {**plain, "weights": self.weights}
+        later = {"weights": (self.weights, RANDOM), "backbone": (self.backbone, "trained")}
+        return plain | {name: value for name, (value, default) in later.items() if value != default}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Cell:
@@ -114,6 +124,7 @@ class Cell:
             regularizers=weights,
             recipe=Recipe.from_dict(_part(data, "recipe")),
             weights=str(data.get("weights", RANDOM)),
+            backbone=data.get("backbone", "trained"),  # type: ignore[arg-type]  # checked by check
         )
 
 

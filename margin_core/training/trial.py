@@ -26,6 +26,7 @@ from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_c
 from margin_core.training.confidence import confidence_distribution, confidence_of_samples, spaced_places
 from margin_core.training.embeddings import embeddings_of_test, embeddings_of_validation
 from margin_core.training.forward import Forward
+from margin_core.training.frozen import on_features
 from margin_core.training.objective import Objective
 from margin_core.training.record import SPLITS, Record, Split
 from margin_core.training.step import Step
@@ -135,7 +136,7 @@ class Trial:
         self.diverged = False
         self.data = prepare(cell.dataset, data_root=data_root, study_seed=study_seed, replicate=replicate)
         record.check(self.data.num_classes)
-        self.model = build_model(
+        model = build_model(
             cell.model,
             in_shape=self.data.in_shape,
             num_classes=self.data.num_classes,
@@ -143,7 +144,10 @@ class Trial:
             seed_parts=(study_seed, replicate),
             weights=cell.weights,
             data_root=resolve_data_root(data_root),
-        ).to(self.device)
+        )
+        if cell.backbone == "frozen":
+            self.data, model = on_features(self.data, model, cell.model, self.device)
+        self.model = model.to(self.device)
         self.class_counts: list[int] = self.data.train_y.bincount(minlength=self.data.num_classes).tolist()
         self.objective = Objective(cell, self.model, self.class_counts)
         self.loss: Loss = self.objective.loss.to(self.device)

@@ -271,7 +271,7 @@ def test_a_repeated_trial_records_what_the_study_recorded(tmp_path: Path) -> Non
 BROKEN = {
     "cell={}": (
         "the configuration cannot be run: cell: its keys must be dataset, model, family, knobs, regularizers, recipe, "
-        "and may be weights, got "
+        "and may be weights, backbone, got "
     ),
     "cell=digits": "the configuration cannot be run: ",
     "cell=null": "the configuration cannot be run: ",

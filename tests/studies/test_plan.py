@@ -337,3 +337,11 @@ def test_a_value_that_is_not_a_number_never_wins() -> None:
     spec = study()
     results = found(spec, lambda dataset, config: math.nan if config["lr"] == 0.1 else 50.0)
     assert {arm.config["lr"] for arm in confirm_arms(spec, results)} == {0.05}
+
+
+def test_every_cell_has_the_weights_and_the_backbone_that_the_study_names() -> None:
+    network = {"name": "mlp-5", "weights": "own-0123456789ab.safetensors", "backbone": "frozen"}
+    cells = {(trial.cell.model, trial.cell.weights, trial.cell.backbone) for trial in screen_trials(study(model=network))}
+    assert cells == {("mlp-5", "own-0123456789ab.safetensors", "frozen")}
+    assert study(model=network).model.words == "mlp-5, weights own-0123456789ab.safetensors, frozen"
+    assert study(model={"name": "mlp-8"}) == study()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from margin_core.data.decoded import cache_folder
+from margin_core.cache import cache_directory
 from margin_core.models import build_model, save_weights
 from studies.preflight import CallError, check_call
 from studies.running.address import check_address
@@ -104,7 +104,7 @@ def test_images_are_decoded_before_anything_starts_and_one_that_cannot_be_read_i
     cifar10 = {"datasets": ["cifar10"], "model": "mlp-50-20"}
     call = {"address": None, "tracking_uri": None, "data_root": tmp_path}
     check_call(study(**cifar10), workdir=tmp_path / "runs", **call)  # type: ignore[arg-type]
-    (kept,) = cache_folder().glob("cifar10-32x32-*")
+    (kept,) = cache_directory().glob("cifar10-32x32-*")
     assert json.loads((kept / "about.json").read_text())["first"] == f"{tmp_path}/cifar10-images/train/airplane/0000.jpg"
     other = tmp_path / "other"
     write_cifar10_images(other)
@@ -172,6 +172,16 @@ def test_a_gpu_that_is_not_there_is_told_unless_a_cluster_has_it(tmp_path: Path,
     changes = {"resources": {"gpu": 0.5}}
     assert told(tmp_path, changes=changes) == "resources.gpu is 0.5, but this machine has no GPU that torch can use"
     check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
+
+
+def test_a_cache_that_cannot_be_written_is_told_where_the_backbone_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_model("mlp-5", in_shape=(1, 8, 8), num_classes=2, reads="logits", seed_parts=(0,))
+    weights = save_weights(network.backbone, tmp_path / "weights", "small").name
+    (tmp_path / "file").write_text("a file")
+    monkeypatch.setenv("MARGIN_CACHE", str(tmp_path / "file" / "cache"))
+    frozen = {"model": {"name": "mlp-5", "weights": weights, "backbone": "frozen"}}
+    said = told(tmp_path, changes=frozen, data_root=tmp_path)
+    assert said == f"the cache {tmp_path}/file/cache cannot be written: Not a directory; set MARGIN_CACHE to a folder that can"
 
 
 def test_weights_that_are_nowhere_or_of_another_network_are_told(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ SENTENCES = {
         "wrn-<depth>-<width>, timm:<name>, got 'resnet'"
     ),
     "model={name: mlp-5, weights: pretrained}": ("model 'mlp-5' has no pretrained weights; weights must be random or a file's name"),
+    "model={name: mlp-5, backbone: frozen}": "model: a frozen backbone needs weights, pretrained or a file's name, for it never learns",
     "model={name: mlp-5, weight: pretrained}": "unknown key 'model.weight' (did you mean 'weights'?)",
     "model=3": "model: must be a mapping of keys to values, got 3",
     "model=vgg16": "vgg16 needs images of at least 28x28 pixels, got 8x8",

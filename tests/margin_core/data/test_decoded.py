@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
+from margin_core.cache import cache_directory
 from margin_core.data import PictureError, decoded
-from margin_core.data.decoded import Decoded, ImageFile, cache_folder, decode
+from margin_core.data.decoded import Decoded, ImageFile, decode
 from margin_core.data.photos import Photos, folder_of_classes, middle, read_photos
 
 
@@ -145,12 +146,12 @@ def test_a_cache_that_cannot_be_written_is_named_with_what_to_set(
 
 def test_the_cache_is_where_programs_keep_what_they_can_make_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARGIN_CACHE", "~/elsewhere")
-    assert cache_folder() == Path.home() / "elsewhere"
+    assert cache_directory() == Path.home() / "elsewhere"
     monkeypatch.delenv("MARGIN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert cache_folder() == Path("/caches/margin-studies")
+    assert cache_directory() == Path("/caches/margin-studies")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "margin-studies"
+    assert cache_directory() == Path.home() / ".cache" / "margin-studies"
 
 
 def test_long_decoding_tells_how_far_it_is(

@@ -47,6 +47,7 @@ cells = st.builds(
     regularizers=st.dictionaries(st.sampled_from(list_regularizers()), numbers | schedules),
     recipe=recipes,
     weights=st.sampled_from(["random", "pretrained", "own-0123456789ab.safetensors"]),
+    backbone=st.sampled_from(["trained", "frozen"]),
 )
 PLAIN = Cell(DatasetConfig("digits"), "mlp-50-20", "gds", {"lam": 1.0, "tau": 2.0}, {"sample_margin": 0.5}, Recipe(epochs=2))
 
@@ -55,6 +56,9 @@ def test_a_cell_keeps_the_id_that_it_had_before_weights_could_be_named() -> None
     assert PLAIN.cell_id == "gds-bc5013dc2f"
     assert sorted(PLAIN.to_dict()) == ["dataset", "family", "knobs", "model", "recipe", "regularizers"]
     assert dataclasses.replace(PLAIN, weights="pretrained").cell_id != PLAIN.cell_id
+    assert dataclasses.replace(PLAIN, backbone="frozen").cell_id != PLAIN.cell_id
+    with pytest.raises(ValueError, match="backbone must be one of trained, frozen, got 'thawed'"):
+        dataclasses.replace(PLAIN, backbone="thawed").check()  # type: ignore[arg-type]
 
 
 @given(cells)
@@ -150,7 +154,7 @@ def test_a_bad_part_is_named_before_anything_is_built(changes: dict[str, object]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"loss": "ce"}, "cell: its keys must be dataset, model, family, knobs, regularizers, recipe, and may be weights, got"),
+        ({"loss": "ce"}, "cell: its keys must be dataset, model, family, knobs, regularizers, recipe, and may be weights, backbone, got"),
         ({"knobs": 1.0}, "cell: knobs must be a mapping, got 1.0"),
         ({"knobs": {"lam": [1.0]}}, "lam must be a number, a name or a schedule, got [1.0]"),
         ({"knobs": {"lam": {"kind": "linear", "begin": 0.0}}}, "lam: a schedule has the keys kind, start, end, length, got kind, begin"),
