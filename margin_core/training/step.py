@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -98,17 +99,23 @@ class Step:
         self.optimizer.zero_grad()
         # No part of a single example, as of the batches themselves.
         count = max(1, min(self.recipe.accumulate, len(images) // 2))
-        parts = [slice(len(images) * i // count, len(images) * (i + 1) // count) for i in range(count)]
+        if count == 1:
+            return self._add_gradients(images, targets)
+        bounds = [len(images) * i // count for i in range(count + 1)]
         values = []
-        for part in parts:
-            output = self.forward(images[part])
-            weights = [share * len(output.scores) / len(images) for _, share in targets]
-            terms = [self.objective(output, labels[part]) for labels, _ in targets]
-            # Most steps have one term, whose weight is 1.
-            value = terms[0] if weights == [1.0] else torch.stack([w * term for w, term in zip(weights, terms, strict=True)]).sum()
-            torch.autograd.backward(self._scaler.scale(value))
-            values.append(value.detach())
-        return values[0] if count == 1 else torch.stack(values).sum()
+        for start, end in pairwise(bounds):
+            share = (end - start) / len(images)
+            part = [(labels[start:end], weight * share) for labels, weight in targets]
+            values.append(self._add_gradients(images[start:end], part))
+        return torch.stack(values).sum()
+
+    def _add_gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> Tensor:
+        """Add the gradients of the objective at each of the targets, times their weights, and return the sum of these terms."""
+        output = self.forward(images)
+        terms = [self.objective(output, labels) if weight == 1.0 else weight * self.objective(output, labels) for labels, weight in targets]
+        value = terms[0] if len(terms) == 1 else torch.stack(terms).sum()
+        torch.autograd.backward(self._scaler.scale(value))
+        return value.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """What steps carry on, besides the parameters themselves."""

@@ -6,6 +6,7 @@ Everything is read from the `Answer`; sentences are made in `studies.reporting.s
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 
@@ -177,11 +178,13 @@ def recipe(answer: Answer) -> list[tuple[str, str]]:
     """How trials were trained and judged."""
     spec = answer.spec
     training = spec.recipe
+    unusual = training.model_dump(exclude_defaults=True, exclude={"epochs", "optimizer", "batch_size", "lr_schedule"})
     rows = [
         (
             "Training",
             f"{counted(training.epochs, 'epoch')} of {training.optimizer}, batches of {training.batch_size}, {training.lr_schedule} rate",
         ),
+        *([("Recipe", ", ".join(f"{key} {json.dumps(value)}" for key, value in unusual.items()))] if unusual else []),
         ("Families", listed(list(spec.families))),
         ("Regularisers", listed(list(spec.regularizers)) or "none"),
         ("Judged by", f"{metric_words(spec).name}, smallest effect of interest {spec.smallest_effect:g}{metric_words(spec).points}"),

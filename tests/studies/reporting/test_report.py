@@ -157,3 +157,11 @@ def test_lost_trials_are_counted_by_what_happened_to_them(build, peaked):
     text = words_of(render_report(answer))
     assert "digits gradient_decay confirm diverged 2 the loss is <not> finite" in text
     assert f"{len(answer.lost)} lost" in text
+
+
+def test_a_report_tells_what_is_not_usual_in_a_recipe(build, noisy, page):
+    recipe = {"epochs": 4, "lr_schedule": "step", "lr_steps": [0.5, 3], "sharpness": "asam", "rho": 0.5, "clip_norm": None}
+    said = words_of(render_report(build(noisy, recipe=recipe)))
+    assert "4 epochs of sgd, batches of 128, step rate" in said
+    assert 'clip_norm null, lr_steps [0.5, 3.0], sharpness "asam", rho 0.5' in said
+    assert "clip_norm" not in words_of(page)
