@@ -7,6 +7,7 @@ they keep their types and every digit.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family
+from margin_core.models import save_weights
 from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
 from studies.answer import Answer, Winner, answer
 from studies.preflight import CallError
@@ -111,6 +113,7 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     needs: dict[str, Any] = {name: trial.loss.get_buffer(name).tolist() for name in trial.loss.family.needs}
     _write_yaml(directory / "loss.yaml", {**loss_settings(exported.cell), **needs})
     _save_model(trial, directory / "model.safetensors")
+    _save_backbone(trial, directory / "weights", winner.dataset)
     return directory
 
 
@@ -155,6 +158,14 @@ def _save_model(trial: Trial, path: Path) -> None:
     tensors = {name: tensor.contiguous() for name, tensor in trial.model.state_dict().items()}
     tensors |= {f"loss.{name}": tensor.contiguous() for name, tensor in trial.loss.state_dict().items()}
     save_file(tensors, path)
+
+
+def _save_backbone(trial: Trial, folder: Path, dataset: str) -> None:
+    """The backbone's weights under a name that a study file can give, or none where they are what the study began with."""
+    for former in folder.glob("*.safetensors"):
+        former.unlink()
+    if trial.cell.backbone == "trained":
+        save_weights(trial.model.backbone, folder, re.sub("[^A-Za-z0-9_.+-]+", "-", f"{trial.cell.model}-{dataset}"))
 
 
 def _write_yaml(path: Path, data: dict[str, Any]) -> None:

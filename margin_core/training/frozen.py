@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from margin_core.cache import CACHE_VARIABLE, alone, cache_directory
 from margin_core.data import Dataset, Prepared
@@ -25,6 +26,8 @@ from margin_core.models import Classifier
 FORMAT = 1
 # Images that go through the backbone together. The last bits of a feature may depend on it, and so does the key.
 BATCH = 256
+# The digests of images, which nobody writes into: a process that runs many trials on one dataset reads all of it once.
+_OF_IMAGES = WeakTensorKeyDictionary()
 
 
 def on_features(data: Prepared, model: Classifier, name: str, device: torch.device) -> tuple[Prepared, Classifier]:
@@ -77,11 +80,15 @@ def features_key(backbone: nn.Module, dataset: Dataset, name: str, device: torch
     """A digest of all that the features depend on, 64 hexadecimal digits."""
     where = f"cpu with {torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     how = (FORMAT, BATCH, name, dataset.mean, dataset.std, torch.__version__, version("timm"), version("torchvision"), where)
-    digest = hashlib.sha256(repr(how).encode())
-    for part, tensor in [("images", dataset.images), *sorted(backbone.state_dict().items())]:
-        digest.update(f"{part} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
-    return digest.hexdigest()
+    if dataset.images not in _OF_IMAGES:
+        _OF_IMAGES[dataset.images] = _digest(dataset.images)
+    parts = [f"{key} {_digest(tensor)}" for key, tensor in sorted(backbone.state_dict().items())]
+    return hashlib.sha256("\n".join([repr(how), _OF_IMAGES[dataset.images], *parts]).encode()).hexdigest()
+
+
+def _digest(tensor: Tensor) -> str:
+    numbers = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return f"{tensor.dtype} {tuple(tensor.shape)} {hashlib.sha256(numbers.data).hexdigest()}"
 
 
 @torch.inference_mode()

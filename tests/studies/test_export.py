@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from margin_core.data import DatasetConfig
 from margin_core.knobs import Schedule
 from margin_core.losses import build_loss
 from margin_core.training import Cell, Trial
@@ -55,8 +57,29 @@ def test_every_dataset_is_exported_into_its_own_directory(trained: StudyFiles) -
     written = export_study(trained, data_root=None)
     assert written == {name: trained.export / name for name in ("digits", "noisy")}
     for directory in written.values():
-        assert sorted(file.name for file in directory.iterdir()) == ["config.yaml", "loss.yaml", "model.safetensors", "verdict.json"]
+        files = ["config.yaml", "loss.yaml", "model.safetensors", "verdict.json", "weights"]
+        assert sorted(file.name for file in directory.iterdir()) == files
     assert config(written["noisy"])["cell"]["dataset"] == {"name": "digits", "label_noise": 0.2, "noise": "symmetric", "label": "noisy"}
+
+
+def test_the_backbone_s_weights_are_exported_by_their_digest_for_other_studies_to_name(
+    trained: StudyFiles, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (weights,) = (exported / "weights").iterdir()
+    cell = Cell.from_dict(config(exported)["cell"])
+    assert weights.name.startswith(f"{cell.model}-digits-")
+    kept = load_file(exported / "model.safetensors")
+    monkeypatch.setenv("MARGIN_CACHE", str(tmp_path))
+    frozen = replace(cell, weights=weights.name, backbone="frozen", dataset=DatasetConfig("digits", classes=4))
+    trial = Trial(frozen, study_seed=0, replicate=0, data_root=exported)
+    whole = Trial(cell, study_seed=0, replicate=0)
+    whole.model.load_state_dict({name: tensor for name, tensor in kept.items() if not name.startswith("loss.")})
+    with torch.no_grad():
+        features = whole.model.eval()(Trial(replace(frozen, backbone="trained", weights="random"), study_seed=0, replicate=0).data.train_x)
+    torch.testing.assert_close(trial.data.train_x.flatten(1), features.features)
+    assert not trial.run_epoch().diverged
+    export_study(trained, data_root=None, dataset="digits")
+    assert list((exported / "weights").iterdir()) == [weights]
 
 
 def test_one_dataset_alone_can_be_exported(trained: StudyFiles) -> None:
