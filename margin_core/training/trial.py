@@ -20,13 +20,15 @@ from margin_core.data import prepare
 from margin_core.losses import Loss, get_family
 from margin_core.models import build_model
 from margin_core.seeds import seeded_initialisation, torch_generator
+from margin_core.training.batches import Batches
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from margin_core.training.objective import Objective
 from margin_core.training.recipe import build_optimizer
 from margin_core.training.record import Record, Split
 
-EVALUATION_BATCH = 1024
+# Of photos fewer, so that a batch has at most so many numbers.
+EVALUATION_BATCH, EVALUATION_VALUES = 1024, 2**26
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,9 @@ class Trial:
         self.optimizer = build_optimizer(cell.recipe, self.model.parameters(), self.loss.parameters())
         self._parameters = [*self.model.parameters(), *self.loss.parameters()]
         self._standardise = self.data.dataset.standardiser(self.device)
-        self._train = self.data.train_x.to(self.device), self.data.train_y.to(self.device)
-        self._val = self.data.val_x.to(self.device), self.data.val_y.to(self.device)
+        images = self.data.dataset.images
+        self._train = Batches(images, self.data.train_indices, self.device), self.data.train_y.to(self.device)
+        self._val = Batches(images, self.data.val_indices, self.device), self.data.val_y.to(self.device)
         self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
 
     @property
@@ -193,7 +196,8 @@ class Trial:
         images, target = self._examples(split)
         logits, cosines = [], []
         self.model.eval()
-        for batch in torch.split(images, EVALUATION_BATCH):
+        size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
+        for _, batch in images.batches(torch.arange(len(images)), size):
             output = self.model(self._standardise(batch))
             logits.append(self.objective.prediction_logits(output))
             cosines.append(self.model.cosines(output))
@@ -241,8 +245,8 @@ class Trial:
         self.model.train()
         # Dropout draws from the global generator.
         with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch):
-            for step, batch in enumerate(torch.split(order.to(self.device), self._batch_sizes), start=first_step):
-                losses.append(self._train_step(self._standardise(images[batch]), labels[batch], self._progress(step)) * len(batch))
+            for step, (batch, pictures) in enumerate(images.batches(order, self._batch_sizes), start=first_step):
+                losses.append(self._train_step(self._standardise(pictures), labels[batch], self._progress(step)) * len(batch))
                 if self.record.at_step(step + 1):
                     reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
                     self.model.train()
@@ -265,14 +269,14 @@ class Trial:
     def _progress(self, step: int) -> float:
         return step / (len(self._batch_sizes) * self.cell.recipe.epochs)
 
-    def _examples(self, split: Split) -> tuple[Tensor, Tensor]:
+    def _examples(self, split: Split) -> tuple[Batches, Tensor]:
         if split == "train":
             return self._train
         if split == "val":
             return self._val
         if split == "test":
-            images, labels = self.data.test()
-            return images.to(self.device), labels.to(self.device)
+            dataset, places = self.data.dataset, self.data.test_indices
+            return Batches(dataset.images, places, self.device), dataset.labels[places].to(self.device)
         raise ValueError(f"split must be one of train, val, test, got {split!r}")
 
 
