@@ -32,9 +32,7 @@ class Prepared:
         train_indices: Places of the training examples in ``dataset``, in rising order.
         val_indices: Places of the validation examples.
         test_indices: Places of the test examples; the same in every replicate.
-        train_x: Training images, (N, C, H, W).
         train_y: Training labels, (N,) int64, label noise included.
-        val_x: Validation images.
         val_y: Validation labels, as they are in the dataset.
     """
 
@@ -42,9 +40,7 @@ class Prepared:
     train_indices: Tensor
     val_indices: Tensor
     test_indices: Tensor
-    train_x: Tensor
     train_y: Tensor
-    val_x: Tensor
     val_y: Tensor
 
     @property
@@ -56,6 +52,16 @@ class Prepared:
     def in_shape(self) -> tuple[int, int, int]:
         """The shape of one image: (C, H, W)."""
         return self.dataset.in_shape
+
+    @property
+    def train_x(self) -> Tensor:
+        """The training images, (N, C, H, W): a copy in memory."""
+        return self.dataset.images[self.train_indices]
+
+    @property
+    def val_x(self) -> Tensor:
+        """The validation images: a copy in memory."""
+        return self.dataset.images[self.val_indices]
 
     def test(self) -> tuple[Tensor, Tensor]:
         """Test images and labels: a call, because only the last stage of a study may look at them."""
@@ -126,9 +132,7 @@ def prepare(
         train_indices=train,
         val_indices=val,
         test_indices=tests,
-        train_x=dataset.images[train],
         train_y=train_y,
-        val_x=dataset.images[val],
         val_y=dataset.labels[val],
     )
 

@@ -43,8 +43,7 @@ def on_features(data: Prepared, model: Classifier, name: str, device: torch.devi
     """
     features = frozen_features(model.backbone, data.dataset, name, device)
     dataset = replace(data.dataset, images=features[:, :, None, None], mean=(), std=())
-    on_them = replace(data, dataset=dataset, train_x=dataset.images[data.train_indices], val_x=dataset.images[data.val_indices])
-    return on_them, Classifier(nn.Flatten(), model.head)
+    return replace(data, dataset=dataset), Classifier(nn.Flatten(), model.head)
 
 
 def frozen_features(backbone: nn.Module, dataset: Dataset, name: str, device: torch.device) -> Tensor:
