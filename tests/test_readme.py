@@ -111,7 +111,7 @@ def test_the_papers_tables_are_listed_as_typed(tmp_path: Path) -> None:
 def test_a_papers_table_runs_as_typed_is_only_printed_the_second_time_and_gets_its_page(tmp_path: Path) -> None:
     _, quick = [command for command in commands("margin-studies") if command.split()[1] == "reproduce"]
     out = run(quick, tmp_path, "--seeds", "2", timeout=1100)
-    assert "shortened: epochs 30 instead of 100" in out and "CosFace − NormFace" in out
+    assert "shortened: epochs 30 instead of 100" in out
     assert out.splitlines()[-8:] == run(quick, tmp_path, "--seeds", "2").splitlines()[-8:]
     run("margin-studies reproduce --write-page page.md", tmp_path)
     assert "## tammes\n" in (tmp_path / "page.md").read_text(encoding="utf-8")
