@@ -17,7 +17,9 @@ from margin_core.knobs import Knob
 from margin_core.losses import get_family
 from margin_core.training import Cell
 from search_spaces import Config, decode, grid, grid_size, sample_random, sobol
-from studies.spec import ConfirmSection, ScreenSection, StudyFileError, StudySpec
+from studies.plain_yaml import StudyFileError
+from studies.sections import ConfirmSection, ScreenSection
+from studies.spec import StudySpec
 
 Stage = Literal["screen", "confirm"]
 STAGES: tuple[Stage, ...] = ("screen", "confirm")

@@ -20,8 +20,8 @@ from rich.table import Table
 def one_sentence() -> Iterator[None]:
     """Turn what a user can get wrong into one sentence on standard error and exit status 2."""
     from margin_core.data import PictureError
+    from studies.plain_yaml import StudyFileError
     from studies.preflight import CallError
-    from studies.spec import StudyFileError
     from studies.study import StudyError
     from studies.tracking.ledger import LedgerError
 

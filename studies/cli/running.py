@@ -136,7 +136,7 @@ def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
 
 def _exported_trial(path: str, overrides: Iterable[str]) -> ExportedTrial | None:
     from studies.export import TRIAL_KIND, ExportedTrial
-    from studies.spec import apply_overrides, parse_yaml, read_text
+    from studies.plain_yaml import apply_overrides, parse_yaml, read_text
 
     if not Path(path).is_file():
         return None

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from studies.plain_yaml import StudyFileError
 from studies.preflight import CallError, check_call
 from studies.progress import StudyDisplay
 from studies.reproduction.result import Result, read_result
 from studies.reproduction.table import Table, needs
-from studies.spec import StudyFileError, StudySpec
+from studies.spec import StudySpec
 from studies.study import Outcome, run_study
 from studies.tracking.ledger import Ledger
 from studies.workspace import find_studies, study_files

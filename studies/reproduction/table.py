@@ -19,9 +19,10 @@ from margin_core.data import check_dataset
 from margin_core.losses import get_family, list_losses
 from margin_core.papers import Reported
 from margin_core.regularizers import get_regularizer
+from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml
 from studies.plan import build_cell, screen_configs
 from studies.reproduction.rule import Claimed
-from studies.spec import StudyFileError, StudySpec, apply_overrides, parse_yaml, study_from
+from studies.spec import StudySpec, study_from
 
 Place = tuple[str, str]
 Setting = float | str

@@ -10,7 +10,7 @@ from studies.plan import PlannedTrial
 from studies.running.driver_only import DriverOnly
 from studies.running.searcher import SourceSearcher
 from studies.running.trainable import planned_trial
-from studies.spec import ToleranceSection
+from studies.sections import ToleranceSection
 from studies.tracking.ledger import Ledger, Status
 
 

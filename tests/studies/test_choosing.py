@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from studies.answer import answer
+from studies.plain_yaml import StudyFileError
 from studies.plan import confirm_trials
-from studies.spec import StudyFileError
 from studies.workspace import study_files
 from tests import digit_tasks
 from tests.studies import builders

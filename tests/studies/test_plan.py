@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from margin_core.knobs import Schedule
 from search_spaces import Config
+from studies.plain_yaml import StudyFileError
 from studies.plan import (
     FIRST_SCREEN_REPLICATE,
     Arm,
@@ -26,7 +27,7 @@ from studies.plan import (
     screen_trials,
     stage_sizes,
 )
-from studies.spec import StudyFileError, StudySpec
+from studies.spec import StudySpec
 from tests.studies.builders import BETA_SCHEDULE, STUDY, TWO_DATASETS, WITHOUT_SCREEN, noise, study
 
 Value = Callable[[str, Config], float | None]

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from margin_core.training.confidence import confidence_distribution
+from studies.plain_yaml import StudyFileError
 from studies.plan import screen_trials
 from studies.reproduction.table import Table, list_tables, needs, read_table
-from studies.spec import StudyFileError, StudySpec
+from studies.spec import StudySpec
 from tests.studies.reproduction.tables import TABLE, table
 
 TABLES = [read_table(name) for name in list_tables()]
