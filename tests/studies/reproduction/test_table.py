@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from margin_core.data import dataset_info
 from margin_core.training.confidence import confidence_distribution
+from margin_core.training.embeddings import TASK_METRICS
 from studies.plain_yaml import StudyFileError
 from studies.plan import screen_trials
 from studies.reproduction.table import Table, list_tables, needs, read_table
@@ -25,6 +27,8 @@ def measured(spec: StudySpec) -> set[str]:
     own = {f"{split}_{name}" for split in splits for name in ("accuracy", "nll", "ece", "sample_margin")} | {"class_margin"}
     if record.confidence:
         own |= set(confidence_distribution(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64)))
+    tasks = {dataset_info(entry.dataset).task for entry in spec.datasets}
+    own |= {f"{split}_{name}" for split in splits for task in tasks for name in TASK_METRICS[task]}
     return own | {name for split in splits for name in record.names(split)}
 
 
