@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from margin_core.data import SOURCES
 from studies.doctor import Check, examine
 from tests.margin_core.data.small_copies import COPIES
 
@@ -115,17 +116,18 @@ def test_a_data_root_that_is_no_directory_is_wrong(tmp_path: Path, monkeypatch: 
 
 def test_a_data_root_without_every_dataset_is_noted_with_those_that_are_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     advice = "give --data-root or set MARGIN_DATA for the others"
-    assert checks(tmp_path, data_root=tmp_path)["data root"] == Check("data root", "note", f"{tmp_path}; ready: digits, points", advice)
+    assert checks(tmp_path, data_root=tmp_path)["data root"] == Check(
+        "data root", "note", f"{tmp_path}; ready: digits, manifold, points", advice
+    )
     monkeypatch.delenv("MARGIN_DATA", raising=False)
-    assert checks(tmp_path)["data root"] == Check("data root", "note", "none given; ready: digits, points", advice)
+    assert checks(tmp_path)["data root"] == Check("data root", "note", "none given; ready: digits, manifold, points", advice)
 
 
 def test_a_whole_data_root_is_right(tmp_path: Path) -> None:
     for write in COPIES.values():
         write(tmp_path)
-    assert checks(tmp_path, data_root=tmp_path)["data root"] == Check(
-        "data root", "ok", f"{tmp_path}; ready: {', '.join(['digits', *COPIES])}"
-    )
+    whole = [source.name for source in SOURCES.ours.values() if source.named is None]
+    assert checks(tmp_path, data_root=tmp_path)["data root"] == Check("data root", "ok", f"{tmp_path}; ready: {', '.join(whole)}")
 
 
 @pytest.mark.parametrize("below", ["file", "file/runs", "file/deep/er"])
