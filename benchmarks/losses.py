@@ -18,7 +18,6 @@ figure beyond its limit is marked with an exclamation mark. Takes about two minu
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.profiler import ProfilerActivity, profile
 
 from margin_core.losses import Family, build_loss, get_family, list_losses
+from margin_core.machine import processor_name
 
 SIZES = ((256, 1000), (256, 10_000))
 GPU_CLASSES = (1000, 4096, 10_000, 32_768, 131_072)
@@ -214,13 +214,7 @@ def _targets(batch: int, classes: int, device: str) -> Tensor:
 
 
 def _machine(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
 
 
 def _row(*cells: object) -> str:

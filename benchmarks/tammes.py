@@ -18,7 +18,6 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from margin_core.heads import CosineHead
 from margin_core.knobs import Schedule
 from margin_core.losses import build_loss
+from margin_core.machine import processor_name
 from margin_core.metrics import class_margin
 from margin_core.training.optimizer import build_optimizer
 from margin_core.training.recipe import Recipe
@@ -105,12 +105,7 @@ def main() -> None:
 
 def _machine() -> str:
     """The processor, system and versions that the seconds are of."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
-    return f"{processor}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{processor_name()}, {platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"
 
 
 def _row(*cells: str) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-import platform
 import statistics
 import time
 from collections import Counter
@@ -32,6 +31,7 @@ from margin_core.data import DatasetConfig
 from margin_core.data.dataset import Dataset, DatasetSource
 from margin_core.data.listing import SOURCES
 from margin_core.losses import build_loss
+from margin_core.machine import processor_name
 from margin_core.training import Cell, Recipe, Trial
 
 BATCH, LEARNING_RATE, MOMENTUM, CLIP = 128, 0.01, 0.9, 5.0
@@ -223,13 +223,7 @@ def _ratio(one: list[Times], other: list[Times], *, wall: bool = True) -> float:
 
 
 def _machine(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else processor_name()
 
 
 def _row(*cells: object) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 CACHE_VARIABLE = "MARGIN_CACHE"
@@ -31,10 +30,15 @@ def check_cache() -> None:
         raise OSError(f"the cache {folder} cannot be written: {reason}; set {CACHE_VARIABLE} to a folder that can")
 
 
-@contextmanager
-def alone(entry: Path) -> Iterator[None]:
-    """Hold the lock of a file or folder of the cache, which the system takes back from a process that dies."""
+def make_once(entry: Path, make: Callable[[], None]) -> None:
+    """Call ``make`` where a file or folder of the cache is missing, while other processes that want the same entry wait.
+
+    They wait for a lock, which the system takes back from a process that dies. ``make`` gives the entry its name when it is whole.
+    """
+    if entry.exists():
+        return
     entry.parent.mkdir(parents=True, exist_ok=True)
     with entry.with_name(f".{entry.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        if not entry.exists():
+            make()

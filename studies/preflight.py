@@ -33,9 +33,8 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
         stage_sizes(spec)
         for entry in spec.datasets:
             check_dataset(entry.dataset, data_root)
-            if (
-                entry.config().sizes_classes
-            ):  # only the data tell whether the classes are large enough; they are of one size in all replicates
+            # Only the data tell whether the classes are large enough; they are of one size in all replicates.
+            if entry.config().sizes_classes:
                 prepare(entry.config(), data_root=data_root, study_seed=spec.seed, replicate=0)
         if spec.model.weights != "random":
             _check_weights(spec, data_root)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from margin_core.cache import CACHE_VARIABLE, alone, cache_directory
+from margin_core.cache import CACHE_VARIABLE, cache_directory, make_once
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -122,10 +122,7 @@ def decode(dataset: str, pictures: Sequence[Picture], *, height: int, width: int
     digest = hashlib.sha256("\n".join([how, *signatures]).encode()).hexdigest()[:16]
     entry = cache_directory() / f"{re.sub('[^A-Za-z0-9_.-]+', '-', dataset)}-{height}x{width}-{digest}"
     try:
-        if not entry.is_dir():
-            with alone(entry):
-                if not entry.is_dir():
-                    _make(entry, dataset, pictures, (height, width), fit)
+        make_once(entry, lambda: _make(entry, dataset, pictures, (height, width), fit))
         # Copy on write: torch wants memory that it may write to, and the file stays as it is.
         images, moments = (torch.from_numpy(np.load(entry / name, mmap_mode="c")) for name in ("images.npy", "moments.npy"))
     except ValueError as error:

@@ -126,12 +126,13 @@ def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
 
     Args:
         config: Which dataset, and its dials.
-        num_classes: How many classes there are, merged if they are, where its files have told; by default what is declared.
+        num_classes: How many classes its files have told of, for a dataset that declares no number.
 
     Raises:
         ValueError: In one sentence.
     """
-    there = num_classes or _merged_classes(config)
+    declared = _merged_classes(config)
+    there = num_classes if declared is None else declared
     if there is not None and there < 2:
         raise ValueError(f"{config.name}: merge must be left out, for there are not two {config.merge} to merge its classes into")
     if config.classes is not None and there is not None and config.classes > there:

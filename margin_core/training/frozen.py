@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from margin_core.cache import CACHE_VARIABLE, alone, cache_directory
+from margin_core.cache import CACHE_VARIABLE, cache_directory, make_once
 from margin_core.data import Dataset, Prepared
 from margin_core.models import Classifier
 
@@ -63,10 +63,7 @@ def frozen_features(backbone: nn.Module, dataset: Dataset, name: str, device: to
     key = features_key(backbone, dataset, name, device)
     path = cache_directory() / "features" / f"{re.sub('[^A-Za-z0-9_.-]+', '-', name)}-{key[:24]}.npy"
     try:
-        if not path.exists():
-            with alone(path):
-                if not path.exists():
-                    _write(path, _compute(backbone, dataset, device))
+        make_once(path, lambda: _write(path, _compute(backbone, dataset, device)))
         # Copy on write: torch wants memory that it may write to, and the file stays as it is.
         return torch.from_numpy(np.load(path, mmap_mode="c"))
     except ValueError as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from margin_core.machine import processor_name
 from studies.plain_yaml import StudyFileError
 from studies.preflight import CallError, check_call
 from studies.progress import StudyDisplay
@@ -78,14 +78,9 @@ def describe_machine() -> str:
     """The processor, what of it there is, and the GPU: what seconds are of."""
     import torch
 
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     cores = os.cpu_count() or 1
-    return f"{cores} core{'s' if cores > 1 else ''} of {processor}{gpu}, torch {torch.__version__}"
+    return f"{cores} core{'s' if cores > 1 else ''} of {processor_name()}{gpu}, torch {torch.__version__}"
 
 
 def _open(table: Table, workdir: Path, names: dict[str, str]) -> Result:
