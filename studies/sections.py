@@ -17,6 +17,7 @@ from margin_core.data import (
     Manifold,
     ManifoldKind,
     Merge,
+    Pretext,
 )
 from margin_core.training import Backbone, Recipe, Record
 from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
@@ -83,6 +84,7 @@ class DatasetEntry(Section):
         merge: What the classes are merged into, before any other dial acts: ``superclasses`` or ``groups``.
         manifold: Of the dataset ``manifold``: what its pictures are drawn by.
         size: Pixels of the shorter side of photos; by default the dataset's own.
+        pretext: ``rotation`` to ask how each image is turned, in the place of its class.
     """
 
     dataset: str
@@ -98,6 +100,7 @@ class DatasetEntry(Section):
     merge: Merge | None = None
     manifold: ManifoldSection | None = None
     size: int | None = Field(None, ge=1)
+    pretext: Pretext | None = None
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -116,6 +119,7 @@ class DatasetEntry(Section):
             merge=self.merge,
             manifold=None if self.manifold is None else self.manifold.manifold(),
             size=self.size,
+            pretext=self.pretext,
         )
 
 

@@ -22,7 +22,7 @@ from margin_core.data import (
 )
 from margin_core.losses import get_family
 from margin_core.models import check_model
-from margin_core.training import TASK_METRICS
+from margin_core.training import TASK_METRICS, check_frozen
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
 from studies.choosing import comparable, refuse_test_metric
@@ -109,6 +109,8 @@ class StudySpec(Section):
             check_dials(entry.config())
             check_model(self.model.name, dataset_info(entry.dataset, entry.size).in_shape, self.model.weights)
             _check_record(self.record, entry)
+            if self.model.backbone == "frozen":
+                check_frozen(entry.config(), self.recipe.recipe(lr=0.1, weight_decay=0.0))
         for family in self.families:
             self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
         if self.recipe.precision == "tf32" and self.resources.gpu == 0:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from margin_core.data.class_sizes import Imbalance
 from margin_core.data.manifold_points import Manifold
+from margin_core.data.pretext import TURNS, turn
 from margin_core.data.tasks import Task, TaskName
 
 Noise = Literal["symmetric", "nearest"]
@@ -26,6 +27,8 @@ Choice = Literal["first", "nearest", "farthest"]
 CHOICES: tuple[Choice, ...] = get_args(Choice)
 Merge = Literal["superclasses", "groups"]
 MERGES: tuple[Merge, ...] = get_args(Merge)
+Pretext = Literal["rotation"]
+PRETEXTS: tuple[Pretext, ...] = get_args(Pretext)
 DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
@@ -57,7 +60,7 @@ class Dataset:
     Args:
         name: The dataset's name.
         images: Bytes as in the source (uint8), or standardised float32, (N, C, H, W).
-        labels: int64 classes in [0, num_classes), (N,). A test image of a dataset with a task may be of none of them: -1.
+        labels: int64 classes in [0, num_classes), of each example, (N,). A test image of a dataset with a task may be of none of them: -1.
         class_names: One name per class.
         test_indices: int64 places of the official test split, or None where there is none.
         mean: Of each channel on the scale [0, 1], C of them; of bytes only.
@@ -65,6 +68,7 @@ class Dataset:
         superclasses: The superclass of each class, or None where there are none.
         groups: Coarser still, the group of each class, or None where there are none.
         task: What embeddings are measured by on test images, beside classification, or None.
+        pretext: None where an example is an image, or ``rotation`` where each image is four examples, see `pretext.rotation_task`.
 
     Raises:
         ValueError: Where bytes have no mean and std of each channel, or other images have them, or a task is on images that do not test.
@@ -80,6 +84,7 @@ class Dataset:
     superclasses: Superclasses | None = None
     groups: Superclasses | None = None
     task: Task | None = None
+    pretext: Pretext | None = None
 
     def __post_init__(self) -> None:
         wanted = self.images.shape[1] if self.images.dtype == torch.uint8 else 0
@@ -100,6 +105,14 @@ class Dataset:
         """The shape of one image: (C, H, W)."""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    def images_of(self, examples: Tensor) -> Tensor:
+        """Places in ``images`` of what some examples show, (n,)."""
+        return examples if self.pretext is None else examples // TURNS
+
+    def shown(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What examples of ``labels`` (n,) show of their images (n, C, H, W): with a pretext turned as the labels say, else as they are."""
+        return images if self.pretext is None else turn(images, labels)
 
     def standardiser(self, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
         """A function from stored images that lie on ``device`` to those that a network sees: float32, and standardised by channel.
@@ -185,6 +198,7 @@ class DatasetConfig:
         merge: What the classes are merged into, their ``superclasses`` or their ``groups``, before any other dial acts; or None.
         manifold: Of the dataset ``manifold``: what its pictures are drawn by, or None for the default.
         size: Pixels of the shorter side that photos are resized to, or None for the dataset's own default.
+        pretext: ``rotation`` where each image is shown in four turns and the turn is its label, or None for the dataset's own labels.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -206,6 +220,7 @@ class DatasetConfig:
     merge: Merge | None = None
     manifold: Manifold | None = None
     size: int | None = None
+    pretext: Pretext | None = None
 
     def __post_init__(self) -> None:
         if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
@@ -231,6 +246,17 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: merge must be one of {', '.join(MERGES)}, got {self.merge!r}")
         if self.choose not in CHOICES:
             raise ValueError(f"{self.name}: choose must be one of {', '.join(CHOICES)}, got {self.choose!r}")
+        if self.pretext is not None:
+            self._check_pretext()
+
+    def _check_pretext(self) -> None:
+        if self.pretext not in PRETEXTS:
+            raise ValueError(f"{self.name}: pretext must be one of {', '.join(PRETEXTS)}, got {self.pretext!r}")
+        for dial in ("label_noise", "imbalance", "images_per_class", "classes", "merge"):
+            if value := getattr(self, dial):
+                raise ValueError(
+                    f"{self.name}: {dial} must be left out with a pretext, for which the dataset's classes do not count, got {value!r}"
+                )
 
     @property
     def sizes_classes(self) -> bool:
@@ -259,6 +285,8 @@ class DatasetConfig:
         if self.label_noise > 0.0:
             parts.append(f"{'noise' if self.noise == 'symmetric' else self.noise}{self.label_noise:g}")
         parts += [f"{name}{level:g}" for name, level in (("clutter", self.clutter), ("deform", self.deform)) if level > 0.0]
+        if self.pretext is not None:
+            parts.append(self.pretext)
         return "-".join(parts)
 
     def to_dict(self) -> dict[str, object]:
@@ -276,6 +304,7 @@ class DatasetConfig:
             "merge": self.merge,
             "manifold": None if self.manifold is None else self.manifold.to_dict(),
             "size": self.size,
+            "pretext": self.pretext,
         }
         turned = {name: value for name, value in dials.items() if value is not None}
         return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}

@@ -35,7 +35,8 @@ from margin_core.data import (
     svhn,
     webdataset,
 )
-from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, resolve_data_root
+from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, Pretext, resolve_data_root
+from margin_core.data.pretext import TURNS
 from margin_core.entry_points import Declarations
 
 SOURCES = Declarations(
@@ -122,7 +123,7 @@ def check_dataset(name: str, data_root: str | Path | None = None) -> None:
 
 
 def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
-    """Check, without loading, that a dataset has the level it is merged into, the classes asked for, and comes in the size asked for.
+    """Check, without loading, that a dataset has the level it is merged into, the classes, the size and the pretext asked for.
 
     Args:
         config: Which dataset, and its dials.
@@ -138,11 +139,21 @@ def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
     if config.classes is not None and there is not None and config.classes > there:
         of = f"its {config.merge}" if config.merge is not None else "its classes"
         raise ValueError(f"{config.name}: classes must be at most {there}, the number of {of}, got {config.classes}")
+    if config.pretext is not None:
+        _check_pretext(dataset_info(config.name, config.size), config.pretext)
+
+
+def _check_pretext(source: DatasetSource, pretext: Pretext) -> None:
+    _, height, width = source.in_shape
+    if height != width:
+        raise ValueError(f"{source.name}: pretext must be left out, for images of {height}x{width} pixels are not square, got {pretext!r}")
+    if source.task != "classification":
+        raise ValueError(f"{source.name}: pretext must be left out, for the dataset has a task of its own, {source.task}, got {pretext!r}")
 
 
 def number_of_classes(config: DatasetConfig) -> int | None:
     """How many classes a dataset has with its dials turned, or None where only its files tell."""
-    return config.classes or _merged_classes(config)
+    return TURNS if config.pretext is not None else config.classes or _merged_classes(config)
 
 
 def _merged_classes(config: DatasetConfig) -> int | None:

@@ -17,6 +17,7 @@ from margin_core.data.granularity import keep_classes
 from margin_core.data.label_noise import corrupt_labels
 from margin_core.data.listing import check_dials, load_dataset
 from margin_core.data.parts import merge, present
+from margin_core.data.pretext import rotation_task, turned_examples
 from margin_core.data.splits import split
 from margin_core.seeds import numpy_generator, torch_generator
 
@@ -56,16 +57,19 @@ class Prepared:
     @property
     def train_x(self) -> Tensor:
         """The training images, (N, C, H, W): a copy in memory."""
-        return self.dataset.images[self.train_indices]
+        return self._pictures(self.train_indices)
 
     @property
     def val_x(self) -> Tensor:
         """The validation images: a copy in memory."""
-        return self.dataset.images[self.val_indices]
+        return self._pictures(self.val_indices)
 
     def test(self) -> tuple[Tensor, Tensor]:
         """Test images and labels: a call, because only the last stage of a study may look at them."""
-        return self.dataset.images[self.test_indices], self.dataset.labels[self.test_indices]
+        return self._pictures(self.test_indices), self.dataset.labels[self.test_indices]
+
+    def _pictures(self, examples: Tensor) -> Tensor:
+        return self.dataset.shown(self.dataset.images[self.dataset.images_of(examples)], self.dataset.labels[examples])
 
 
 def prepare(
@@ -127,6 +131,11 @@ def prepare(
         dataset = replace(dataset, images=deform_images(dataset.images, config.deform, torch_generator(study_seed, "deform")))
     if config.clutter > 0.0:
         dataset = replace(dataset, images=clutter_images(dataset.images, config.clutter, train, torch_generator(study_seed, "clutter")))
+    # Very last: images are split, not turns, and split as they are without the dial.
+    if config.pretext is not None:
+        dataset = rotation_task(dataset)
+        train, val, tests = (turned_examples(places) for places in (train, val, tests))
+        train_y = dataset.labels[train]
     return Prepared(
         dataset=dataset,
         train_indices=train,

@@ -1,6 +1,6 @@
 """One trial, from a cell and its seeds to a stream of epoch reports, with exact checkpoints."""
 
-from margin_core.training.cell import Backbone, Cell, Setting
+from margin_core.training.cell import Backbone, Cell, Setting, check_frozen
 from margin_core.training.checkpoint import CheckpointError, checkpoint_files
 from margin_core.training.embeddings import TASK_METRICS
 from margin_core.training.examples import Examples
@@ -22,5 +22,6 @@ __all__ = [
     "Split",
     "StepReport",
     "Trial",
+    "check_frozen",
     "checkpoint_files",
 ]

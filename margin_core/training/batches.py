@@ -32,9 +32,10 @@ class Batches:
 
     def __init__(self, images: Tensor, places: Tensor, device: torch.device) -> None:
         self.device = device
-        self.many = len(places) * images[0].nbytes > AT_ONCE
+        each, numbers = torch.unique(places, return_inverse=True)  # several examples may show one image
+        self.many = len(each) * images[0].nbytes > AT_ONCE
         if not self.many and device.type != "cpu":
-            images, places = images[places].to(device), torch.arange(len(places), device=device)
+            images, places = images[each].to(device), numbers.to(device)
         self._images, self._places = images, places
 
     def __len__(self) -> int:

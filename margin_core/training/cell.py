@@ -21,6 +21,17 @@ Backbone = Literal["trained", "frozen"]
 BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
 
 
+def check_frozen(dataset: DatasetConfig, recipe: Recipe) -> None:
+    """Raise `ValueError` where images of a dataset would change from step to step, which the features of a frozen backbone do not."""
+    if recipe.augment != "none":
+        raise ValueError(f"augment must be none with a frozen backbone, whose features are computed once, got {recipe.augment!r}")
+    if dataset.pretext is not None:
+        raise ValueError(
+            f"{dataset.name}: pretext must be left out with a frozen backbone, whose features are those of images as they are, "
+            f"got {dataset.pretext!r}"
+        )
+
+
 @dataclass(frozen=True)
 class Cell:
     """Dataset, model, family, knob values and nuisance values.
@@ -66,8 +77,8 @@ class Cell:
         check_model(self.model, dataset_info(self.dataset.name, self.dataset.size).in_shape, self.weights)
         if self.backbone not in BACKBONES:
             raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got {self.backbone!r}")
-        if self.backbone == "frozen" and self.recipe.augment != "none":
-            raise ValueError(f"augment must be none with a frozen backbone, whose features are computed once, got {self.recipe.augment!r}")
+        if self.backbone == "frozen":
+            check_frozen(self.dataset, self.recipe)
         family = get_family(self.family)
         self.recipe.check_for(self.family, [name for name, weight in self.regularizers.items() if weight != 0])
         options = [option.name for option in family.options]

@@ -161,11 +161,10 @@ class Trial:
             "test": embeddings_of_test(self.data),
         }
         self._standardise = self.data.dataset.standardiser(self.device)
-        images = self.data.dataset.images
-        self._train = Batches(images, self.data.train_indices, self.device), self.data.train_y.to(self.device)
-        self._val = Batches(images, self.data.val_indices, self.device), self.data.val_y.to(self.device)
+        self._train = self._batches(self.data.train_indices), self.data.train_y.to(self.device)
+        self._val = self._batches(self.data.val_indices), self.data.val_y.to(self.device)
         # Bytes are black at 0. Images that are stored in other units have a black pixel somewhere.
-        self._black = 0.0 if images.dtype == torch.uint8 else float(images[self.data.train_indices].min())
+        self._black = 0.0 if self.data.dataset.images.dtype == torch.uint8 else float(self.data.train_x.min())
         self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
 
     @property
@@ -246,8 +245,8 @@ class Trial:
         self.model.eval()
         size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
         with self._forward.settings():
-            for _, batch in images.batches(torch.arange(len(images)), size):
-                output = self._forward(self._standardise(batch))
+            for batch, stored in images.batches(torch.arange(len(images)), size):
+                output = self._forward(self._seen(stored, target[batch]))
                 logits.append(self.objective.prediction_logits(output))
                 cosines.append(self.model.cosines(output))
                 features += [output.features] if embedded else []
@@ -304,7 +303,7 @@ class Trial:
         # Dropout draws from the global generator.
         with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch), self._step.epoch(mixup_generator):
             for step, (batch, stored) in enumerate(images.batches(order, self._batch_sizes), start=first_step):
-                pictures = self._standardise(augment(stored, batch))
+                pictures = self._seen(augment(stored, batch), labels[batch])
                 losses.append(self._step(pictures, labels[batch], self._progress(step)) * len(batch))
                 if self.record.at_step(step + 1):
                     with self._step.evaluation():
@@ -315,14 +314,22 @@ class Trial:
     def _progress(self, step: int) -> float:
         return step / (len(self._batch_sizes) * self.cell.recipe.epochs)
 
+    def _batches(self, examples: Tensor) -> Batches:
+        dataset = self.data.dataset
+        return Batches(dataset.images, dataset.images_of(examples), self.device)
+
+    def _seen(self, images: Tensor, labels: Tensor) -> Tensor:
+        """What the network sees of stored images of examples with these labels."""
+        return self._standardise(self.data.dataset.shown(images, labels))
+
     def _examples(self, split: Split) -> tuple[Batches, Tensor]:
         if split == "train":
             return self._train
         if split == "val":
             return self._val
         if split == "test":
-            dataset, places = self.data.dataset, self.data.test_indices
-            return Batches(dataset.images, places, self.device), dataset.labels[places].to(self.device)
+            tests = self.data.test_indices
+            return self._batches(tests), self.data.dataset.labels[tests].to(self.device)
         raise ValueError(f"split must be one of train, val, test, got {split!r}")
 
 

@@ -161,6 +161,9 @@ WORDS = {
     "datasets=[{dataset: digits, clutter: 1}]": ("datasets.0.clutter: ", "less than 1", "got 1"),
     "datasets=[{dataset: digits, clutter: 0.01}]": ("digits: clutter must be 0 or in [0.0625, 0.9375]", "got 0.01"),
     "datasets=[{dataset: digits, deform: 1.5}]": ("datasets.0.deform: ", "less than or equal to 1", "got 1.5"),
+    "datasets=[{dataset: digits, pretext: jigsaw}]": ("datasets.0.pretext: ", "'rotation'", "got 'jigsaw'"),
+    "datasets=[{dataset: digits, pretext: rotation, classes: 4}]": ("digits: classes must be left out with a pretext", "got 4"),
+    "datasets=[{dataset: market1501, pretext: rotation}]": ("market1501: pretext must be left out", "256x128", "not square"),
     "datasets=[{dataset: digits, size: 16}]": ("digits: size must be left out, for its images have one size", "got 16"),
     "datasets=[{dataset: cub, size: 0}]": ("datasets.0.size: ", "greater than or equal to 1", "got 0"),
     "datasets=['folder:']": ("dataset must be written folder:<path>", "got 'folder:'"),
@@ -335,6 +338,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
         "datasets": [{"dataset": "digits", "images_per_class": 50, "imbalance": {"kind": "long_tailed", "ratio": 20}}]
     },
     "datasets of few classes": {"datasets": [{"dataset": "digits", "classes": 4, "choose": "nearest"}]},
+    "datasets of turned pictures": {"datasets": ["digits", {"dataset": "digits", "pretext": "rotation"}]},
     "datasets of other pictures": {"datasets": [{"dataset": "digits", "clutter": 0.25, "deform": 1}]},
     "a schedule, ranges and None": {
         "families": {"ce": None, "gradient_decay": {"beta": BETA_SCHEDULE, "tau": {"low": 0.5, "high": 2}}},
@@ -368,6 +372,19 @@ def test_a_study_comes_back_whole_from_the_ledgers_json(changes: dict[str, Any])
 def test_a_preset_comes_back_whole_from_the_ledgers_json(preset: str) -> None:
     spec = read_study(preset)
     assert study_from(json.loads(json.dumps(spec.model_dump(mode="json")))) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"recipe": {"epochs": 1, "augment": "crop_flip"}}, "augment must be none with a frozen backbone"),
+        ({"datasets": [{"dataset": "digits", "pretext": "rotation"}]}, "digits: pretext must be left out with a frozen backbone"),
+    ],
+)
+def test_images_that_change_and_a_frozen_backbone_do_not_go_together(changes: dict[str, Any], told: str) -> None:
+    model = {"name": "mlp-5", "weights": "own-0123456789ab.safetensors", "backbone": "frozen"}
+    with pytest.raises(StudyFileError, match=told):
+        study(model=model, **changes)
 
 
 def test_more_of_the_metric_is_better_only_where_it_is() -> None:

@@ -225,6 +225,7 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("grocery", 0.1, merge="superclasses", classes=5, choose="nearest"), "grocery-superclasses-5nearest-noise0.1"),
         (DatasetConfig("cub", size=448), "cub-448px"),
         (DatasetConfig("cub", size=96, classes=10), "cub-96px-10first"),
+        (DatasetConfig("cub", size=96, deform=0.2, pretext="rotation"), "cub-96px-deform0.2-rotation"),
         (DatasetConfig("folder:my photos/leaves"), "folder-my-photos-leaves"),
         (DatasetConfig("hf:owner/trees", 0.2), "hf-owner-trees-noise0.2"),
     ],
@@ -240,7 +241,7 @@ def test_bad_values_of_a_config_are_named() -> None:
             DatasetConfig("digits", share)
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
-    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge, manifold, size"
+    keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge, manifold, size, pretext"
     with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
