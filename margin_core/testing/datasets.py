@@ -183,6 +183,18 @@ class DatasetConformance:
         for before, after in ((kept.train_y, pictures.train_y), (kept.val_y, pictures.val_y), (kept.test()[1], pictures.test()[1])):
             assert torch.equal(after, before)
 
+    def test_square_images_are_turned_within_their_split_and_others_are_not_turned(self, source: DatasetSource) -> None:
+        config = replace(self.config(source), pretext="rotation")
+        if source.in_shape[1] != source.in_shape[2] or source.task != "classification":
+            with pytest.raises(ValueError, match=f"{source.name}: pretext must be left out"):
+                prepare(config, data_root=self.root, study_seed=0, replicate=0)
+            return
+        plain, turned = (prepare(c, data_root=self.root, study_seed=0, replicate=0) for c in (self.config(source), config))
+        for split in ("train_indices", "val_indices", "test_indices"):
+            examples = getattr(turned, split)
+            assert torch.equal(turned.dataset.images_of(examples), getattr(plain, split).repeat_interleave(4))
+            assert torch.equal(turned.dataset.labels[examples], torch.arange(4).repeat(len(examples) // 4))
+
 
 def refusal(source: DatasetSource, root: Path | None) -> str | None:
     """What the dataset's check says of a data root, or None where it says that all is there."""

@@ -15,6 +15,7 @@ from margin_core.seeds import torch_generator
 from margin_core.training import Cell, Examples, Recipe, Record, Trial, batches
 from margin_core.training.augmentation import Augmentation
 from margin_core.training.batches import Batches
+from tests.margin_core.data.photo_copies import write_folder
 
 DIGITS = DatasetConfig("digits", pretext="rotation")
 CELL = Cell(DIGITS, "mlp-30-20", "ce", {}, {}, Recipe(epochs=3, batch_size=128, lr=0.1))
@@ -96,6 +97,19 @@ def test_images_of_several_examples_are_many_by_their_own_bytes(monkeypatch: pyt
     images = torch.zeros(6, 1, 1, 1, dtype=torch.uint8)
     assert not Batches(images, torch.tensor([5, 5, 2, 2]), torch.device("cpu")).many
     assert Batches(images, torch.tensor([5, 4, 2, 2]), torch.device("cpu")).many
+
+
+def test_a_trial_on_photos_that_are_gathered_ahead_ends_as_one_that_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARGIN_CACHE", str(tmp_path / "cache"))
+    write_folder(tmp_path)
+    cell = dataclasses.replace(CELL, dataset=DatasetConfig("folder:leaves", size=8, pretext="rotation"))
+    ends = []
+    for at_once in (2**31, 0):
+        monkeypatch.setattr(batches, "AT_ONCE", at_once)
+        trial = Trial(cell, study_seed=0, replicate=0, data_root=tmp_path)
+        assert trial._train[0].many == (at_once == 0)
+        ends.append((trial.run_epoch().metrics, trial.evaluate("test")))
+    assert ends[0] == ends[1]
 
 
 def test_a_trial_goes_on_from_a_checkpoint_exactly(tmp_path: Path) -> None:
