@@ -1,9 +1,9 @@
 """The processes that train one trial together: which examples of a batch are whose, and the sums over all of them.
 
-They are a process group of `torch.distributed` that somebody else has set up, with gloo on processors or nccl on GPUs. What is summed is left
-to `step`, who evaluates and saves to `trial`. This is no `DistributedDataParallel`: it takes the plain mean over processes, which is
-wrong where parts differ in size, knows nothing of the loss's own parameters or of a step's second pass, and sums in another order
-after its first step, so that a trial that is continued would not arrive at the same bits.
+They are a process group of `torch.distributed` that somebody else has set up, with gloo on processors or nccl on GPUs. What is summed is
+left to `step`, who evaluates and saves to `trial`. This is no `DistributedDataParallel`: it takes the plain mean over processes, which is
+wrong where parts differ in size, knows nothing of the loss's own parameters or of regularisers outside the network's call, and sums in
+another order after its first step, so that a trial that is continued would not arrive at the same bits.
 """
 
 from __future__ import annotations

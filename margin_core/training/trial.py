@@ -1,7 +1,7 @@
 """One trial: a cell and its seeds in, a report after each epoch out.
 
-A trial can be saved after any epoch and continued by another process, bit for bit. Several processes train one trial, each with a `Trial` of
-its own, where the recipe says so. When to stop, where to save and whom to tell is left to `studies`.
+A trial can be saved after any epoch and continued by another process, bit for bit. Where the recipe says so several processes train one
+trial, each with a `Trial` of its own. When to stop, where to save and whom to tell is left to `studies`.
 """
 
 from __future__ import annotations
@@ -177,8 +177,8 @@ class Trial:
     def run_epoch(self) -> EpochReport:
         """Train for one epoch, then evaluate on the validation examples.
 
-        Of a recipe with several processes all must call this at once, each in a process group of `torch.distributed`. The first one evaluates;
-        of the others' metrics there is ``train_loss`` alone. Then all have the same weights, so that it does not matter whose are saved.
+        Of a recipe with several processes all must call this, in one process group of `torch.distributed`. The first one evaluates; the
+        others report ``train_loss`` alone. Then all have the same weights and the same state.
 
         Raises:
             RuntimeError: Where the trial is done, or the process group is not of the recipe's number of processes.
