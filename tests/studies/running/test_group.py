@@ -74,12 +74,11 @@ def test_its_exported_configuration_repeats_the_trial_to_the_last_digit(whole: P
 
 
 @pytest.mark.slow
-def test_asha_stops_trials_whose_group_goes_on_with_the_next(tmp_path: Path) -> None:
+def test_asha_stops_trials_of_two_processes(tmp_path: Path) -> None:
     study = {**TOGETHER, "name": "halved", "nuisance": {"lr": {"low": 1e-4, "high": 0.3, "scale": "log"}}}
     study |= {"recipe": {**TOGETHER["recipe"], "epochs": 4}}
     study |= {"screen": {"searcher": "sobol", "trials": 8, "asha": {"grace_epochs": 1, "reduction": 2}}}
-    process = start("run", write(tmp_path, study), "--workdir", tmp_path, "--json")
-    assert finish(process, 0, PATIENCE)["complete"]
+    assert run("run", write(tmp_path, study), "--workdir", tmp_path, timeout=PATIENCE)["complete"]
     with read(tmp_path, "halved") as ledger:
         trials = ledger.trials()
         assert {trial.status for trial in trials} == {"finished", "stopped"}
