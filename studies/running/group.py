@@ -11,10 +11,12 @@ import shutil
 import tempfile
 import threading
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray import train
+from ray.exceptions import RayActorError
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.placement_group import get_current_placement_group
 
@@ -83,8 +85,9 @@ class Group:
         """End the processes, and wait until what was reserved for them is free."""
         self._post.order.remote(None)
         wait([self._ended], timeout=END)
-        ray.get(self._post.free.remote())
-        ray.kill(self._post)
+        with suppress(RayActorError):
+            ray.get(self._post.free.remote())
+            ray.kill(self._post)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
