@@ -33,6 +33,7 @@ from margin_core.data.listing import SOURCES
 from margin_core.losses import build_loss
 from margin_core.machine import processor_name
 from margin_core.training import Cell, Recipe, Trial
+from margin_core.training.processes import Processes
 
 BATCH, LEARNING_RATE, MOMENTUM, CLIP = 128, 0.01, 0.9, 5.0
 LIMIT = 1.0 / 1.15
@@ -204,7 +205,7 @@ def _trial(case: Case, device: str) -> Trial:
 
 def _epoch(trial: Trial) -> None:
     """A trial's epoch without its evaluation."""
-    trial._train_epoch()
+    trial._train_epoch(Processes())
     trial.epoch += 1
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,18 @@ class ExportedTrial:
         root = None if data_root is None else str(data_root)
         return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, data_root=root, record=self.record)
 
+    def train(self, trial: Trial, data_root: Path | None) -> Iterator[tuple[int, dict[str, float]]]:
+        """Train what `open` gave to its end; the number and the metrics of each epoch, as they are made."""
+        if self.cell.recipe.processes > 1 and not trial.done:
+            from studies.running.repeat import train_together  # imports Ray: not for what one process does
+
+            for row in train_together(trial, threads=self.threads, record=self.record, data_root=data_root):
+                yield row["epoch"], row["metrics"]
+            return
+        while not trial.done:
+            epoch = trial.run_epoch()
+            yield epoch.epoch, epoch.metrics
+
 
 def export_study(files: StudyFiles, *, data_root: Path | None, dataset: str | None = None) -> dict[str, Path]:
     """Write the export of every dataset, or of one; returns the directory of each.
@@ -147,8 +160,8 @@ def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) 
         trial.load(checkpoint)
     except (FileNotFoundError, CheckpointError):
         trial = exported.open(data_root)
-    while not trial.done:
-        trial.run_epoch()
+    for _ in exported.train(trial, data_root):
+        pass
     return trial
 
 

@@ -54,12 +54,23 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
 
         if not torch.cuda.is_available():
             raise CallError(f"resources.gpu is {spec.resources.gpu:g}, but this machine has no GPU that torch can use")
+        _check_count("gpu", spec, torch.cuda.device_count())
+    if address in (None, "local"):
+        _check_count("cpu", spec, os.cpu_count() or 1)
     try:
         for entry in spec.datasets:
             if dataset_info(entry.dataset).decodes:
                 check_dials(entry.config(), load_dataset(entry.dataset, data_root, size=entry.size).num_classes)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
+
+
+def _check_count(name: str, spec: StudySpec, there: int) -> None:
+    """See that a trial finds room on this machine at all."""
+    need, processes = getattr(spec.resources, name), spec.recipe.processes
+    if int(there / need) < processes:
+        each = f" for each of recipe.processes {processes}" if processes > 1 else ""
+        raise CallError(f"resources.{name} is {need:g}{each}, but this machine has {there}")
 
 
 def _check_weights(spec: StudySpec, data_root: Path | None) -> None:

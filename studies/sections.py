@@ -185,6 +185,7 @@ class RecipeSection(Section):
     accumulate: int = 1
     channels_last: bool = False
     compile: bool = False
+    processes: int = 1
 
     @model_validator(mode="after")
     def _is_a_recipe(self) -> RecipeSection:
@@ -296,7 +297,7 @@ class ConfirmSection(Section):
 
 
 class ResourceSection(Section):
-    """What one trial takes; fractions share a processor or a GPU among trials."""
+    """What one process of a trial takes; fractions share a processor or a GPU among trials."""
 
     cpu: float = Field(1.0, gt=0.0)
     gpu: float = Field(0.0, ge=0.0)

@@ -115,6 +115,8 @@ class StudySpec(Section):
             self.recipe.recipe(lr=0.1, weight_decay=0.0).check_for(family, list(self.regularizers))
         if self.recipe.precision == "tf32" and self.resources.gpu == 0:
             raise ValueError("recipe.precision: tf32 is of GPUs only, but resources.gpu is 0")
+        if self.recipe.processes > 1 and self.resources.gpu not in (0.0, 1.0):
+            raise ValueError(f"resources.gpu must be 0 or 1 with recipe.processes {self.recipe.processes}, got {self.resources.gpu:g}")
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)

@@ -1,7 +1,7 @@
 """How a network is trained, whatever the loss, as a value that is checked and written down.
 
 What its names stand for is built elsewhere: the optimiser in `optimizer`, perturbed weights in `sharpness`, pictures in `augmentation`,
-number formats in `forward`; `step` puts them together.
+number formats in `forward`, several processes' sums in `processes`; `step` puts them together.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class Recipe:
         accumulate: Parts, at most half of ``batch_size``, in which the examples of a step go through the network, one part after another.
         channels_last: Whether images and filters lie in memory with the channels last.
         compile: Whether the backbone is compiled by ``torch.compile``.
+        processes: Processes that share the examples of each step, as many as leave each of their parts two examples.
 
     Raises:
         ValueError: Naming the argument, the value and what is allowed.
@@ -89,6 +90,7 @@ class Recipe:
     accumulate: int = 1
     channels_last: bool = False
     compile: bool = False
+    processes: int = 1
 
     def __post_init__(self) -> None:
         _require("epochs", self.epochs, _whole(self.epochs), "a whole number >= 1")
@@ -109,6 +111,10 @@ class Recipe:
         # A part of one example has no variance for batch norm to divide by.
         parts = _whole(self.accumulate) and (self.accumulate == 1 or 2 * self.accumulate <= self.batch_size)
         _require("accumulate", self.accumulate, parts, f"1, or a whole number up to half of batch_size ({self.batch_size})")
+        most = self.batch_size // (2 * self.accumulate)
+        shared = _whole(self.processes) and (self.processes == 1 or self.processes <= most)
+        parts_of = f"({self.batch_size})" if self.accumulate == 1 else f"({self.batch_size}) over accumulate ({self.accumulate})"
+        _require("processes", self.processes, shared, f"1, or a whole number up to half of batch_size {parts_of}")
         for name, value in (("channels_last", self.channels_last), ("compile", self.compile)):
             _require(name, value, isinstance(value, bool), "true or false")
 

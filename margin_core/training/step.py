@@ -1,6 +1,6 @@
 """One step of the optimiser, and all that such steps carry from one to the next.
 
-What is minimised is left to `objective`, which examples a step sees to `trial`.
+What is minimised is left to `objective`, which examples a step sees to `trial`, how several processes share them to `processes`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import clip_grad_norm_
 
 from margin_core.training.augmentation import Mixup
@@ -20,6 +21,7 @@ from margin_core.training.average import WeightAverage
 from margin_core.training.forward import Forward
 from margin_core.training.objective import Objective
 from margin_core.training.optimizer import build_optimizer
+from margin_core.training.processes import Processes
 from margin_core.training.recipe import Recipe
 from margin_core.training.sharpness import perturbed
 
@@ -42,11 +44,14 @@ class Step:
         self.parameters = [*model.parameters(), *loss.parameters()]
         self._scaler = torch.amp.GradScaler(forward.device.type, enabled=recipe.precision == "float16")
         self._average = None if recipe.ema is None else WeightAverage([model, loss], recipe.ema)
+        self._norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
         self._mixup: Mixup | None = None
+        self._processes = Processes()
 
     @contextmanager
-    def epoch(self, generator: np.random.Generator) -> Iterator[None]:
-        """What the steps of an epoch are made in; mixtures of examples are drawn from ``generator``."""
+    def epoch(self, generator: np.random.Generator, processes: Processes) -> Iterator[None]:
+        """What the steps of an epoch are made in, by ``processes`` together; mixtures of examples are drawn from ``generator``."""
+        self._processes = processes
         self._mixup = None if self.recipe.mixup is None else Mixup(self.recipe.mixup, generator)
         with self.forward.settings(), nullcontext() if self._average is None else self._average.trained_weights():
             yield
@@ -57,25 +62,27 @@ class Step:
         with nullcontext() if self._average is None else self._average.averaged_weights():
             yield
 
-    def __call__(self, images: Tensor, labels: Tensor, progress: float) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, progress: float, examples: int) -> Tensor:
         """Make one step on a batch, after a share ``progress`` (0 to 1) of the training's steps; inside `epoch` only.
 
         Args:
-            images: Standardised, (N, C, H, W).
+            images: Standardised, (N, C, H, W): this process's part of the batch or, with mixup, which pairs any two, the whole batch.
             labels: Their labels, (N,).
             progress: Sets the learning rate and the knobs that follow a schedule.
+            examples: How many the whole batch has.
 
         Returns:
-            The objective before the step. It stays on the device, since looking at it would wait for the device.
+            The objective of the whole batch before the step. It stays on the device, since looking at it would wait for the device.
         """
         recipe = self.recipe
         self.objective.set_progress(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.learning_rate(progress)
-        targets = [(labels, 1.0)]
+        own, share = self._processes.part(examples)
+        targets = [(labels, share)]
         if self._mixup is not None:
-            images, others, share = self._mixup(images)
-            targets = [(labels, share), (labels[others], 1.0 - share)]
+            images, others, kept = self._mixup(images)
+            images, targets = images[own], [(labels[own], kept * share), (labels[others][own], (1.0 - kept) * share)]
         value = self._gradients(images, targets)
         if recipe.rho is not None:
             with perturbed(self.forward.model, rho=recipe.rho, eta=recipe.eta if recipe.sharpness == "asam" else None):
@@ -90,13 +97,30 @@ class Step:
         return value
 
     def _gradients(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> Tensor:
-        """Set the gradients to those of the objective, part by part of the batch; its value.
+        """Set the gradients to those of the objective over the whole batch, summed over the processes; its value.
 
         Args:
             images: What the network is given.
-            targets: Labels of the images, and the share of each image that they are the labels of.
+            targets: Labels of the images, and the share of the batch that they are the labels of.
         """
         self.optimizer.zero_grad()
+        value = self._part_by_part(images, targets)
+        if self._processes.number > 1:
+            share = sum(weight for _, weight in targets)
+            self._processes.add_up([value, *self._gradients_there(), *self._shares_of_statistics(share)])
+        return value
+
+    def _gradients_there(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def _shares_of_statistics(self, share: float) -> list[Tensor]:
+        """The running statistics that this pass has moved, times ``share``: their sums are those of the whole batch, in all processes."""
+        norms = [norm for norm in self._norms if norm.track_running_stats]
+        moved = [moments for norm in norms for moments in (norm.running_mean, norm.running_var) if moments is not None]
+        return [moments.mul_(share) for moments in moved]
+
+    def _part_by_part(self, images: Tensor, targets: list[tuple[Tensor, float]]) -> Tensor:
+        """Add the gradients of the objective, with the examples going through the network in the recipe's number of parts."""
         # No part of a single example, as of the batches themselves.
         count = max(1, min(self.recipe.accumulate, len(images) // 2))
         if count == 1:

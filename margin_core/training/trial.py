@@ -1,7 +1,7 @@
 """One trial: a cell and its seeds in, a report after each epoch out.
 
-A trial can be saved after any epoch and continued by another process, bit for bit. When to stop, where to save and whom to tell is left to
-`studies`.
+A trial can be saved after any epoch and continued by another process, bit for bit. Where the recipe says so several processes train one
+trial, each with a `Trial` of its own. When to stop, where to save and whom to tell is left to `studies`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from margin_core.training.embeddings import embeddings_of_test, embeddings_of_va
 from margin_core.training.forward import Forward
 from margin_core.training.frozen import on_features
 from margin_core.training.objective import Objective
+from margin_core.training.processes import Processes
 from margin_core.training.record import SPLITS, Record, Split
 from margin_core.training.step import Step
 
@@ -175,17 +176,23 @@ class Trial:
     def run_epoch(self) -> EpochReport:
         """Train for one epoch, then evaluate on the validation examples.
 
+        Of a recipe with several processes all must call this, in one process group of `torch.distributed`. The first one evaluates; the
+        others report ``train_loss`` alone. Then all have the same weights and the same state.
+
         Raises:
-            RuntimeError: Where the trial is done.
+            RuntimeError: Where the trial is done, or the process group is not of the recipe's number of processes.
+            ConnectionError: Where another of the processes is gone.
         """
         if self.done:
             raise RuntimeError(f"{self.cell.cell_id} replicate {self.replicate} is done after epoch {self.epoch}")
+        processes = Processes.joined(self.cell.recipe.processes)
         started = time.perf_counter()
-        train_loss, steps = self._train_epoch()
+        train_loss, steps = self._train_epoch(processes)
         self.epoch += 1
-        measured = {"train_loss": train_loss, **self.evaluate("val")}
-        self.diverged = not all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._step.parameters))])
-        measured.update(self._recorded())
+        measured = {"train_loss": train_loss, **(self.evaluate("val") if processes.first else {})}
+        finite = all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._step.parameters))])
+        self.diverged = processes.any(not finite, self.device)
+        measured.update(self._recorded() if processes.first else {})
         return EpochReport(self.epoch, measured, time.perf_counter() - started, self.diverged, steps)
 
     def _recorded(self) -> dict[str, float]:
@@ -284,11 +291,14 @@ class Trial:
         if self.epoch > 0:
             self.objective.set_progress(self._progress(self.epoch * len(self._batch_sizes) - 1))
 
-    def _train_epoch(self) -> tuple[float, tuple[StepReport, ...]]:
+    def _train_epoch(self, processes: Processes) -> tuple[float, tuple[StepReport, ...]]:
         """Train on every example once; the mean of the objective over them, and what was measured on the way."""
         images, labels = self._train
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", self.epoch))
+        sizes = self._batch_sizes
+        if self.cell.recipe.mixup is None:
+            order, sizes = processes.parts(order, sizes)
         augment = Augmentation(
             self.cell.recipe.augment,
             len(labels),
@@ -297,15 +307,20 @@ class Trial:
             device=self.device,
         )
         mixup_generator = numpy_generator(self.study_seed, self.replicate, "mixup", self.epoch)
-        first_step = self.epoch * len(self._batch_sizes)
+        # Dropout draws from the global generator: of each process other numbers, for each has other examples.
+        of_its_own = [] if processes.first else [processes.rank]
+        first_step = self.epoch * len(sizes)
         losses, reports = [], []
         self.model.train()
-        # Dropout draws from the global generator.
-        with seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch), self._step.epoch(mixup_generator):
-            for step, (batch, stored) in enumerate(images.batches(order, self._batch_sizes), start=first_step):
+        with (
+            seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch, *of_its_own),
+            self._step.epoch(mixup_generator, processes),
+        ):
+            for step, (batch, stored) in enumerate(images.batches(order, sizes), start=first_step):
+                whole = self._batch_sizes[step - first_step]
                 pictures = self._seen(augment(stored, batch), labels[batch])
-                losses.append(self._step(pictures, labels[batch], self._progress(step)) * len(batch))
-                if self.record.at_step(step + 1):
+                losses.append(self._step(pictures, labels[batch], self._progress(step), whole) * whole)
+                if processes.first and self.record.at_step(step + 1):
                     with self._step.evaluation():
                         reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
                     self.model.train()

@@ -155,11 +155,9 @@ def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> N
         trial = exported.open(data_root)
     metrics: dict[str, float] = {}
     console = stdout()
-    with console.status("training") as shown:
-        while not trial.done:
-            epoch = trial.run_epoch()
-            metrics = epoch.metrics
-            shown.update(f"epoch {epoch.epoch}/{exported.cell.recipe.epochs}")
+    with one_sentence(), stdout_kept_clean(as_json), console.status("training") as shown:
+        for number, metrics in exported.train(trial, data_root):  # noqa: B007 -- the last epoch's are told
+            shown.update(f"epoch {number}/{exported.cell.recipe.epochs}")
     same = {name: metrics.get(name) == value for name, value in exported.result.items()}
     if as_json:
         print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values())})

@@ -9,7 +9,7 @@ from ray import tune
 from studies.plan import PlannedTrial
 from studies.running.driver_only import DriverOnly
 from studies.running.searcher import SourceSearcher
-from studies.running.trainable import planned_trial
+from studies.running.trial_run import planned_trial
 from studies.sections import ToleranceSection
 from studies.tracking.ledger import Ledger, Status
 

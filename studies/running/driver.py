@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 import signal
 import threading
 import weakref
@@ -18,10 +19,14 @@ from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
-from studies.running.trainable import TrialActor, TrialSetting
+from studies.running.trainable import TrialActor
+from studies.running.trial_run import TrialSetting
 from studies.spec import StudySpec
 from studies.tracking.ledger import ENDED, Ledger
 from studies.workspace import StudyFiles
+
+# Bytes of an actor whose trial runs in processes of Ray Train's.
+ACTOR_MEMORY = 400 * 1024**2
 
 
 class StudyStopped(RuntimeError):
@@ -104,7 +109,7 @@ def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str
             if not running:
                 session.enter_context(ray_session(address))
                 running = True
-            if not _run_stage(spec, stage, source, ledger, directory, data_root, watcher):
+            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, watcher):
                 return False
     return True
 
@@ -129,11 +134,18 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
 
 
 def _run_stage(
-    spec: StudySpec, stage: Stage, source: TrialSource, ledger: Ledger, directory: Path, data_root: Path | None, watcher: Watcher
+    spec: StudySpec,
+    stage: Stage,
+    source: TrialSource,
+    ledger: Ledger,
+    directory: Path,
+    address: str | None,
+    data_root: Path | None,
+    watcher: Watcher,
 ) -> bool:
     stop = StopRequest(Tolerance(spec.tolerance, source.total))
     with _stopping_on_interrupt(stop):
-        _fit(spec, stage, source, ledger, directory, data_root, watcher, stop)
+        _fit(spec, stage, source, ledger, directory, address, data_root, watcher, stop)
     if stop.tolerance.exceeded:
         raise StudyStopped(stop.tolerance.exceeded)
     return not stop.interrupted
@@ -145,6 +157,7 @@ def _fit(
     source: TrialSource,
     ledger: Ledger,
     directory: Path,
+    address: str | None,
     data_root: Path | None,
     watcher: Watcher,
     stop: StopRequest,
@@ -153,20 +166,8 @@ def _fit(
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
     asha = spec.screen.asha if spec.screen and stage == "screen" else None
-    checkpoints = directory / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    setting = TrialSetting(
-        study_seed=spec.seed,
-        checkpoints=str(checkpoints.resolve()),
-        data_root=str(data_root.resolve()) if data_root else None,
-        threads=max(1, int(spec.resources.cpu)),
-        device="cuda" if spec.resources.gpu > 0 else "cpu",
-        metric=spec.metric,
-        every_epoch=asha is not None,
-        keep_final=stage == "confirm" or spec.confirm is None,
-        record=spec.record.record(),
-        examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
-    )
+    setting = _setting(spec, stage, directory, data_root)
+    needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
     scheduler = None
     if asha is not None:
         scheduler = tune.schedulers.ASHAScheduler(
@@ -178,8 +179,13 @@ def _fit(
             reduction_factor=asha.reduction,
         )
     searcher = SourceSearcher(source, setting, spec.tolerance.retries)
+    if spec.recipe.processes > 1:
+        # Ray Train reserves what the processes take, all or nothing, in a placement group of its own. What is reserved here is for an
+        # actor that does nothing but pass reports on, so there must be no more of them than such groups.
+        needs = {"memory": ACTOR_MEMORY}
+        searcher = SourceSearcher(source, setting, spec.tolerance.retries, lambda: slots(spec) + (address not in (None, "local")))
     tuner = tune.Tuner(
-        tune.with_resources(TrialActor, {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}),
+        tune.with_resources(TrialActor, needs),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=scheduler,
@@ -197,6 +203,28 @@ def _fit(
         ),
     )
     tuner.fit()
+    shutil.rmtree(str(setting.scratch), ignore_errors=True)  # what groups that were killed have left
+
+
+def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | None) -> TrialSetting:
+    """What the trials of a stage share; the directory of their checkpoints is made."""
+    checkpoints = directory / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    return TrialSetting(
+        study_seed=spec.seed,
+        checkpoints=str(checkpoints.resolve()),
+        data_root=str(data_root.resolve()) if data_root else None,
+        threads=max(1, int(spec.resources.cpu)),
+        device="cuda" if spec.resources.gpu > 0 else "cpu",
+        metric=spec.metric,
+        every_epoch=stage == "screen" and spec.screen is not None and spec.screen.asha is not None,
+        keep_final=stage == "confirm" or spec.confirm is None,
+        record=spec.record.record(),
+        examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
+        cpu=spec.resources.cpu,
+        gpu=spec.resources.gpu,
+        scratch=str((directory / "ray" / "train").resolve()),
+    )
 
 
 def _pending_trials(spec: StudySpec, source: TrialSource) -> int:
@@ -205,11 +233,16 @@ def _pending_trials(spec: StudySpec, source: TrialSource) -> int:
     Ray Tune's own choice beside a searcher is one. It takes the first actor that falls free, sooner than a new actor can start, so
     short trials would never use a second one. A searcher that learns should not be asked further ahead than there are slots.
     """
+    return max(1, slots(spec)) if isinstance(source, TpeTrials) else max(16, 2 * slots(spec))
+
+
+def slots(spec: StudySpec) -> int:
+    """How many trials of a study there is room for at once, on all nodes that are there now."""
     import ray
 
-    here: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    slots = int(min(here.get(name.upper(), 0.0) / need for name, need in spec.resources if need > 0.0))
-    return max(1, slots) if isinstance(source, TpeTrials) else max(16, 2 * slots)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    needs = [(name.upper(), need) for name, need in spec.resources if need > 0.0]
+    return int(sum(min(int(node.get(name, 0.0) / need) for name, need in needs) for node in nodes) // spec.recipe.processes)
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, cast
 
 from ray.tune.search import Searcher
@@ -10,7 +12,7 @@ from ray.tune.search import Searcher
 from studies.plan import PlannedTrial
 from studies.running.driver_only import DriverOnly
 from studies.running.sources import TrialSource
-from studies.running.trainable import TrialSetting, encode
+from studies.running.trial_run import TrialSetting, encode
 
 
 class SourceSearcher(DriverOnly, Searcher):
@@ -23,10 +25,12 @@ class SourceSearcher(DriverOnly, Searcher):
         source: Where the trials come from.
         setting: What every trial of the stage shares.
         retries: How often a trial whose process died is handed out again.
+        at_once: Tells how many trials may run or wait to run at present; by default any number may.
     """
 
-    def __init__(self, source: TrialSource, setting: TrialSetting, retries: int) -> None:
+    def __init__(self, source: TrialSource, setting: TrialSetting, retries: int, at_once: Callable[[], float] = lambda: math.inf) -> None:
         super().__init__()
+        self._at_once = at_once
         self._source = source
         self._setting = setting
         self.retries = retries
@@ -44,6 +48,8 @@ class SourceSearcher(DriverOnly, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, str] | None:
         """The next trial as a Ray config; FINISHED (a string, whatever Ray's annotation says) when there will be no more."""
+        if self._running and len(self._running) >= self._at_once():
+            return None
         planned = self._again.popleft() if self._again else self._source.next()
         if planned is None:  # what runs may have to be started again
             return cast("None", Searcher.FINISHED) if self._source.exhausted and not self._running else None

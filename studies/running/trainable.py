@@ -1,181 +1,77 @@
-"""A trial as Ray Tune runs it: a thin shell around `margin_core.training.Trial`.
+"""A trial as Ray Tune runs it: a thin shell around `trial_run`, in this process or in several that a `group` holds.
 
-It batches epoch reports, keeps the trial's own checkpoints, and turns every exception of a trial into a result, so that an actor
-outlives a bad trial and is used again for the next one (a new actor costs seconds, a reused one hundredths). What is done with
-the reports is left to `studies.running.callback`.
+An actor outlives its trial, also one that raised, and is used again for the next one (a new actor costs seconds, a reused one hundredths).
+What is done with the reports is left to `studies.running.callback`.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ray import tune
 
-from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
-from studies.plan import PlannedTrial
+from studies.running.trial_run import Progress, TrialRun, planned_trial, trial_setting
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrialSetting:
-    """What is the same for every trial of a stage.
-
-    Attributes:
-        study_seed: The study's seed.
-        checkpoints: Directory of the trials' checkpoints; every node must see it.
-        data_root: Where datasets lie, or None.
-        threads: CPU threads of a trial; part of what makes its numbers repeatable.
-        device: ``cpu`` or ``cuda``.
-        metric: The metric that a scheduler compares.
-        every_epoch: Report each epoch at once (a scheduler needs that), else about once a second.
-        keep_final: Keep the checkpoint of a trial that ended well.
-        checkpoint_seconds: Least time between two checkpoints of a running trial.
-        record: What trials measure beside their own metrics.
-        examples: Directory of what trials make of each test example, or None where that is not asked for; every node must see it.
-    """
-
-    study_seed: int
-    checkpoints: str
-    data_root: str | None
-    threads: int
-    device: str
-    metric: str
-    every_epoch: bool
-    keep_final: bool
-    checkpoint_seconds: float = 10.0
-    record: Record = field(default_factory=Record)
-    examples: str | None = None
-
-
-def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
-    """A Ray config: two strings, so that Ray neither flattens nor samples anything in it."""
-    return {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
-
-
-def planned_trial(config: dict[str, Any]) -> PlannedTrial:
-    """The trial in a Ray config."""
-    return PlannedTrial.from_dict(json.loads(config["trial"]))
+if TYPE_CHECKING:
+    from studies.running.group import Group
 
 
 class TrialActor(tune.Trainable):
     """Runs one trial after another; each call of `step` is one report of one or more epochs."""
+
+    _group: Group | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first trial."""
         self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial in the same process."""
+        """Take the next trial in the same process, or in the same group of processes."""
         self._take(new_config)
         return True
 
     def _take(self, config: dict[str, Any]) -> None:
         self._planned = planned_trial(config)
-        setting = json.loads(config["setting"])
-        self._setting = TrialSetting(**{**setting, "record": Record(**setting["record"])})
-        self._trial: Trial | None = None
-        self._history: list[dict[str, Any]] = []
-        self._saved_at = time.monotonic()
+        self._setting = trial_setting(config)
+        self._run: TrialRun | None = None
+        self._order: dict[str, Any] = config
 
     def step(self) -> dict[str, Any]:
-        """Train one or more epochs and report them, with the status once the trial has ended."""
-        rows: list[dict[str, Any]] = []
-        try:
-            status = self._run(rows)
-        except Exception as error:
-            logger.exception("trial %s raised", self._planned.key)
-            return self._result(rows, "failed", f"{type(error).__name__}: {error}".splitlines()[0])
-        reason = f"loss or weights not finite in epoch {rows[-1]['epoch']}" if status == "diverged" else ""
-        return self._result(rows, status, reason)
+        """Train one or more epochs and report them, with the status once the trial has ended.
 
-    def _run(self, rows: list[dict[str, Any]]) -> str:
-        torch.set_num_threads(self._setting.threads)
-        if self._trial is None:
-            self._trial = self._open()
-            rows.extend(self._history)  # the driver may have gone before these reached it
-        trial = self._trial
-        until = time.monotonic() + (0.0 if self._setting.every_epoch else 1.0)
-        diverged = False
-        while not trial.done:
-            report = trial.run_epoch()
-            diverged = report.diverged
-            rows.append(_row(report, trial))
-            self._history.append(rows[-1])
-            if time.monotonic() >= until:
-                break
-        if self._setting.examples is not None and trial.done and not diverged:
-            # Before the end is reported: a process that dies in between does it again.
-            Examples.of(trial).write(Path(self._setting.examples) / f"{self._planned.key}.npz")
-        self._checkpoint(trial, diverged)
-        return "running" if not trial.done else "diverged" if diverged else "finished"
+        Raises:
+            ConnectionError: Where a process of a group has died: to Ray Tune as if this one had.
+        """
+        if self._planned.cell.recipe.processes > 1:
+            return self._result(self._advance_group())
+        if self._run is None:
+            self._run = TrialRun(self._planned, self._setting)
+        return self._result(self._run.advance())
 
-    def _begin(self) -> Trial:
-        return Trial(
-            self._planned.cell,
-            study_seed=self._setting.study_seed,
-            replicate=self._planned.replicate,
-            data_root=self._setting.data_root,
-            device=self._setting.device,
-            record=self._setting.record,
-        )
+    def _advance_group(self) -> Progress:
+        if self._group is None:
+            from studies.running.group import Group  # imports Ray Train: not for trials of one process
 
-    def _open(self) -> Trial:
-        """The trial where its checkpoint left it, with the reports up to there, or at its beginning."""
-        trial = self._begin()
-        if not any(file.exists() for file in checkpoint_files(self._path)):
-            return trial
-        try:
-            trial.load(self._path)
-            history = json.loads(self._history_path.read_text())[: trial.epoch]
-            if len(history) < trial.epoch:
-                raise CheckpointError(f"the reports of epochs {len(history) + 1} to {trial.epoch} are gone")
-        except (CheckpointError, OSError, ValueError) as error:
-            logger.warning("trial %s starts again: %s", self._planned.key, error)
-            return self._begin()
-        self._history = history
-        return trial
+            setting = self._setting
+            self._group = Group(self._planned.cell.recipe.processes, cpu=setting.cpu, gpu=setting.gpu, scratch=setting.scratch)
+        progress = self._group.advance(self._order)
+        self._order = {}
+        if progress.status == "failed":  # one process may have raised, while others wait for it
+            self.cleanup()
+        return progress
 
-    @property
-    def _path(self) -> Path:
-        return Path(self._setting.checkpoints) / f"{self._planned.key}.pt"
+    def cleanup(self) -> None:
+        """Give the group's resources back."""
+        if self._group is not None:
+            self._group.close()
+            self._group = None
 
-    @property
-    def _history_path(self) -> Path:
-        return self._path.with_suffix(".json")
-
-    def _checkpoint(self, trial: Trial, diverged: bool) -> None:
-        if trial.done and (diverged or not self._setting.keep_final):
-            for file in (*checkpoint_files(self._path), self._history_path):
-                file.unlink(missing_ok=True)
-        elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
-            # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
-            self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
-            self._history_path.with_suffix(".new").replace(self._history_path)
-            trial.save(self._path)
-            self._saved_at = time.monotonic()
-
-    def _result(self, rows: list[dict[str, Any]], status: str, reason: str) -> dict[str, Any]:
-        result: dict[str, Any] = {"rows": rows, "status": status, "reason": reason, "done": status != "running"}
-        if rows:
-            result["epoch"] = rows[-1]["epoch"]
-            value = rows[-1]["metrics"].get(self._setting.metric)
-            if value is not None and status != "diverged":
+    def _result(self, progress: Progress) -> dict[str, Any]:
+        result: dict[str, Any] = {"rows": progress.rows, "status": progress.status, "reason": progress.reason}
+        result["done"] = progress.status != "running"
+        if progress.rows:
+            result["epoch"] = progress.rows[-1]["epoch"]
+            value = progress.rows[-1]["metrics"].get(self._setting.metric)
+            if value is not None and progress.status != "diverged":
                 result[self._setting.metric] = value
         return result
-
-
-def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:
-    """An epoch as it travels to the ledger, with what was recorded beside its metrics where that was asked for."""
-    row: dict[str, Any] = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
-    if report.steps:
-        row["steps"] = [asdict(step) for step in report.steps]
-    if trial.record.class_counts and report.epoch == 1:
-        row["class_counts"] = trial.class_counts
-    return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
@@ -172,6 +173,15 @@ def test_a_gpu_that_is_not_there_is_told_unless_a_cluster_has_it(tmp_path: Path,
     changes = {"resources": {"gpu": 0.5}}
     assert told(tmp_path, changes=changes) == "resources.gpu is 0.5, but this machine has no GPU that torch can use"
     check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
+
+
+def test_a_trial_that_this_machine_has_no_room_for_is_told_unless_a_cluster_has_it(tmp_path: Path, server: str) -> None:
+    there = os.cpu_count()
+    changes: dict[str, Any] = {"recipe": {"epochs": 1, "processes": 2}, "resources": {"cpu": there}}
+    said = f"resources.cpu is {there} for each of recipe.processes 2, but this machine has {there}"
+    assert told(tmp_path, changes=changes) == said
+    check_call(study(**changes), workdir=tmp_path, address=server, tracking_uri=None, data_root=None)
+    check_call(study(resources={"cpu": there}), workdir=tmp_path, address=None, tracking_uri=None, data_root=None)
 
 
 def test_a_cache_that_cannot_be_written_is_told_where_the_backbone_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,7 @@ SENTENCES = {
     ),
     "recipe.mixup=0.2": "with mixup there can be no sample_margin, for a mixed image has no one label to keep a margin to",
     "recipe.precision=tf32": "recipe.precision: tf32 is of GPUs only, but resources.gpu is 0",
+    "recipe.processes=65": "recipe: processes must be 1, or a whole number up to half of batch_size (128), got 65",
     "recipe=3": "recipe: must be a mapping of keys to values, got 3",
     "families=[ce]": "families: must be a mapping of keys to values, got ['ce']",
     "screen.asha.grace_epoch=1": "unknown key 'screen.asha.grace_epoch' (did you mean 'grace_epochs'?)",
@@ -202,6 +203,12 @@ def test_a_bad_value_is_told_with_its_key_and_what_is_allowed(override: str) -> 
     assert [word for word in WORDS[override] if word not in told] == []
     assert "\n" not in told
     assert "Section" not in told and "instance of" not in told
+
+
+def test_processes_of_a_trial_share_no_gpu() -> None:
+    with pytest.raises(StudyFileError) as caught:
+        study(recipe={"epochs": 1, "processes": 2}, resources={"gpu": 0.5})
+    assert str(caught.value) == "resources.gpu must be 0 or 1 with recipe.processes 2, got 0.5"
 
 
 @pytest.mark.parametrize("key", ["name", "datasets", "model", "families", "recipe"])

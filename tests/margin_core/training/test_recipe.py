@@ -29,6 +29,7 @@ EVERYTHING = Recipe(
     augment="crop_flip_rotate",
     precision="bfloat16",
     accumulate=2,
+    processes=2,
     channels_last=True,
     compile=True,
 )
@@ -78,6 +79,12 @@ def test_a_cosine_falls_from_the_learning_rate_to_0_and_a_constant_stays() -> No
         ({"precision": "int8"}, "precision must be one of float32, tf32, bfloat16, float16, got 'int8'"),
         ({"accumulate": 0}, "accumulate must be 1, or a whole number up to half of batch_size (128), got 0"),
         ({"accumulate": 65}, "accumulate must be 1, or a whole number up to half of batch_size (128), got 65"),
+        ({"processes": 0}, "processes must be 1, or a whole number up to half of batch_size (128), got 0"),
+        ({"processes": 65}, "processes must be 1, or a whole number up to half of batch_size (128), got 65"),
+        (
+            {"processes": 33, "accumulate": 2},
+            "processes must be 1, or a whole number up to half of batch_size (128) over accumulate (2), got 33",
+        ),
         ({"channels_last": 1}, "channels_last must be true or false, got 1"),
         ({"compile": None}, "compile must be true or false, got None"),
     ],

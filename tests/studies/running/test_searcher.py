@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 from studies.plan import PlannedTrial, screen_trials
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials
-from studies.running.trainable import TrialSetting, planned_trial
+from studies.running.trial_run import TrialSetting, planned_trial
 from tests.studies import builders
 
 pytestmark = pytest.mark.ray
@@ -46,6 +46,16 @@ def test_a_trial_is_handed_out_again_until_its_process_has_died_too_often(settin
     assert searcher.deaths(first) == 2
     assert source.told == [(second.key, 90.0), (first.key, None)]
     assert searcher.suggest("end") == Searcher.FINISHED
+
+
+def test_no_trial_is_handed_out_before_there_is_room_for_it(setting: TrialSetting) -> None:
+    room = [2]
+    searcher = SourceSearcher(ListedTrials(screen_trials(builders.study())[:4]), setting, retries=1, at_once=lambda: room[0])
+    assert [searcher.suggest(name) is not None for name in ("a", "b", "c")] == [True, True, False]
+    searcher.on_trial_complete("a", {"status": "finished", "val_accuracy": 90.0})
+    assert [searcher.suggest(name) is not None for name in ("c", "d")] == [True, False]
+    room[0] = 3
+    assert searcher.suggest("d") is not None
 
 
 def test_the_death_of_a_process_is_counted_once_however_often_it_is_reported(setting: TrialSetting) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from margin_core.training import Examples, Record
 from studies.plan import screen_trials
-from studies.running.trainable import TrialActor, TrialSetting, encode
+from studies.running.trainable import TrialActor
+from studies.running.trial_run import TrialSetting, encode
 from tests.studies import builders
 
 pytestmark = pytest.mark.ray

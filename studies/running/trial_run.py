@@ -1,0 +1,217 @@
+"""A trial on its way: epochs into rows for the ledger, its own checkpoints, and what is written at its end.
+
+It batches epochs, goes on from where an earlier process stopped, and turns every exception of a trial into a result. Who calls it is
+left to others: an actor of Ray Tune's, or each process of a group.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
+from margin_core.training.processes import Processes
+from studies.plan import PlannedTrial
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrialSetting:
+    """What is the same for every trial of a stage.
+
+    Attributes:
+        study_seed: The study's seed.
+        checkpoints: Directory of the trials' checkpoints; every node must see it.
+        data_root: Where datasets lie, or None.
+        threads: CPU threads of a process; part of what makes its numbers repeatable.
+        device: ``cpu`` or ``cuda``.
+        metric: The metric that a scheduler compares.
+        every_epoch: Report each epoch at once (a scheduler needs that), else about once a second.
+        keep_final: Keep the checkpoint of a trial that ended well.
+        checkpoint_seconds: Least time between two checkpoints of a running trial.
+        record: What trials measure beside their own metrics.
+        examples: Directory of what trials make of each test example, or None where that is not asked for; every node must see it.
+        cpu: Processors that are reserved for a process.
+        gpu: GPUs that are reserved for a process.
+        scratch: Directory for what Ray Train writes of trials of several processes; every node must see it.
+    """
+
+    study_seed: int
+    checkpoints: str
+    data_root: str | None
+    threads: int
+    device: str
+    metric: str
+    every_epoch: bool
+    keep_final: bool
+    checkpoint_seconds: float = 10.0
+    record: Record = field(default_factory=Record)
+    examples: str | None = None
+    cpu: float = 1.0
+    gpu: float = 0.0
+    scratch: str | None = None
+
+
+def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
+    """A Ray config: two strings, so that Ray neither flattens nor samples anything in it."""
+    return {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
+
+
+def planned_trial(config: dict[str, Any]) -> PlannedTrial:
+    """The trial in a Ray config."""
+    return PlannedTrial.from_dict(json.loads(config["trial"]))
+
+
+def trial_setting(config: dict[str, Any]) -> TrialSetting:
+    """The setting in a Ray config."""
+    setting = json.loads(config["setting"])
+    return TrialSetting(**{**setting, "record": Record(**setting["record"])})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a trial has come to since it was last asked.
+
+    Attributes:
+        rows: Its epochs as they travel to the ledger.
+        status: ``running``, ``finished``, ``diverged`` or ``failed``.
+        reason: Why it diverged or failed, else empty.
+    """
+
+    rows: list[dict[str, Any]]
+    status: str
+    reason: str = ""
+
+    @classmethod
+    def of_error(cls, error: Exception, rows: list[dict[str, Any]] | None = None) -> Progress:
+        """That of a trial that raised."""
+        return cls(rows or [], "failed", f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+class TrialRun:
+    """Runs one trial; each call of `advance` is one or more epochs.
+
+    Args:
+        planned: The trial.
+        setting: How it is run.
+        device: Where to compute, by default the setting's.
+    """
+
+    def __init__(self, planned: PlannedTrial, setting: TrialSetting, device: str | torch.device | None = None) -> None:
+        self._planned = planned
+        self._setting = setting
+        self._device = setting.device if device is None else device
+        self._number = planned.cell.recipe.processes
+        self._trial: Trial | None = None
+        self._history: list[dict[str, Any]] = []
+        self._saved_at = time.monotonic()
+
+    def advance(self) -> Progress:
+        """Train one or more epochs, of a trial of several processes one: these have not the same clock.
+
+        Raises:
+            ConnectionError: Where another process of the trial is gone.
+        """
+        rows: list[dict[str, Any]] = []
+        try:
+            status = self._run(rows)
+        except Exception as error:
+            if self._number > 1 and isinstance(error, ConnectionError):
+                raise
+            logger.exception("trial %s raised", self._planned.key)
+            return Progress.of_error(error, rows)
+        reason = f"loss or weights not finite in epoch {rows[-1]['epoch']}" if status == "diverged" else ""
+        return Progress(rows, status, reason)
+
+    def _run(self, rows: list[dict[str, Any]]) -> str:
+        torch.set_num_threads(self._setting.threads)
+        if self._trial is None:
+            self._trial = self._open()
+            rows.extend(self._history)  # the driver may have gone before these reached it
+        trial = self._trial
+        until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
+        diverged = False
+        while not trial.done:
+            report = trial.run_epoch()
+            diverged = report.diverged
+            rows.append(_row(report, trial))
+            self._history.append(rows[-1])
+            if time.monotonic() >= until:
+                break
+        if Processes.joined(self._number).first:
+            self._write(trial, diverged)
+        return "running" if not trial.done else "diverged" if diverged else "finished"
+
+    def _begin(self) -> Trial:
+        self._history = []
+        return Trial(
+            self._planned.cell,
+            study_seed=self._setting.study_seed,
+            replicate=self._planned.replicate,
+            data_root=self._setting.data_root,
+            device=self._device,
+            record=self._setting.record,
+        )
+
+    def _open(self) -> Trial:
+        """The trial where its checkpoint left it, with the reports up to there, or at its beginning."""
+        trial = self._left_off() or self._begin()
+        # Each process reads the files for itself, and a former one may have been about to write.
+        if Processes.joined(self._number).differ(trial.epoch, trial.device):
+            logger.warning("trial %s starts again: its processes read checkpoints of two epochs", self._planned.key)
+            return self._begin()
+        return trial
+
+    def _left_off(self) -> Trial | None:
+        if not any(file.exists() for file in checkpoint_files(self._path)):
+            return None
+        trial = self._begin()
+        try:
+            trial.load(self._path)
+            history = json.loads(self._history_path.read_text())[: trial.epoch]
+            if len(history) < trial.epoch:
+                raise CheckpointError(f"the reports of epochs {len(history) + 1} to {trial.epoch} are gone")
+        except (CheckpointError, OSError, ValueError) as error:
+            logger.warning("trial %s starts again: %s", self._planned.key, error)
+            return None
+        self._history = history
+        return trial
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._setting.checkpoints) / f"{self._planned.key}.pt"
+
+    @property
+    def _history_path(self) -> Path:
+        return self._path.with_suffix(".json")
+
+    def _write(self, trial: Trial, diverged: bool) -> None:
+        if self._setting.examples is not None and trial.done and not diverged:
+            # Before the end is reported: a process that dies in between does it again.
+            Examples.of(trial).write(Path(self._setting.examples) / f"{self._planned.key}.npz")
+        if trial.done and (diverged or not self._setting.keep_final):
+            for file in (*checkpoint_files(self._path), self._history_path):
+                file.unlink(missing_ok=True)
+        elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
+            # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
+            self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
+            self._history_path.with_suffix(".new").replace(self._history_path)
+            trial.save(self._path)
+            self._saved_at = time.monotonic()
+
+
+def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:
+    """An epoch as it travels to the ledger, with what was recorded beside its metrics where that was asked for."""
+    row: dict[str, Any] = {"epoch": report.epoch, "at": time.time(), "seconds": report.seconds, "metrics": report.metrics}
+    if report.steps:
+        row["steps"] = [asdict(step) for step in report.steps]
+    if trial.record.class_counts and report.epoch == 1:
+        row["class_counts"] = trial.class_counts
+    return row
