@@ -21,11 +21,11 @@ from studies.plain_yaml import StudyFileError
 from studies.sections import ConfirmSection, ScreenSection
 from studies.spec import StudySpec
 
-Stage = Literal["screen", "confirm"]
-STAGES: tuple[Stage, ...] = ("screen", "confirm")
+Stage = Literal["screen", "confirm", "zoom", "test"]
+STAGES: tuple[Stage, ...] = ("screen", "confirm", "zoom", "test")
 
-# Screen replicates are numbered from here, so that no confirm seed was ever used to choose anything.
-FIRST_SCREEN_REPLICATE = 1000
+# Each stage numbers its replicates from a place of its own, so that no seed measures what it helped to choose.
+FIRST_REPLICATE: Mapping[Stage, int] = {"confirm": 0, "screen": 1000, "zoom": 2000, "test": 3000}
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class ScreenResult:
 
 @dataclass(frozen=True)
 class Arm:
-    """A cell that the confirm stage measures, and what for.
+    """A cell that a stage after the screen measures, and what for.
 
     Attributes:
         dataset: What the study calls the dataset.
         family: The loss family.
-        value: The value of the family's first knob; None for the ``ce`` arm and where that knob is a schedule.
-        nominee: Whether the screen chose this cell, before the seeds that now measure it.
+        value: The value of the family's first knob; None for the ``ce`` arm, where that knob is a schedule, and in the test stage.
+        nominee: Whether an earlier stage chose this cell, before the seeds that now measure it.
         config: The configuration.
         cell: The cell.
     """
@@ -143,7 +143,7 @@ def screen_trials(spec: StudySpec) -> list[PlannedTrial]:
 def screen_replicates(spec: StudySpec, dataset: DatasetConfig, config: Config) -> list[PlannedTrial]:
     """The trials of one screened configuration on one dataset."""
     cell = build_cell(spec, dataset, config)
-    return [PlannedTrial("screen", cell, config, FIRST_SCREEN_REPLICATE + seed) for seed in range(_screen(spec).seeds)]
+    return [PlannedTrial("screen", cell, config, FIRST_REPLICATE["screen"] + seed) for seed in range(_screen(spec).seeds)]
 
 
 def leading_families(spec: StudySpec, results: Sequence[ScreenResult]) -> list[str]:
@@ -181,9 +181,15 @@ def confirm_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[
 
 
 def confirm_trials(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[PlannedTrial]:
-    """The trials of the confirm stage, seed by seed, so that a study cut short has whole paired blocks."""
-    arms = confirm_arms(spec, results)
-    return [PlannedTrial("confirm", arm.cell, arm.config, seed) for seed in range(_confirm(spec).seeds) for arm in arms]
+    """The trials of the confirm stage."""
+    return arm_trials(spec, "confirm", confirm_arms(spec, results))
+
+
+def arm_trials(spec: StudySpec, stage: Stage, arms: Sequence[Arm]) -> list[PlannedTrial]:
+    """The trials of a stage after the screen, seed by seed, so that a study cut short has whole paired blocks."""
+    section = {"confirm": spec.confirm, "zoom": spec.zoom, "test": spec.test}[stage]
+    seeds = range(section.seeds if section else 0)
+    return [PlannedTrial(stage, arm.cell, arm.config, FIRST_REPLICATE[stage] + seed) for seed in seeds for arm in arms]
 
 
 def response_knob(family: str) -> Knob | None:
@@ -213,6 +219,12 @@ def stage_sizes(spec: StudySpec) -> list[StageSize]:
         lengths = curves[:wanted] if isinstance(wanted, int) else [len(curve_values(spec, name)) + 1 for name in wanted if name != "ce"]
         cells = (1 + sum(lengths)) * len(spec.datasets)
         sizes.append(StageSize("confirm", cells, cells * spec.confirm.seeds, at_most=True))
+    if spec.zoom is not None:
+        cells = (1 + spec.zoom.families * spec.zoom.points) * len(spec.datasets)
+        sizes.append(StageSize("zoom", cells, cells * spec.zoom.seeds, at_most=True))
+    if spec.test is not None:
+        cells = 2 * len(spec.datasets)
+        sizes.append(StageSize("test", cells, cells * spec.test.seeds, at_most=True))
     return sizes
 
 
@@ -222,6 +234,16 @@ def curve_values(spec: StudySpec, family: str) -> list[float]:
     if knob is None:
         return []
     return sorted({float(value) for value in _confirm(spec).values.get(family, knob.grid)})
+
+
+def curve_arm(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config, value: float, *, nominee: bool) -> Arm:
+    """The point of a family's curve at ``value``, all else being that of ``base``."""
+    knob = response_knob(family)
+    assert knob is not None
+    name = f"{family}.{knob.name}"
+    rest = {key: held for key, held in base.items() if key != name and not key.startswith(f"{name}.")}
+    config = {**rest, name: value}
+    return Arm(dataset.key, family, value, nominee, config, build_cell(spec, dataset, config))
 
 
 def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config) -> list[Arm]:
@@ -238,11 +260,7 @@ def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Con
         values.add(float(chosen))
     elif screened:
         arms.append(Arm(dataset.key, family, None, True, base, build_cell(spec, dataset, base)))
-    rest = {key: value for key, value in base.items() if key != name and not key.startswith(f"{name}.")}
-    for value in sorted(values):
-        config = {**rest, name: value}
-        arms.append(Arm(dataset.key, family, value, screened and value == chosen, config, build_cell(spec, dataset, config)))
-    return arms
+    return arms + [curve_arm(spec, dataset, family, base, value, nominee=screened and value == chosen) for value in sorted(values)]
 
 
 def _plain(config: Config) -> Config:

@@ -23,6 +23,9 @@ from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Prec
 
 Searcher = Literal["grid", "sobol", "random", "tpe"]
 
+# The stages number their seeds in blocks of so many, so that no two share one.
+MOST_SEEDS = 1000
+
 
 class Section(BaseModel):
     """What every part of a study file is: no key that is not known, and no value of another type."""
@@ -257,7 +260,7 @@ class ScreenSection(Section):
 
     searcher: Searcher = "sobol"
     trials: int | None = Field(None, ge=1)
-    seeds: int = Field(1, ge=1)
+    seeds: int = Field(1, ge=1, le=MOST_SEEDS)
     asha: AshaSection | None = None
 
     @model_validator(mode="after")
@@ -277,7 +280,7 @@ class ConfirmSection(Section):
     """
 
     families: int | list[str] = 3
-    seeds: int = Field(5, ge=1)
+    seeds: int = Field(5, ge=1, le=MOST_SEEDS)
     values: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(default_factory=dict)
 
     @field_validator("families", mode="before")
@@ -289,6 +292,30 @@ class ConfirmSection(Section):
         if isinstance(value, list) and (twice := [name for name in value if value.count(name) > 1]):
             raise ValueError(f"{twice[0]!r} is listed twice")
         return value
+
+
+class ZoomSection(Section):
+    """A closer look at the optimum that the confirm stage found, on fresh seeds.
+
+    Attributes:
+        families: How many leading families of each dataset to look at.
+        points: Values of each family's finer curve.
+        seeds: Replicates of each cell, paired across cells.
+    """
+
+    families: int = Field(1, ge=1)
+    points: int = Field(5, ge=3)
+    seeds: int = Field(5, ge=1, le=MOST_SEEDS)
+
+
+class FinalTestSection(Section):
+    """The test split, measured once: the chosen cell of each dataset beside ``ce``, on fresh seeds.
+
+    Attributes:
+        seeds: Replicates of each cell, paired across cells.
+    """
+
+    seeds: int = Field(5, ge=1, le=MOST_SEEDS)
 
 
 class ResourceSection(Section):

@@ -32,6 +32,7 @@ from studies.sections import (
     ConfirmSection,
     Dataset,
     DatasetEntry,
+    FinalTestSection,
     ImbalanceSection,
     ManifoldSection,
     Model,
@@ -42,6 +43,7 @@ from studies.sections import (
     ScreenSection,
     Section,
     ToleranceSection,
+    ZoomSection,
 )
 
 
@@ -60,6 +62,8 @@ class StudySpec(Section):
     record: RecordSection = RecordSection()
     screen: ScreenSection | None = None
     confirm: ConfirmSection | None = None
+    zoom: ZoomSection | None = None
+    test: FinalTestSection | None = None
     metric: str = "val_accuracy"
     sesoi: float | None = Field(None, gt=0.0)
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
@@ -121,6 +125,8 @@ class StudySpec(Section):
 
     def _check_confirm(self) -> None:
         if self.confirm is None:
+            if later := next((name for name in ("zoom", "test") if getattr(self, name) is not None), None):
+                raise ValueError(f"{later} needs a confirm section, whose answer it goes by")
             return
         if "ce" not in self.families:
             raise ValueError("families: ce must be among them, for confirm measures every gain against it")
@@ -214,6 +220,8 @@ def _keys_at(location: list[str]) -> list[str]:
         "screen": ScreenSection,
         "asha": AshaSection,
         "confirm": ConfirmSection,
+        "zoom": ZoomSection,
+        "test": FinalTestSection,
         "resources": ResourceSection,
         "tolerance": ToleranceSection,
     }

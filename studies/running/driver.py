@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from studies.plan import STAGES, Stage, confirm_trials, screen_trials
+from studies.answer import stage_arms
+from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
 from studies.running.searcher import SourceSearcher
@@ -113,9 +114,8 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     """The trials of a stage that the ledger does not hold ended."""
     records = ledger.trials(stage)
     ended = {record.key for record in records if record.status in ENDED}
-    if stage == "confirm":
-        results = ledger.screen_results(spec.metric) if spec.screen is not None else []
-        return ListedTrials(confirm_trials(spec, results), ended)
+    if stage != "screen":
+        return ListedTrials(arm_trials(spec, stage, stage_arms(spec, stage, ledger)), ended)
     if spec.screen is None or spec.screen.searcher != "tpe":
         return ListedTrials(screen_trials(spec), ended)
     table = ledger.final_metrics("screen")
@@ -163,7 +163,7 @@ def _fit(
         device="cuda" if spec.resources.gpu > 0 else "cpu",
         metric=spec.metric,
         every_epoch=asha is not None,
-        keep_final=stage == "confirm" or spec.confirm is None,
+        keep_final=stage in ("confirm", "zoom") or spec.confirm is None,
         record=spec.record.record(),
         examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
     )

@@ -107,6 +107,8 @@ class TrialActor(tune.Trainable):
             report = trial.run_epoch()
             diverged = report.diverged
             rows.append(_row(report, trial))
+            if self._planned.stage == "test" and trial.done and not diverged:
+                rows[-1]["metrics"] = {**report.metrics, **trial.evaluate("test")}
             self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break

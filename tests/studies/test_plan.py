@@ -15,7 +15,7 @@ from margin_core.knobs import Schedule
 from search_spaces import Config
 from studies.plain_yaml import StudyFileError
 from studies.plan import (
-    FIRST_SCREEN_REPLICATE,
+    FIRST_REPLICATE,
     Arm,
     PlannedTrial,
     ScreenResult,
@@ -98,7 +98,7 @@ def known_in_part(spec: StudySpec, seed: int) -> list[ScreenResult]:
 def test_trial_keys_are_unique_and_confirm_seeds_are_never_screen_seeds(spec: StudySpec, seed: int) -> None:
     screen, confirm = screen_trials(spec), confirm_trials(spec, known_in_part(spec, seed))
     assert Counter(trial.key for trial in [*screen, *confirm]).most_common(1)[0][1] == 1
-    assert {trial.replicate for trial in screen} == {FIRST_SCREEN_REPLICATE + n for n in range(spec.screen.seeds if spec.screen else 0)}
+    assert {trial.replicate for trial in screen} == {FIRST_REPLICATE["screen"] + n for n in range(spec.screen.seeds if spec.screen else 0)}
     assert {trial.replicate for trial in confirm}.isdisjoint(trial.replicate for trial in screen)
 
 
