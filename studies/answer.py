@@ -315,10 +315,11 @@ def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], 
 
 
 def _screen_means(ledger: Ledger, table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
-    """Each screened cell, by one of its trials, with the metric of its replicates that ended well."""
+    """Each screened cell, by one of its trials, with the metric of its replicates that ended well; none that was stopped early."""
     values = _measured_in(table, "screen", metric).dropna().groupby("cell_id")[metric].apply(list).to_dict()
+    stopped = set(table.loc[(table["stage"] == "screen") & (table["status"] == "stopped"), "cell_id"])
     trials = {trial.cell_id: trial for trial in ledger.trials("screen")}
-    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values]
+    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values and cell_id not in stopped]
 
 
 def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:

@@ -59,11 +59,15 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class ScreenResult:
-    """What the screen found of one configuration on one dataset: the mean over its seeds, or None where none ended well."""
+    """What the screen found of one configuration on one dataset: the mean over its seeds, or None where none ended well.
+
+    Of one with a replicate that was stopped early, the mean is of trials of unequal length: it ranks behind all that were not.
+    """
 
     dataset: str
     config: Config
     value: float | None
+    stopped: bool = False
 
     @property
     def family(self) -> str:
@@ -300,10 +304,10 @@ def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family
     return min(mine, key=lambda result: _badness(spec, result), default=None)
 
 
-def _badness(spec: StudySpec, result: ScreenResult | None) -> float:
+def _badness(spec: StudySpec, result: ScreenResult | None) -> tuple[bool, float]:
     if result is None or result.value is None or math.isnan(result.value):
-        return math.inf
-    return -result.value if spec.maximize else result.value
+        return True, math.inf
+    return result.stopped, -result.value if spec.maximize else result.value
 
 
 def _screen(spec: StudySpec) -> ScreenSection:

@@ -236,8 +236,8 @@ class RecordSection(Section):
         return Record(**self.model_dump(exclude={"examples"}))
 
 
-class AshaSection(Section):
-    """Asynchronous successive halving in the screen stage.
+class HalvingSection(Section):
+    """Successive halving in the screen stage.
 
     Attributes:
         grace_epochs: Epochs that every trial gets.
@@ -248,6 +248,18 @@ class AshaSection(Section):
     reduction: int = Field(3, ge=2)
 
 
+class MedianSection(Section):
+    """The median rule in the screen stage.
+
+    Attributes:
+        grace_epochs: Epochs that every trial gets.
+        least: Other trials of the same dataset and seed that must have come as far before one is stopped.
+    """
+
+    grace_epochs: int = Field(1, ge=1)
+    least: int = Field(3, ge=1)
+
+
 class ScreenSection(Section):
     """The search: few seeds, many cells.
 
@@ -255,18 +267,29 @@ class ScreenSection(Section):
         searcher: ``grid``, ``sobol`` (quasi-random), ``random`` or ``tpe`` (Optuna's conditional TPE).
         trials: Configurations per dataset; the grid searcher takes its whole grid and needs none.
         seeds: Replicates of each configuration.
-        asha: Early stopping, or none.
+        asha: Early stopping by asynchronous successive halving, or none.
+        hyperband: Early stopping by several halvings that begin at different epochs, or none.
+        median: Early stopping by the median rule, or none.
     """
 
     searcher: Searcher = "sobol"
     trials: int | None = Field(None, ge=1)
     seeds: int = Field(1, ge=1, le=MOST_SEEDS)
-    asha: AshaSection | None = None
+    asha: HalvingSection | None = None
+    hyperband: HalvingSection | None = None
+    median: MedianSection | None = None
 
     @model_validator(mode="after")
     def _trials_fit_the_searcher(self) -> ScreenSection:
         if self.searcher != "grid" and self.trials is None:
             raise ValueError(f"trials must be given with searcher {self.searcher}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_rule_stops_trials(self) -> ScreenSection:
+        asked = [name for name in ("asha", "hyperband", "median") if getattr(self, name) is not None]
+        if len(asked) > 1:
+            raise ValueError(f"only one of asha, hyperband and median can stop trials, got {' and '.join(asked)}")
         return self
 
 

@@ -28,13 +28,14 @@ from search_spaces.entries import did_you_mean
 from studies.choosing import comparable, refuse_test_metric
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
 from studies.sections import (
-    AshaSection,
     ConfirmSection,
     Dataset,
     DatasetEntry,
     FinalTestSection,
+    HalvingSection,
     ImbalanceSection,
     ManifoldSection,
+    MedianSection,
     Model,
     ModelSection,
     RecipeSection,
@@ -218,7 +219,9 @@ def _keys_at(location: list[str]) -> list[str]:
         "recipe": RecipeSection,
         "record": RecordSection,
         "screen": ScreenSection,
-        "asha": AshaSection,
+        "asha": HalvingSection,
+        "hyperband": HalvingSection,
+        "median": MedianSection,
         "confirm": ConfirmSection,
         "zoom": ZoomSection,
         "test": FinalTestSection,

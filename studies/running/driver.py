@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from studies.answer import stage_arms
+from studies.early_stopping import stopping_rule
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.scheduler import EarlyStopping
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
 from studies.running.trainable import TrialActor, TrialSetting
@@ -152,7 +154,7 @@ def _fit(
     from ray import tune
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
-    asha = spec.screen.asha if spec.screen and stage == "screen" else None
+    rule = stopping_rule(spec) if stage == "screen" else None
     checkpoints = directory / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     setting = TrialSetting(
@@ -162,21 +164,15 @@ def _fit(
         threads=max(1, int(spec.resources.cpu)),
         device="cuda" if spec.resources.gpu > 0 else "cpu",
         metric=spec.metric,
-        every_epoch=asha is not None,
+        every_epoch=rule is not None,
         keep_final=stage in ("confirm", "zoom") or spec.confirm is None,
         record=spec.record.record(),
         examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
     )
     scheduler = None
-    if asha is not None:
-        scheduler = tune.schedulers.ASHAScheduler(
-            time_attr="epoch",
-            metric=spec.metric,
-            mode="max" if spec.maximize else "min",
-            max_t=spec.recipe.epochs,
-            grace_period=asha.grace_epochs,
-            reduction_factor=asha.reduction,
-        )
+    if rule is not None:
+        scheduler = EarlyStopping(rule, spec.metric)
+        scheduler.recall(ledger, stage)
     searcher = SourceSearcher(source, setting, spec.tolerance.retries)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}),

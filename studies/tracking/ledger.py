@@ -286,10 +286,12 @@ class Ledger:
         refuse_test_metric(metric)
         table = self.final_metrics("screen")
         means = {} if table.empty or metric not in table else table.groupby("cell_id")[metric].mean().to_dict()
+        stopped = set(table.loc[table["status"] == "stopped", "cell_id"])
         results = {}
         for trial in self.trials("screen"):
-            value = means.get(trial.cell_id)
-            results[trial.cell_id] = ScreenResult(trial.dataset, trial.config, None if value is None or value != value else float(value))
+            mean = means.get(trial.cell_id)
+            value = None if mean is None or mean != mean else float(mean)
+            results[trial.cell_id] = ScreenResult(trial.dataset, trial.config, value, trial.cell_id in stopped)
         return list(results.values())
 
     # What the MLflow mirror has sent

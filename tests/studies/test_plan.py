@@ -346,3 +346,13 @@ def test_every_cell_has_the_weights_and_the_backbone_that_the_study_names() -> N
     assert cells == {("mlp-5", "own-0123456789ab.safetensors", "frozen")}
     assert study(model=network).model.words == "mlp-5, weights own-0123456789ab.safetensors, frozen"
     assert study(model={"name": "mlp-8"}) == study()
+
+
+def test_a_configuration_that_was_stopped_early_ranks_behind_all_that_were_not() -> None:
+    spec = study()
+    results = [
+        ScreenResult(result.dataset, result.config, result.value, stopped=result.config["lr"] == 0.1)
+        for result in found(spec, lambda dataset, config: by_lr(dataset, config))
+    ]
+    assert {result.config["lr"] for result in results} == {0.05, 0.1}
+    assert {arm.config["lr"] for arm in confirm_arms(spec, results)} == {0.05}
