@@ -8,6 +8,7 @@ a resumed study lays out the same trials again, and the report knows what each t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -59,15 +60,20 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class ScreenResult:
-    """What the screen found of one configuration on one dataset: the mean over its seeds, or None where none ended well.
+    """What the screen found of one configuration on one dataset.
 
-    Of one with a replicate that was stopped early, the mean is of trials of unequal length: it ranks behind all that were not.
+    Attributes:
+        dataset: What the study calls the dataset.
+        config: The configuration.
+        value: Mean of the metric over the replicates that ran to their end, or, where there is none, over those that were stopped early;
+            None where none ended well.
+        seeds: How many replicates ran to their end. A configuration with fewer of them ranks behind all that have more.
     """
 
     dataset: str
     config: Config
     value: float | None
-    stopped: bool = False
+    seeds: int = 1
 
     @property
     def family(self) -> str:
@@ -150,6 +156,21 @@ def screen_replicates(spec: StudySpec, dataset: DatasetConfig, config: Config) -
     return [PlannedTrial("screen", cell, config, FIRST_REPLICATE["screen"] + seed) for seed in range(_screen(spec).seeds)]
 
 
+def race_rounds(cells: int, screen: ScreenSection) -> list[tuple[int, int, int]]:
+    """The rounds of a race of ``cells``: how many cells each has, and with how many seeds it begins and ends.
+
+    Example:
+        >>> race_rounds(6, ScreenSection(searcher="grid", seeds=5, racing={"first": 1, "keep": 0.5}))
+        [(6, 0, 1), (3, 1, 2), (2, 2, 4), (1, 4, 5)]
+    """
+    assert screen.racing is not None
+    rounds = [(cells, 0, screen.racing.first)]
+    while rounds[-1][2] < screen.seeds:
+        before, _, seeds = rounds[-1]
+        rounds.append((max(1, math.ceil(before * screen.racing.keep)), seeds, min(2 * seeds, screen.seeds)))
+    return rounds
+
+
 def leading_families(spec: StudySpec, results: Sequence[ScreenResult]) -> list[str]:
     """The families to confirm: those named, or the best by their mean rank over datasets in the screen (``ce`` apart)."""
     confirm = _confirm(spec)
@@ -212,7 +233,8 @@ def stage_sizes(spec: StudySpec) -> list[StageSize]:
     if spec.screen is not None:
         per_dataset = grid_size(spec.space()) if spec.screen.searcher == "grid" else spec.screen.trials or 0
         cells = per_dataset * len(spec.datasets)
-        sizes.append(StageSize("screen", cells, cells * spec.screen.seeds, at_most=spec.screen.searcher != "grid"))
+        trials = cells * spec.screen.seeds if spec.screen.racing is None else _trials_of_races(spec)
+        sizes.append(StageSize("screen", cells, trials, at_most=spec.screen.searcher != "grid"))
     if spec.confirm is not None and spec.screen is None:
         arms = len(confirm_arms(spec))
         sizes.append(StageSize("confirm", arms, arms * spec.confirm.seeds, at_most=False))
@@ -230,6 +252,13 @@ def stage_sizes(spec: StudySpec) -> list[StageSize]:
         cells = 2 * len(spec.datasets)
         sizes.append(StageSize("test", cells, cells * spec.test.seeds, at_most=True))
     return sizes
+
+
+def _trials_of_races(spec: StudySpec) -> int:
+    distinct = {tuple(sorted(config.items(), key=str)) for config in screen_configs(spec)}
+    families = Counter(str(dict(config)["family"]) for config in distinct)
+    rounds = [race for cells in families.values() for race in race_rounds(cells, _screen(spec))]
+    return len(spec.datasets) * sum(cells * (seeds - before) for cells, before, seeds in rounds)
 
 
 def curve_values(spec: StudySpec, family: str) -> list[float]:
@@ -304,10 +333,10 @@ def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family
     return min(mine, key=lambda result: _badness(spec, result), default=None)
 
 
-def _badness(spec: StudySpec, result: ScreenResult | None) -> tuple[bool, float]:
+def _badness(spec: StudySpec, result: ScreenResult | None) -> tuple[int, float]:
     if result is None or result.value is None or math.isnan(result.value):
-        return True, math.inf
-    return result.stopped, -result.value if spec.maximize else result.value
+        return 1, math.inf
+    return -result.seeds, -result.value if spec.maximize else result.value
 
 
 def _screen(spec: StudySpec) -> ScreenSection:

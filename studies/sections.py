@@ -260,13 +260,26 @@ class MedianSection(Section):
     least: int = Field(3, ge=1)
 
 
+class RacingSection(Section):
+    """A race in the screen stage: after each round the best cells of each family go on, with twice as many seeds.
+
+    Attributes:
+        first: Seeds of the first round, which every cell gets.
+        keep: The share of a family's cells that each round keeps.
+    """
+
+    first: int = Field(1, ge=1)
+    keep: float = Field(0.5, gt=0.0, lt=1.0)
+
+
 class ScreenSection(Section):
     """The search: few seeds, many cells.
 
     Attributes:
         searcher: ``grid``, ``sobol`` (quasi-random), ``random`` or ``tpe`` (Optuna's conditional TPE).
         trials: Configurations per dataset; the grid searcher takes its whole grid and needs none.
-        seeds: Replicates of each configuration.
+        seeds: Replicates of each configuration, or of those that win their race.
+        racing: More seeds for promising cells only, or none.
         asha: Early stopping by asynchronous successive halving, or none.
         hyperband: Early stopping by several halvings that begin at different epochs, or none.
         median: Early stopping by the median rule, or none.
@@ -275,6 +288,7 @@ class ScreenSection(Section):
     searcher: Searcher = "sobol"
     trials: int | None = Field(None, ge=1)
     seeds: int = Field(1, ge=1, le=MOST_SEEDS)
+    racing: RacingSection | None = None
     asha: HalvingSection | None = None
     hyperband: HalvingSection | None = None
     median: MedianSection | None = None
@@ -286,10 +300,15 @@ class ScreenSection(Section):
         return self
 
     @model_validator(mode="after")
-    def _one_rule_stops_trials(self) -> ScreenSection:
+    def _rules_go_together(self) -> ScreenSection:
         asked = [name for name in ("asha", "hyperband", "median") if getattr(self, name) is not None]
         if len(asked) > 1:
             raise ValueError(f"only one of asha, hyperband and median can stop trials, got {' and '.join(asked)}")
+        if self.racing is not None and (asked or self.searcher == "tpe"):
+            other = f"searcher {self.searcher}" if self.searcher == "tpe" else asked[0]
+            raise ValueError(f"racing compares whole trials of cells that are known beforehand, and does not go with {other}")
+        if self.racing is not None and self.racing.first >= self.seeds:
+            raise ValueError(f"racing needs more seeds than its first round has ({self.racing.first}), got seeds {self.seeds}")
         return self
 
 

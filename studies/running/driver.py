@@ -18,6 +18,7 @@ from studies.early_stopping import stopping_rule
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
@@ -118,12 +119,14 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     ended = {record.key for record in records if record.status in ENDED}
     if stage != "screen":
         return ListedTrials(arm_trials(spec, stage, stage_arms(spec, stage, ledger)), ended)
-    if spec.screen is None or spec.screen.searcher != "tpe":
+    if spec.screen is None or (spec.screen.searcher != "tpe" and spec.screen.racing is None):
         return ListedTrials(screen_trials(spec), ended)
     table = ledger.final_metrics("screen")
     values = dict.fromkeys(ended, None) | (
         {} if spec.metric not in table else {row["key"]: row[spec.metric] for _, row in table.dropna(subset=[spec.metric]).iterrows()}
     )
+    if spec.screen.racing is not None:
+        return RacingTrials(spec, values)
     history: dict[str, dict[str, Any]] = {}
     for record in records:
         history.setdefault(record.dataset, {}).setdefault(record.cell_id, record.config)

@@ -285,13 +285,16 @@ class Ledger:
         """
         refuse_test_metric(metric)
         table = self.final_metrics("screen")
-        means = {} if table.empty or metric not in table else table.groupby("cell_id")[metric].mean().to_dict()
-        stopped = set(table.loc[table["status"] == "stopped", "cell_id"])
+        measured = table.dropna(subset=[metric]) if metric in table else table.iloc[:0].assign(**{metric: math.nan})
+        by_cell = {status: rows.groupby("cell_id")[metric].agg(["mean", "size"]) for status, rows in measured.groupby("status")}
         results = {}
         for trial in self.trials("screen"):
-            mean = means.get(trial.cell_id)
-            value = None if mean is None or mean != mean else float(mean)
-            results[trial.cell_id] = ScreenResult(trial.dataset, trial.config, value, trial.cell_id in stopped)
+            value, seeds = None, 0
+            for status in reversed(SUCCEEDED):  # of trials of unequal length, the whole ones count where there are any
+                if status in by_cell and trial.cell_id in by_cell[status].index:
+                    mean, size = by_cell[status].loc[trial.cell_id]
+                    value, seeds = float(mean), int(size) if status == "finished" else 0
+            results[trial.cell_id] = ScreenResult(trial.dataset, trial.config, value, seeds)
         return list(results.values())
 
     # What the MLflow mirror has sent
