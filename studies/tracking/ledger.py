@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import pandas as pd
@@ -285,16 +286,18 @@ class Ledger:
         """
         refuse_test_metric(metric)
         table = self.final_metrics("screen")
-        measured = table.dropna(subset=[metric]) if metric in table else table.iloc[:0].assign(**{metric: math.nan})
-        by_cell = {status: rows.groupby("cell_id")[metric].agg(["mean", "size"]) for status, rows in measured.groupby("status")}
+        values: dict[tuple[str, str], list[float]] = {}
+        if metric in table:
+            for cell_id, status, value in table[["cell_id", "status", metric]].dropna().itertuples(index=False):
+                values.setdefault((cell_id, status), []).append(float(value))
         results = {}
         for trial in self.trials("screen"):
-            value, seeds = None, 0
-            for status in reversed(SUCCEEDED):  # of trials of unequal length, the whole ones count where there are any
-                if status in by_cell and trial.cell_id in by_cell[status].index:
-                    mean, size = by_cell[status].loc[trial.cell_id]
-                    value, seeds = float(mean), int(size) if status == "finished" else 0
-            results[trial.cell_id] = ScreenResult(trial.dataset, trial.config, value, seeds)
+            finished, stopped = values.get((trial.cell_id, "finished")), values.get((trial.cell_id, "stopped"))
+            # Of trials of unequal length the whole ones count, where there are any.
+            mean = fmean(finished or stopped or [math.nan])
+            results[trial.cell_id] = ScreenResult(
+                trial.dataset, trial.config, None if math.isnan(mean) else mean, len(finished) if finished else 0
+            )
         return list(results.values())
 
     # What the MLflow mirror has sent
