@@ -1,13 +1,13 @@
-"""What a study found, gathered from its ledger: curves, verdicts, the cell to export per dataset, and what went wrong.
+"""Reads a ledger into what the study found (`studies.findings`), so far or at the end.
 
-This is the one reading of a ledger that the terminal, the report, ``verdicts.json`` and the export all share. The statistics are
-`studies.analysis`'s; how it looks is `studies.reporting`'s.
+Each stage is judged on its own trials, and only what an earlier stage settled is carried into a later one: which cells to measure. The
+statistics are `studies.analysis`'s; how it looks is `studies.reporting`'s.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,145 +17,74 @@ import pandas as pd
 from margin_core.knobs import Knob
 from margin_core.losses import get_family
 from search_spaces import Config
-from studies.analysis import Gain, Summary, Verdict, judge, paired_gain, summarise
-from studies.plan import Arm, confirm_arms, response_knob
+from studies.analysis import Gain, Summary, judge, paired_gain, summarise
+from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
+from studies.later_stages import metric_on_test, tested_arms, zoom_arms
+from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger, TrialRecord
 
-
-@dataclass(frozen=True)
-class Contender:
-    """A measured cell and what it gains over ``ce``.
-
-    Attributes:
-        cell_id: The cell.
-        setting: Its knob values in words: ``λ = 1.5`` or ``β = 0.001 → 0.01 (linear, first 50 %)``.
-        summary: Mean of the metric over its seeds, with an interval.
-        gain: Paired difference from the ``ce`` arm; None where they share fewer than two seeds.
-        chosen_before: Whether the cell was chosen before these seeds. If not, the interval is widened to hold for the best of all
-            the cells it was chosen among, and the mean gain is still optimistic.
-    """
-
-    cell_id: str
-    setting: str
-    summary: Summary
-    gain: Gain | None
-    chosen_before: bool
+# Where a ledger holds the configurations that were chosen to be tested.
+_CHOSEN = "chosen_for_test"
 
 
 @dataclass(frozen=True)
-class Curve:
-    """One family on one dataset: the metric against its knob.
+class _Measured:
+    """What one stage measured of its cells.
 
     Attributes:
-        dataset: What the study calls the dataset.
-        family: The family's name.
-        title: The family's name in prose.
-        knob: The knob's declaration.
-        table: Columns ``seed``, the knob's name and the metric; one row per replicate, NaN where it diverged or failed.
-        lost: Replicates that diverged or failed, by knob value.
-        verdict: What the analysis says.
-        contender: The cell that stands for the family: the screen's choice, or the best of the curve where there was no screen.
-        held: The other values of the family's cells, the same along the whole curve.
+        stage: The stage.
+        spec: The study.
+        arms: The stage's cells.
+        table: Every ended trial of the study.
+        metric: What is read of them.
     """
 
-    dataset: str
-    family: str
-    title: str
-    knob: Knob
-    table: pd.DataFrame
-    lost: Mapping[float, int]
-    verdict: Verdict
-    contender: Contender | None
-    held: Mapping[str, float | str]
-
-
-@dataclass(frozen=True)
-class Winner:
-    """The cell to export for a dataset: the highest mean over whole replicates in the last stage.
-
-    Attributes:
-        dataset: What the study calls the dataset.
-        family: The winning family.
-        cell_id: The winning cell.
-        setting: Its knob values in words.
-        summary: Its mean, interval and seeds.
-        gain: Its paired gain over ``ce``, optimistic since the cell was picked on the same seeds, with an interval that allows for that;
-            None for ``ce`` itself, in the screen and where there are fewer than two seeds.
-        stage: The stage that measured it.
-        reason: Why this cell, and how surely, in one sentence.
-    """
-
-    dataset: str
-    family: str
-    cell_id: str
-    setting: str
-    summary: Summary
-    gain: Gain | None
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Everything that a study's report says.
-
-    Attributes:
-        spec: The study file.
-        curves: One per confirmed dataset and family.
-        baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
-        winners: For each dataset the cell to export.
-        screen: One row per screened configuration: ``dataset, family, setting, value, config``.
-        counts: Trials by ``stage`` and ``status``.
-        lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
-        seconds: Trial time, summed over trials.
-    """
-
+    stage: Stage
     spec: StudySpec
-    curves: tuple[Curve, ...]
-    baselines: Mapping[str, pd.DataFrame]
-    winners: tuple[Winner, ...]
-    screen: pd.DataFrame
-    counts: pd.DataFrame
-    lost: pd.DataFrame
-    seconds: float
+    arms: Sequence[Arm]
+    table: pd.DataFrame
+    metric: str
 
-    @property
-    def datasets(self) -> list[str]:
-        """The study's datasets, in its order."""
-        return [entry.config().key for entry in self.spec.datasets]
+    def values(self, arm: Arm) -> pd.DataFrame:
+        """Columns ``seed`` and the metric, NaN where a replicate was lost."""
+        rows = _measured_in(self.table, self.stage, self.metric)
+        mine = rows.loc[rows["cell_id"] == arm.cell.cell_id, ["seed", self.metric]]
+        return mine.sort_values("seed").reset_index(drop=True)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data: what ``verdicts.json`` holds."""
-        return {
-            "study": self.spec.name,
-            "metric": self.spec.metric,
-            "sesoi": self.spec.smallest_effect,
-            "alpha": self.spec.alpha,
-            "verdicts": [
-                {
-                    "dataset": curve.dataset,
-                    "family": curve.family,
-                    "knob": curve.knob.name,
-                    "held": dict(curve.held),
-                    **curve.verdict.to_dict(),
-                    "contender": _contender_dict(curve.contender),
-                }
-                for curve in self.curves
-            ],
-            "winners": [
-                {
-                    "dataset": winner.dataset,
-                    "family": winner.family,
-                    "cell_id": winner.cell_id,
-                    "setting": winner.setting,
-                    "stage": winner.stage,
-                    **_measured(winner.summary, winner.gain),
-                    "reason": winner.reason,
-                }
-                for winner in self.winners
-            ],
-        }
+    def of(self, dataset: str) -> list[Arm]:
+        """The cells of one dataset."""
+        return [arm for arm in self.arms if arm.dataset == dataset]
+
+    def baseline(self, dataset: str) -> pd.DataFrame:
+        """The values of the ``ce`` arm of one dataset; an empty table where there is no such arm."""
+        arm = next((arm for arm in self.of(dataset) if arm.family == "ce"), None)
+        return pd.DataFrame({"seed": [], self.metric: []}) if arm is None else self.values(arm)
+
+    def baselines(self) -> dict[str, pd.DataFrame]:
+        """For each dataset the replicates of the ``ce`` arm that ended well."""
+        return {arm.dataset: self.values(arm).dropna() for arm in self.arms if arm.family == "ce"}
+
+    def summary(self, arm: Arm) -> Summary | None:
+        """Mean and interval of a cell; None where no replicate of it ended well."""
+        values = self.values(arm)[self.metric].dropna().to_numpy()
+        return summarise(values, alpha=self.spec.alpha) if len(values) else None
+
+    def gain(self, arm: Arm, alpha: float) -> Gain | None:
+        """A cell's paired gain over the ``ce`` arm; None where they share fewer than two seeds."""
+        ours, theirs = self.values(arm).dropna(), self.baseline(arm.dataset).dropna()
+        pairs = ours.merge(theirs, on="seed", suffixes=("", "_baseline"))
+        if len(pairs) < 2:
+            return None
+        return paired_gain(pairs[self.metric].to_numpy(), pairs[f"{self.metric}_baseline"].to_numpy(), alpha=alpha)
+
+    def leader(self, arms: Sequence[Arm]) -> Arm | None:
+        """The best mean among those of ``arms`` that have the most replicates; None where none has any."""
+        sign = 1.0 if self.spec.maximize else -1.0
+        measured = [(arm, self.values(arm)[self.metric].dropna()) for arm in arms]
+        most = max((len(values) for _, values in measured), default=0)
+        whole = [(sign * float(values.mean()), -index, arm) for index, (arm, values) in enumerate(measured) if len(values) == most > 0]
+        return max(whole, key=lambda item: item[:2])[2] if whole else None
 
 
 def answer(ledger: Ledger) -> Answer:
@@ -163,19 +92,49 @@ def answer(ledger: Ledger) -> Answer:
     spec = study_from(json.loads(ledger.meta("spec") or "{}"))
     table = ledger.final_metrics()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
-    arms = confirm_arms(spec, results) if spec.confirm is not None else []
-    confirm = _measured_in(table, "confirm", spec.metric)
-    baselines = {arm.dataset: _values(confirm, arm, spec.metric) for arm in arms if arm.family == "ce"}
+    confirm = _Measured("confirm", spec, confirm_arms(spec, results) if spec.confirm is not None else [], table, spec.metric)
+    curves = _curves(confirm)
+    zoom = _Measured("zoom", spec, zoom_arms(spec, confirm.arms, curves), table, spec.metric)
+    screened = _screen_means(ledger, table, spec.metric)
     return Answer(
         spec=spec,
-        curves=tuple(_curves(spec, arms, table, confirm, baselines)),
-        baselines={dataset: values.dropna() for dataset, values in baselines.items()},
-        winners=tuple(_winners(spec, arms, confirm, baselines, _screen_means(ledger, table, spec.metric))),
+        curves=tuple(curves),
+        zooms=tuple(_curves(zoom)),
+        tested=tuple(_tested(ledger, screened, confirm, zoom)),
+        baselines=confirm.baselines(),
+        zoom_baselines=zoom.baselines(),
+        winners=tuple(_winners(confirm, zoom, screened)),
         screen=_screen_table(spec, results),
         counts=_counts(ledger),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
         seconds=float(table["seconds"].fillna(0.0).sum()),
     )
+
+
+def stage_arms(spec: StudySpec, stage: Stage, ledger: Ledger) -> list[Arm]:
+    """The cells of the stage ``confirm``, ``zoom`` or ``test``, by what the ledger holds of the stages before it.
+
+    What is to be tested is chosen once, when it is first asked for, and the ledger keeps it: the test split judges one choice, whatever
+    is measured later.
+    """
+    results = ledger.screen_results(spec.metric) if spec.screen is not None else []
+    confirm = _Measured("confirm", spec, confirm_arms(spec, results), ledger.final_metrics(), spec.metric)
+    if stage == "confirm":
+        return list(confirm.arms)
+    zoom = _Measured("zoom", spec, zoom_arms(spec, confirm.arms, _curves(confirm)), confirm.table, spec.metric)
+    if stage == "zoom":
+        return list(zoom.arms)
+    chosen = _chosen(ledger)
+    for winner in _winners(confirm, zoom, ()):
+        arms = {arm.cell.cell_id: arm for arm in (*zoom.of(winner.dataset), *confirm.of(winner.dataset))}
+        ce = [arm.config for arm in confirm.of(winner.dataset) if arm.family == "ce"]
+        chosen.setdefault(winner.dataset, [*ce, *([] if winner.family == "ce" else [arms[winner.cell_id].config])])
+    ledger.set_meta(_CHOSEN, json.dumps(chosen))
+    return tested_arms(spec, chosen)
+
+
+def _chosen(ledger: Ledger) -> dict[str, list[Config]]:
+    return dict(json.loads(ledger.meta(_CHOSEN) or "{}"))
 
 
 def open_answer(path: Path) -> Answer:
@@ -217,50 +176,45 @@ def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
     return rows[["cell_id", "seed"]].assign(**{metric: values})
 
 
-def _values(rows: pd.DataFrame, arm: Arm, metric: str) -> pd.DataFrame:
-    mine = rows.loc[rows["cell_id"] == arm.cell.cell_id, ["seed", metric]]
-    return mine.sort_values("seed").reset_index(drop=True)
-
-
-def _curves(
-    spec: StudySpec, arms: list[Arm], table: pd.DataFrame, confirm: pd.DataFrame, baselines: Mapping[str, pd.DataFrame]
-) -> list[Curve]:
-    curves = []
-    for dataset, family in dict.fromkeys((arm.dataset, arm.family) for arm in arms if arm.family != "ce"):
-        mine = [arm for arm in arms if (arm.dataset, arm.family) == (dataset, family)]
+def _curves(measured: _Measured) -> list[Curve]:
+    """A curve for each dataset and family of which a replicate has ended well."""
+    spec, curves = measured.spec, []
+    for dataset, family in dict.fromkeys((arm.dataset, arm.family) for arm in measured.arms if arm.family != "ce"):
+        mine = [arm for arm in measured.of(dataset) if arm.family == family]
         knob = response_knob(family)
         points = [arm for arm in mine if arm.value is not None]
-        frames = [_values(confirm, arm, spec.metric).assign(**{knob.name: arm.value}) for arm in points] if knob else []
+        frames = [measured.values(arm).assign(**{knob.name: arm.value}) for arm in points] if knob else []
         frames = [frame for frame in frames if not frame.empty]
         rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         if knob is None or rows.empty or rows[spec.metric].isna().all():
             continue
         nominee = next((arm for arm in mine if arm.nominee), None)
         # A study that still runs may not have measured them yet.
-        measured = set(rows[knob.name])
-        on_curve = knob.baseline if knob.baseline in measured else None
+        there = set(rows[knob.name])
+        on_curve = knob.baseline if knob.baseline in there else None
         verdict = judge(
             rows,
             knob=knob.name,
             metric=spec.metric,
-            baseline=baselines[dataset] if on_curve is None else on_curve,
+            baseline=measured.baseline(dataset) if on_curve is None else on_curve,
             sesoi=spec.smallest_effect,
             alpha=spec.alpha,
             maximize=spec.maximize,
             scale=knob.scale,
             extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
-            fixed=nominee.value if nominee and nominee.value in measured else None,
+            fixed=nominee.value if nominee and nominee.value in there else None,
         )
         curves.append(
             Curve(
+                stage=measured.stage,
                 dataset=dataset,
                 family=family,
                 title=get_family(family).title,
                 knob=knob,
                 table=rows[["seed", knob.name, spec.metric]],
-                lost=_lost(points, table),
+                lost=_lost(measured, points),
                 verdict=verdict,
-                contender=_contender(spec, mine, nominee, confirm, baselines[dataset]),
+                contender=_contender(measured, mine, nominee),
                 held=_held(points[0], knob),
             )
         )
@@ -276,66 +230,43 @@ def _held(arm: Arm, knob: Knob) -> dict[str, float | str]:
     return {name: value for name, value in arm.config.items() if name not in ("family", varied)}
 
 
-def _lost(arms: list[Arm], table: pd.DataFrame) -> dict[float, int]:
-    bad = table[(table["stage"] == "confirm") & table["status"].isin(["diverged", "failed"])]
+def _lost(measured: _Measured, arms: list[Arm]) -> dict[float, int]:
+    table = measured.table
+    bad = table[(table["stage"] == measured.stage) & table["status"].isin(["diverged", "failed"])]
     counts = bad["cell_id"].value_counts()
     return {arm.value: int(counts[arm.cell.cell_id]) for arm in arms if arm.value is not None and arm.cell.cell_id in counts}
 
 
-def _contender(spec: StudySpec, arms: list[Arm], nominee: Arm | None, confirm: pd.DataFrame, baseline: pd.DataFrame) -> Contender | None:
-    arm = nominee or _leader(spec, arms, confirm)
-    if arm is None:
+def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None) -> Contender | None:
+    arm = nominee or measured.leader(arms)
+    summary = measured.summary(arm) if arm else None
+    if arm is None or summary is None:
         return None
-    values = _values(confirm, arm, spec.metric).dropna()
-    if values.empty:
-        return None
-    alpha = spec.alpha if nominee else spec.alpha / len(arms)
-    return Contender(
-        cell_id=arm.cell.cell_id,
-        setting=describe(arm.config),
-        summary=summarise(values[spec.metric].to_numpy(), alpha=spec.alpha),
-        gain=_gain(spec, values, baseline, alpha),
-        chosen_before=nominee is not None,
-    )
+    alpha = measured.spec.alpha if nominee else measured.spec.alpha / len(arms)
+    return Contender(arm.cell.cell_id, describe(arm.config), summary, measured.gain(arm, alpha), chosen_before=nominee is not None)
 
 
-def _gain(spec: StudySpec, values: pd.DataFrame, baseline: pd.DataFrame, alpha: float) -> Gain | None:
-    pairs = values.dropna().merge(baseline.dropna(), on="seed", suffixes=("", "_baseline"))
-    if len(pairs) < 2:
-        return None
-    return paired_gain(pairs[spec.metric].to_numpy(), pairs[f"{spec.metric}_baseline"].to_numpy(), alpha=alpha)
-
-
-def _leader(spec: StudySpec, arms: list[Arm], confirm: pd.DataFrame) -> Arm | None:
-    sign = 1.0 if spec.maximize else -1.0
-    measured = [(arm, _values(confirm, arm, spec.metric)[spec.metric].dropna()) for arm in arms]
-    most = max((len(values) for _, values in measured), default=0)
-    whole = [(sign * float(values.mean()), -index, arm) for index, (arm, values) in enumerate(measured) if len(values) == most > 0]
-    return max(whole, key=lambda item: item[:2])[2] if whole else None
-
-
-def _winners(
-    spec: StudySpec,
-    arms: list[Arm],
-    confirm: pd.DataFrame,
-    baselines: Mapping[str, pd.DataFrame],
-    screened: Sequence[tuple[TrialRecord, list[float]]],
-) -> list[Winner]:
+def _winners(confirm: _Measured, zoom: _Measured, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
+    """For each dataset the best mean of the last stage that measured it, each stage by itself."""
     winners = []
-    for entry in spec.datasets:
+    for entry in confirm.spec.datasets:
         dataset = entry.config().key
-        mine = [arm for arm in arms if arm.dataset == dataset]
-        arm = _leader(spec, mine, confirm)
-        if arm is None:
-            winners += _screen_winner(spec, dataset, screened)
-            continue
-        values = _values(confirm, arm, spec.metric).dropna()
-        # Picked as the best of all cells on the seeds that measure it, whoever chose it before.
-        gain = None if arm.family == "ce" else _gain(spec, values, baselines[dataset], spec.alpha / len(mine))
-        summary = summarise(values[spec.metric].to_numpy(), alpha=spec.alpha)
-        reason = f"highest mean {spec.metric} of {len(mine)} confirmed cells over {summary.n} seeds; {_sureness(arm, gain)}"
-        winners.append(Winner(dataset, arm.family, arm.cell.cell_id, describe(arm.config), summary, gain, "confirm", reason))
+        found = _leader_of(zoom, dataset) or _leader_of(confirm, dataset)
+        winners += [found] if found else _screen_winner(confirm.spec, dataset, screened)
     return winners
+
+
+def _leader_of(measured: _Measured, dataset: str) -> Winner | None:
+    mine = measured.of(dataset)
+    arm = measured.leader(mine)
+    summary = measured.summary(arm) if arm else None
+    if arm is None or summary is None:
+        return None
+    # Picked as the best of all cells on the seeds that measure it, whoever chose it before.
+    gain = None if arm.family == "ce" else measured.gain(arm, measured.spec.alpha / len(mine))
+    cells = {"confirm": "confirmed", "zoom": "zoomed"}[measured.stage]
+    reason = f"highest mean {measured.metric} of {len(mine)} {cells} cells over {summary.n} seeds; {_sureness(arm, gain)}"
+    return Winner(dataset, arm.family, arm.cell.cell_id, describe(arm.config), summary, gain, measured.stage, reason)
 
 
 def _sureness(arm: Arm, gain: Gain | None) -> str:
@@ -347,11 +278,48 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
     return f"its gain over ce, optimistic for being the best of them, {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
 
 
+def _tested(ledger: Ledger, screened: Sequence[tuple[TrialRecord, list[float]]], *stages: _Measured) -> list[Tested]:
+    """What the test split says of the chosen cells, and beside it what the stages said that chose them."""
+    spec, table = stages[0].spec, stages[0].table
+    tested = _Measured("test", spec, tested_arms(spec, _chosen(ledger)), table, metric_on_test(spec.metric))
+    found = []
+    for arm in tested.arms:
+        summary = tested.summary(arm)
+        if not arm.nominee or summary is None:
+            continue
+        ce = next((other for other in tested.of(arm.dataset) if other.family == "ce"), None)
+        found.append(
+            Tested(
+                dataset=arm.dataset,
+                family=arm.family,
+                cell_id=arm.cell.cell_id,
+                setting=describe(arm.config),
+                metric=tested.metric,
+                summary=summary,
+                baseline=tested.summary(ce) if ce else None,
+                gain=None if arm.family == "ce" else tested.gain(arm, spec.alpha),
+                stages=tuple(_stage_means(arm, screened, stages)),
+            )
+        )
+    return found
+
+
+def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], stages: Sequence[_Measured]) -> list[StageMean]:
+    spec, cell_id = stages[0].spec, arm.cell.cell_id
+    means = [StageMean("screen", summarise(values, alpha=spec.alpha), None) for trial, values in screened if trial.cell_id == cell_id]
+    for measured in stages:
+        summary = measured.summary(arm)
+        if summary is not None:
+            means.append(StageMean(measured.stage, summary, None if arm.family == "ce" else measured.gain(arm, spec.alpha)))
+    return means
+
+
 def _screen_means(ledger: Ledger, table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
-    """Each screened cell, by one of its trials, with the metric of its replicates that ended well."""
+    """Each screened cell, by one of its trials, with the metric of its replicates that ended well; none that was stopped early."""
     values = _measured_in(table, "screen", metric).dropna().groupby("cell_id")[metric].apply(list).to_dict()
+    stopped = set(table.loc[(table["stage"] == "screen") & (table["status"] == "stopped"), "cell_id"])
     trials = {trial.cell_id: trial for trial in ledger.trials("screen")}
-    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values]
+    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values and cell_id not in stopped]
 
 
 def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
@@ -377,24 +345,3 @@ def _screen_table(spec: StudySpec, results: list[Any]) -> pd.DataFrame:
 def _counts(ledger: Ledger) -> pd.DataFrame:
     records = pd.DataFrame([{"stage": trial.stage, "status": trial.status} for trial in ledger.trials()], columns=["stage", "status"])
     return records.value_counts(["stage", "status"], sort=False).reset_index(name="trials")
-
-
-def _contender_dict(contender: Contender | None) -> dict[str, Any] | None:
-    if contender is None:
-        return None
-    return {
-        "cell_id": contender.cell_id,
-        "setting": contender.setting,
-        "chosen_before": contender.chosen_before,
-        **_measured(contender.summary, contender.gain),
-    }
-
-
-def _measured(summary: Summary, gain: Gain | None) -> dict[str, Any]:
-    return {
-        "mean": summary.mean,
-        "interval": [summary.low, summary.high],
-        "seeds": summary.n,
-        "gain_over_ce": None if gain is None else gain.mean,
-        "gain_interval": None if gain is None else [gain.low, gain.high],
-    }

@@ -19,7 +19,8 @@ from margin_core.knobs import Schedule
 from margin_core.losses import get_family
 from margin_core.models import save_weights
 from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
-from studies.answer import Answer, Winner, answer
+from studies.answer import answer
+from studies.findings import Answer, Winner
 from studies.preflight import CallError
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles

@@ -8,6 +8,7 @@ a resumed study lays out the same trials again, and the report knows what each t
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,11 +22,11 @@ from studies.plain_yaml import StudyFileError
 from studies.sections import ConfirmSection, ScreenSection
 from studies.spec import StudySpec
 
-Stage = Literal["screen", "confirm"]
-STAGES: tuple[Stage, ...] = ("screen", "confirm")
+Stage = Literal["screen", "confirm", "zoom", "test"]
+STAGES: tuple[Stage, ...] = ("screen", "confirm", "zoom", "test")
 
-# Screen replicates are numbered from here, so that no confirm seed was ever used to choose anything.
-FIRST_SCREEN_REPLICATE = 1000
+# Each stage numbers its replicates from a place of its own, so that no seed measures what it helped to choose.
+FIRST_REPLICATE: Mapping[Stage, int] = {"confirm": 0, "screen": 1000, "zoom": 2000, "test": 3000}
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,20 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class ScreenResult:
-    """What the screen found of one configuration on one dataset: the mean over its seeds, or None where none ended well."""
+    """What the screen found of one configuration on one dataset.
+
+    Attributes:
+        dataset: What the study calls the dataset.
+        config: The configuration.
+        value: Mean of the metric over the replicates that ran to their end, or, where there is none, over those that were stopped early;
+            None where none ended well.
+        seeds: How many replicates ran to their end. A configuration with fewer of them ranks behind all that have more.
+    """
 
     dataset: str
     config: Config
     value: float | None
+    seeds: int = 1
 
     @property
     def family(self) -> str:
@@ -73,13 +83,13 @@ class ScreenResult:
 
 @dataclass(frozen=True)
 class Arm:
-    """A cell that the confirm stage measures, and what for.
+    """A cell that a stage after the screen measures, and what for.
 
     Attributes:
         dataset: What the study calls the dataset.
         family: The loss family.
-        value: The value of the family's first knob; None for the ``ce`` arm and where that knob is a schedule.
-        nominee: Whether the screen chose this cell, before the seeds that now measure it.
+        value: The value of the family's first knob; None for the ``ce`` arm, where that knob is a schedule, and in the test stage.
+        nominee: Whether an earlier stage chose this cell, before the seeds that now measure it.
         config: The configuration.
         cell: The cell.
     """
@@ -143,7 +153,22 @@ def screen_trials(spec: StudySpec) -> list[PlannedTrial]:
 def screen_replicates(spec: StudySpec, dataset: DatasetConfig, config: Config) -> list[PlannedTrial]:
     """The trials of one screened configuration on one dataset."""
     cell = build_cell(spec, dataset, config)
-    return [PlannedTrial("screen", cell, config, FIRST_SCREEN_REPLICATE + seed) for seed in range(_screen(spec).seeds)]
+    return [PlannedTrial("screen", cell, config, FIRST_REPLICATE["screen"] + seed) for seed in range(_screen(spec).seeds)]
+
+
+def race_rounds(cells: int, screen: ScreenSection) -> list[tuple[int, int, int]]:
+    """The rounds of a race of ``cells``: how many cells each has, and with how many seeds it begins and ends.
+
+    Example:
+        >>> race_rounds(6, ScreenSection(searcher="grid", seeds=5, racing={"first": 1, "keep": 0.5}))
+        [(6, 0, 1), (3, 1, 2), (2, 2, 4), (1, 4, 5)]
+    """
+    assert screen.racing is not None
+    rounds = [(cells, 0, screen.racing.first)]
+    while rounds[-1][2] < screen.seeds:
+        before, _, seeds = rounds[-1]
+        rounds.append((max(1, math.ceil(before * screen.racing.keep)), seeds, min(2 * seeds, screen.seeds)))
+    return rounds
 
 
 def leading_families(spec: StudySpec, results: Sequence[ScreenResult]) -> list[str]:
@@ -181,9 +206,15 @@ def confirm_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[
 
 
 def confirm_trials(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[PlannedTrial]:
-    """The trials of the confirm stage, seed by seed, so that a study cut short has whole paired blocks."""
-    arms = confirm_arms(spec, results)
-    return [PlannedTrial("confirm", arm.cell, arm.config, seed) for seed in range(_confirm(spec).seeds) for arm in arms]
+    """The trials of the confirm stage."""
+    return arm_trials(spec, "confirm", confirm_arms(spec, results))
+
+
+def arm_trials(spec: StudySpec, stage: Stage, arms: Sequence[Arm]) -> list[PlannedTrial]:
+    """The trials of a stage after the screen, seed by seed, so that a study cut short has whole paired blocks."""
+    section = {"confirm": spec.confirm, "zoom": spec.zoom, "test": spec.test}[stage]
+    seeds = range(section.seeds if section else 0)
+    return [PlannedTrial(stage, arm.cell, arm.config, FIRST_REPLICATE[stage] + seed) for seed in seeds for arm in arms]
 
 
 def response_knob(family: str) -> Knob | None:
@@ -202,7 +233,8 @@ def stage_sizes(spec: StudySpec) -> list[StageSize]:
     if spec.screen is not None:
         per_dataset = grid_size(spec.space()) if spec.screen.searcher == "grid" else spec.screen.trials or 0
         cells = per_dataset * len(spec.datasets)
-        sizes.append(StageSize("screen", cells, cells * spec.screen.seeds, at_most=spec.screen.searcher != "grid"))
+        trials = cells * spec.screen.seeds if spec.screen.racing is None else _trials_of_races(spec)
+        sizes.append(StageSize("screen", cells, trials, at_most=spec.screen.searcher != "grid"))
     if spec.confirm is not None and spec.screen is None:
         arms = len(confirm_arms(spec))
         sizes.append(StageSize("confirm", arms, arms * spec.confirm.seeds, at_most=False))
@@ -213,7 +245,20 @@ def stage_sizes(spec: StudySpec) -> list[StageSize]:
         lengths = curves[:wanted] if isinstance(wanted, int) else [len(curve_values(spec, name)) + 1 for name in wanted if name != "ce"]
         cells = (1 + sum(lengths)) * len(spec.datasets)
         sizes.append(StageSize("confirm", cells, cells * spec.confirm.seeds, at_most=True))
+    if spec.zoom is not None:
+        cells = (1 + spec.zoom.families * spec.zoom.points) * len(spec.datasets)
+        sizes.append(StageSize("zoom", cells, cells * spec.zoom.seeds, at_most=True))
+    if spec.test is not None:
+        cells = 2 * len(spec.datasets)
+        sizes.append(StageSize("test", cells, cells * spec.test.seeds, at_most=True))
     return sizes
+
+
+def _trials_of_races(spec: StudySpec) -> int:
+    distinct = {tuple(sorted(config.items(), key=str)) for config in screen_configs(spec)}
+    families = Counter(str(dict(config)["family"]) for config in distinct)
+    rounds = [race for cells in families.values() for race in race_rounds(cells, _screen(spec))]
+    return len(spec.datasets) * sum(cells * (seeds - before) for cells, before, seeds in rounds)
 
 
 def curve_values(spec: StudySpec, family: str) -> list[float]:
@@ -222,6 +267,16 @@ def curve_values(spec: StudySpec, family: str) -> list[float]:
     if knob is None:
         return []
     return sorted({float(value) for value in _confirm(spec).values.get(family, knob.grid)})
+
+
+def curve_arm(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config, value: float, *, nominee: bool) -> Arm:
+    """The point of a family's curve at ``value``, all else being that of ``base``."""
+    knob = response_knob(family)
+    assert knob is not None
+    name = f"{family}.{knob.name}"
+    rest = {key: held for key, held in base.items() if key != name and not key.startswith(f"{name}.")}
+    config = {**rest, name: value}
+    return Arm(dataset.key, family, value, nominee, config, build_cell(spec, dataset, config))
 
 
 def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config) -> list[Arm]:
@@ -238,11 +293,7 @@ def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Con
         values.add(float(chosen))
     elif screened:
         arms.append(Arm(dataset.key, family, None, True, base, build_cell(spec, dataset, base)))
-    rest = {key: value for key, value in base.items() if key != name and not key.startswith(f"{name}.")}
-    for value in sorted(values):
-        config = {**rest, name: value}
-        arms.append(Arm(dataset.key, family, value, screened and value == chosen, config, build_cell(spec, dataset, config)))
-    return arms
+    return arms + [curve_arm(spec, dataset, family, base, value, nominee=screened and value == chosen) for value in sorted(values)]
 
 
 def _plain(config: Config) -> Config:
@@ -282,10 +333,10 @@ def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family
     return min(mine, key=lambda result: _badness(spec, result), default=None)
 
 
-def _badness(spec: StudySpec, result: ScreenResult | None) -> float:
+def _badness(spec: StudySpec, result: ScreenResult | None) -> tuple[int, float]:
     if result is None or result.value is None or math.isnan(result.value):
-        return math.inf
-    return -result.value if spec.maximize else result.value
+        return 1, math.inf
+    return -result.seeds, -result.value if spec.maximize else result.value
 
 
 def _screen(spec: StudySpec) -> ScreenSection:

@@ -24,6 +24,9 @@ from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Prec
 
 Searcher = Literal["grid", "sobol", "random", "tpe"]
 
+# The stages number their seeds in blocks of so many, so that no two share one.
+MOST_SEEDS = 1000
+
 
 class Section(BaseModel):
     """What every part of a study file is: no key that is not known, and no value of another type."""
@@ -238,8 +241,8 @@ class RecordSection(Section):
         return Record(**self.model_dump(exclude={"examples"}))
 
 
-class AshaSection(Section):
-    """Asynchronous successive halving in the screen stage.
+class HalvingSection(Section):
+    """Successive halving in the screen stage.
 
     Attributes:
         grace_epochs: Epochs that every trial gets.
@@ -250,25 +253,67 @@ class AshaSection(Section):
     reduction: int = Field(3, ge=2)
 
 
+class MedianSection(Section):
+    """The median rule in the screen stage.
+
+    Attributes:
+        grace_epochs: Epochs that every trial gets.
+        least: Other trials of the same dataset and seed that must have come as far before one is stopped.
+    """
+
+    grace_epochs: int = Field(1, ge=1)
+    least: int = Field(3, ge=1)
+
+
+class RacingSection(Section):
+    """A race in the screen stage: after each round the best cells of each family go on, with twice as many seeds.
+
+    Attributes:
+        first: Seeds of the first round, which every cell gets.
+        keep: The share of a family's cells that each round keeps.
+    """
+
+    first: int = Field(1, ge=1)
+    keep: float = Field(0.5, gt=0.0, lt=1.0)
+
+
 class ScreenSection(Section):
     """The search: few seeds, many cells.
 
     Attributes:
         searcher: ``grid``, ``sobol`` (quasi-random), ``random`` or ``tpe`` (Optuna's conditional TPE).
         trials: Configurations per dataset; the grid searcher takes its whole grid and needs none.
-        seeds: Replicates of each configuration.
-        asha: Early stopping, or none.
+        seeds: Replicates of each configuration, or of those that win their race.
+        racing: More seeds for promising cells only, or none.
+        asha: Early stopping by asynchronous successive halving, or none.
+        hyperband: Early stopping by several halvings that begin at different epochs, or none.
+        median: Early stopping by the median rule, or none.
     """
 
     searcher: Searcher = "sobol"
     trials: int | None = Field(None, ge=1)
-    seeds: int = Field(1, ge=1)
-    asha: AshaSection | None = None
+    seeds: int = Field(1, ge=1, le=MOST_SEEDS)
+    racing: RacingSection | None = None
+    asha: HalvingSection | None = None
+    hyperband: HalvingSection | None = None
+    median: MedianSection | None = None
 
     @model_validator(mode="after")
     def _trials_fit_the_searcher(self) -> ScreenSection:
         if self.searcher != "grid" and self.trials is None:
             raise ValueError(f"trials must be given with searcher {self.searcher}")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_go_together(self) -> ScreenSection:
+        asked = [name for name in ("asha", "hyperband", "median") if getattr(self, name) is not None]
+        if len(asked) > 1:
+            raise ValueError(f"only one of asha, hyperband and median can stop trials, got {' and '.join(asked)}")
+        if self.racing is not None and (asked or self.searcher == "tpe"):
+            other = f"searcher {self.searcher}" if self.searcher == "tpe" else asked[0]
+            raise ValueError(f"racing compares whole trials of cells that are known beforehand, and does not go with {other}")
+        if self.racing is not None and self.racing.first >= self.seeds:
+            raise ValueError(f"racing needs more seeds than its first round has ({self.racing.first}), got seeds {self.seeds}")
         return self
 
 
@@ -282,7 +327,7 @@ class ConfirmSection(Section):
     """
 
     families: int | list[str] = 3
-    seeds: int = Field(5, ge=1)
+    seeds: int = Field(5, ge=1, le=MOST_SEEDS)
     values: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(default_factory=dict)
 
     @field_validator("families", mode="before")
@@ -294,6 +339,30 @@ class ConfirmSection(Section):
         if isinstance(value, list) and (twice := [name for name in value if value.count(name) > 1]):
             raise ValueError(f"{twice[0]!r} is listed twice")
         return value
+
+
+class ZoomSection(Section):
+    """A closer look at the optimum that the confirm stage found, on fresh seeds.
+
+    Attributes:
+        families: How many leading families of each dataset to look at.
+        points: Values of each family's finer curve.
+        seeds: Replicates of each cell, paired across cells.
+    """
+
+    families: int = Field(1, ge=1)
+    points: int = Field(5, ge=3)
+    seeds: int = Field(5, ge=1, le=MOST_SEEDS)
+
+
+class FinalTestSection(Section):
+    """The test split, measured once: the chosen cell of each dataset beside ``ce``, on fresh seeds.
+
+    Attributes:
+        seeds: Replicates of each cell, paired across cells.
+    """
+
+    seeds: int = Field(5, ge=1, le=MOST_SEEDS)
 
 
 class ResourceSection(Section):

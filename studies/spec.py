@@ -28,20 +28,24 @@ from search_spaces.entries import did_you_mean
 from studies.choosing import comparable, refuse_test_metric
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
 from studies.sections import (
-    AshaSection,
     ConfirmSection,
     Dataset,
     DatasetEntry,
+    FinalTestSection,
+    HalvingSection,
     ImbalanceSection,
     ManifoldSection,
+    MedianSection,
     Model,
     ModelSection,
+    RacingSection,
     RecipeSection,
     RecordSection,
     ResourceSection,
     ScreenSection,
     Section,
     ToleranceSection,
+    ZoomSection,
 )
 
 
@@ -60,6 +64,8 @@ class StudySpec(Section):
     record: RecordSection = RecordSection()
     screen: ScreenSection | None = None
     confirm: ConfirmSection | None = None
+    zoom: ZoomSection | None = None
+    test: FinalTestSection | None = None
     metric: str = "val_accuracy"
     sesoi: float | None = Field(None, gt=0.0)
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
@@ -125,6 +131,8 @@ class StudySpec(Section):
 
     def _check_confirm(self) -> None:
         if self.confirm is None:
+            if later := next((name for name in ("zoom", "test") if getattr(self, name) is not None), None):
+                raise ValueError(f"{later} needs a confirm section, whose answer it goes by")
             return
         if "ce" not in self.families:
             raise ValueError("families: ce must be among them, for confirm measures every gain against it")
@@ -216,8 +224,13 @@ def _keys_at(location: list[str]) -> list[str]:
         "recipe": RecipeSection,
         "record": RecordSection,
         "screen": ScreenSection,
-        "asha": AshaSection,
+        "asha": HalvingSection,
+        "hyperband": HalvingSection,
+        "median": MedianSection,
+        "racing": RacingSection,
         "confirm": ConfirmSection,
+        "zoom": ZoomSection,
+        "test": FinalTestSection,
         "resources": ResourceSection,
         "tolerance": ToleranceSection,
     }

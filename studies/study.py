@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from margin_core.entry_points import other_packages
-from studies.answer import Answer, answer
+from studies.answer import answer
+from studies.findings import Answer
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror, embedded_uri

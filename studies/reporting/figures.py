@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from studies.analysis import summarise
-from studies.answer import Answer, Contender, Curve
+from studies.findings import Answer, Contender, Curve
 from studies.reporting.sentences import alt_of_curve, alt_of_gains, alt_of_screen, curves_of, seeds_by_value
 from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet, draw
 from studies.reporting.windows import Window, gain_window, knob_positions, metric_window, sparse_labels

@@ -11,7 +11,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from studies.answer import Answer
+from studies.findings import Answer
 from studies.reporting import tables
 from studies.reporting.figures import curve_figure, gains_figure, goes_beyond, screen_figure
 from studies.reporting.sentences import curve_sentence, curves_of, gains_sentence, headline, screen_sentence
@@ -55,7 +55,9 @@ def render_report(answer: Answer) -> str:
         meanings=MEANINGS,
         shown_labels=[label for label in LABELS if any(row["label"] == label for row in rows)],
         no_verdicts=tables.no_verdicts(answer),
-        curves=_curves(answer),
+        curves=_curves(answer, "curve"),
+        zooms=_curves(answer.closer(), "zoom"),
+        tested=tables.tested_rows(answer),
         any_lost=any(curve.lost for curve in answer.curves),
         any_beyond=goes_beyond(answer),
         gains=_gains(answer),
@@ -73,14 +75,14 @@ def render_report(answer: Answer) -> str:
     )
 
 
-def _curves(answer: Answer) -> list[tuple[str, list[Panel]]]:
+def _curves(answer: Answer, name: str) -> list[tuple[str, list[Panel]]]:
     groups = []
     for place, dataset in enumerate(answer.datasets):
         panels = [
             Panel(
                 curve.family,
                 str(curve.verdict.label),
-                curve_figure(answer, curve, name=f"curve-{place}-{index}"),
+                curve_figure(answer, curve, name=f"{name}-{place}-{index}"),
                 curve_sentence(answer, curve),
             )
             for index, curve in enumerate(curves_of(answer, dataset))

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from studies.analysis import Gain
 from studies.analysis.rule import MOST_SEEDS
-from studies.answer import Answer, Curve, Winner
+from studies.findings import Answer, Curve, Tested, Winner
 from studies.reporting.wording import (
     counted,
     gain_places,
@@ -19,6 +19,7 @@ from studies.reporting.wording import (
     half_width,
     interval_words,
     listed,
+    mean_words,
     metric_words,
     number,
     places,
@@ -31,6 +32,8 @@ AS_IT_IS = ("", "as it is")
 def headline(answer: Answer, dataset: str) -> str:
     """The answer for one dataset in one sentence."""
     winner, curves = winner_of(answer, dataset), curves_of(answer, dataset)
+    if (tested := next((tested for tested in answer.tested if tested.dataset == dataset), None)) is not None:
+        return tested_sentence(answer, tested)
     if winner is None:
         return f"On {dataset}, no trial has ended well yet, so there is no answer."
     name, mean = called(winner.family, winner.setting), _measured(answer, winner)
@@ -41,6 +44,18 @@ def headline(answer: Answer, dataset: str) -> str:
     if all(curve.verdict.n_seeds < 2 for curve in curves):
         return f"On {dataset}, {name} has the best mean, {mean}, but there are too few seeds to tell families apart."
     return _confirmed_headline(answer, dataset, winner)
+
+
+def tested_sentence(answer: Answer, tested: Tested) -> str:
+    """What the test split says of the chosen setting."""
+    name, seeds = called(tested.family, tested.setting), counted(tested.summary.n, "seed")
+    mean = f"{mean_words(tested.summary)}{metric_words(answer.spec).unit}"
+    if tested.family == "ce":
+        return f"On {tested.dataset}, cross-entropy was chosen, and has {mean} on the test split ({seeds})."
+    if tested.gain is None:
+        return f"On {tested.dataset}, {name} was chosen, and has {mean} on the test split ({seeds}): too few to compare."
+    told = "told apart from none" if tested.gain.different else "not told apart from none"
+    return f"On {tested.dataset}, on the test split, {_gain_clause(answer, name, tested.gain)}: {told}."
 
 
 def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:

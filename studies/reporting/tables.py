@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from margin_core.losses import get_family
 from studies.analysis.rule import MOST_SEEDS
-from studies.answer import Answer, Contender, Curve
+from studies.findings import Answer, Contender, Curve
 from studies.plan import STAGES
 from studies.reporting.sentences import called, optimum_words
 from studies.reporting.wording import counted, duration, gain_words, listed, mean_words, metric_words, number, places, plain
@@ -150,6 +150,30 @@ def screen_leaders(answer: Answer) -> list[tuple[str, list[Row]]]:
     return tables
 
 
+def tested_rows(answer: Answer) -> list[Row]:
+    """For each dataset that was tested what each stage said of the chosen setting, and at last the test split.
+
+    ``span`` is how many rows a dataset has, in the first of them.
+    """
+    rows = []
+    for tested in answer.tested:
+        steps = [(seen.stage, answer.spec.metric, seen.summary, seen.gain) for seen in tested.stages]
+        for place, (stage, metric, summary, gain) in enumerate([*steps, ("test", tested.metric, tested.summary, tested.gain)]):
+            rows.append(
+                {
+                    "dataset": tested.dataset,
+                    "span": str(len(steps) + 1) if place == 0 else "",
+                    "loss": called(tested.family, tested.setting),
+                    "stage": stage,
+                    "metric": metric,
+                    "mean": mean_words(summary),
+                    "gain": gain_words(gain),
+                    "seeds": str(summary.n),
+                }
+            )
+    return rows
+
+
 def winner_rows(answer: Answer) -> list[Row]:
     """The cell to export for each dataset, and why."""
     return [
@@ -196,6 +220,11 @@ def recipe(answer: Answer) -> list[tuple[str, str]]:
         rows.append(("Screen", f"{spec.screen.searcher}{size}, {counted(spec.screen.seeds, 'seed')} each"))
     if spec.confirm is not None:
         rows.append(("Confirm", f"{counted(spec.confirm.seeds, 'seed')} of each cell"))
+    if spec.zoom is not None:
+        families = counted(spec.zoom.families, "leading family").replace("familys", "families")
+        rows.append(("Zoom", f"{families}, {spec.zoom.points} values, {counted(spec.zoom.seeds, 'seed')} of each cell"))
+    if spec.test is not None:
+        rows.append(("Test", f"{counted(spec.test.seeds, 'seed')} of the chosen cell and of ce"))
     return rows
 
 
@@ -227,6 +256,8 @@ def method(answer: Answer) -> list[str]:
     """What the numbers rest on, as far as it applies to this study."""
     spec, confidence = answer.spec, confidence_words(answer)
     said = ["Validation examples choose and measure; the test split has not been touched."]
+    if answer.tested:
+        said = ["Validation examples choose. The test split judged one choice, once, on seeds that chose nothing."]
     if spec.confirm is not None:
         said += [
             "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are "

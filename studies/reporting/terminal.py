@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from studies.answer import Answer
+from studies.findings import Answer
 from studies.reporting.sentences import headline
 from studies.reporting.tables import notes, verdict_rows
 from studies.reporting.wording import metric_words
@@ -27,13 +27,13 @@ def headlines(answer: Answer) -> list[str]:
     return [headline(answer, dataset) for dataset in answer.datasets]
 
 
-def result_table(answer: Answer, dataset: str) -> Table:
+def result_table(answer: Answer, dataset: str, title: str = "") -> Table:
     """For each family on ``dataset`` the verdict, the setting that stands for it, its mean, its gain over ``ce`` and the seeds.
 
     It is made to be read at 100 columns; at 80, settings take more lines.
     """
     words = metric_words(answer.spec)
-    table = Table(title=dataset, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(title=title or dataset, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.header_style = "dim"
     table.add_column("family", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -56,6 +56,8 @@ def print_result(answer: Answer, console: Console) -> None:
     if rows:
         for dataset in dict.fromkeys(row["dataset"] for row in rows):
             console.print(result_table(answer, dataset))
+            if any(curve.dataset == dataset for curve in answer.zooms):
+                console.print(result_table(answer.closer(), dataset, f"{dataset}, a closer look on fresh seeds"))
         if any(row["setting_note"] for row in rows):
             console.print(
                 "* picked on these same seeds: the interval is widened for that, the mean stays optimistic", style="dim", highlight=False

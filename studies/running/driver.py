@@ -14,9 +14,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from studies.plan import STAGES, Stage, confirm_trials, screen_trials
+from studies.answer import stage_arms
+from studies.early_stopping import stopping_rule
+from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.racing import RacingTrials
+from studies.running.scheduler import EarlyStopping
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
 from studies.running.trainable import TrialActor
@@ -118,15 +122,16 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     """The trials of a stage that the ledger does not hold ended."""
     records = ledger.trials(stage)
     ended = {record.key for record in records if record.status in ENDED}
-    if stage == "confirm":
-        results = ledger.screen_results(spec.metric) if spec.screen is not None else []
-        return ListedTrials(confirm_trials(spec, results), ended)
-    if spec.screen is None or spec.screen.searcher != "tpe":
+    if stage != "screen":
+        return ListedTrials(arm_trials(spec, stage, stage_arms(spec, stage, ledger)), ended)
+    if spec.screen is None or (spec.screen.searcher != "tpe" and spec.screen.racing is None):
         return ListedTrials(screen_trials(spec), ended)
     table = ledger.final_metrics("screen")
     values = dict.fromkeys(ended, None) | (
         {} if spec.metric not in table else {row["key"]: row[spec.metric] for _, row in table.dropna(subset=[spec.metric]).iterrows()}
     )
+    if spec.screen.racing is not None:
+        return RacingTrials(spec, values)
     history: dict[str, dict[str, Any]] = {}
     for record in records:
         history.setdefault(record.dataset, {}).setdefault(record.cell_id, record.config)
@@ -165,19 +170,13 @@ def _fit(
     from ray import tune
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
-    asha = spec.screen.asha if spec.screen and stage == "screen" else None
+    rule = stopping_rule(spec) if stage == "screen" else None
     setting = _setting(spec, stage, directory, data_root)
     needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
     scheduler = None
-    if asha is not None:
-        scheduler = tune.schedulers.ASHAScheduler(
-            time_attr="epoch",
-            metric=spec.metric,
-            mode="max" if spec.maximize else "min",
-            max_t=spec.recipe.epochs,
-            grace_period=asha.grace_epochs,
-            reduction_factor=asha.reduction,
-        )
+    if rule is not None:
+        scheduler = EarlyStopping(rule, spec.metric)
+        scheduler.recall(ledger, stage)
     searcher = SourceSearcher(source, setting, spec.tolerance.retries)
     if spec.recipe.processes > 1:
         # Ray Train reserves what the processes take, all or nothing, in a placement group of its own. What is reserved here is for an
@@ -217,8 +216,8 @@ def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | N
         threads=max(1, int(spec.resources.cpu)),
         device="cuda" if spec.resources.gpu > 0 else "cpu",
         metric=spec.metric,
-        every_epoch=stage == "screen" and spec.screen is not None and spec.screen.asha is not None,
-        keep_final=stage == "confirm" or spec.confirm is None,
+        every_epoch=stage == "screen" and stopping_rule(spec) is not None,
+        keep_final=stage in ("confirm", "zoom") or spec.confirm is None,
         record=spec.record.record(),
         examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
         cpu=spec.resources.cpu,

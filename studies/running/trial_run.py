@@ -137,15 +137,17 @@ class TrialRun:
             rows.extend(self._history)  # the driver may have gone before these reached it
         trial = self._trial
         until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
-        diverged = False
+        diverged, first = False, Processes.joined(self._number).first
         while not trial.done:
             report = trial.run_epoch()
             diverged = report.diverged
             rows.append(_row(report, trial))
+            if self._planned.stage == "test" and trial.done and not diverged and first:
+                rows[-1]["metrics"] = {**report.metrics, **trial.evaluate("test")}
             self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break
-        if Processes.joined(self._number).first:
+        if first:
             self._write(trial, diverged)
         return "running" if not trial.done else "diverged" if diverged else "finished"
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 import pandas as pd
@@ -285,11 +286,18 @@ class Ledger:
         """
         refuse_test_metric(metric)
         table = self.final_metrics("screen")
-        means = {} if table.empty or metric not in table else table.groupby("cell_id")[metric].mean().to_dict()
+        values: dict[tuple[str, str], list[float]] = {}
+        if metric in table:
+            for cell_id, status, value in table[["cell_id", "status", metric]].dropna().itertuples(index=False):
+                values.setdefault((cell_id, status), []).append(float(value))
         results = {}
         for trial in self.trials("screen"):
-            value = means.get(trial.cell_id)
-            results[trial.cell_id] = ScreenResult(trial.dataset, trial.config, None if value is None or value != value else float(value))
+            finished, stopped = values.get((trial.cell_id, "finished")), values.get((trial.cell_id, "stopped"))
+            # Of trials of unequal length the whole ones count, where there are any.
+            mean = fmean(finished or stopped or [math.nan])
+            results[trial.cell_id] = ScreenResult(
+                trial.dataset, trial.config, None if math.isnan(mean) else mean, len(finished) if finished else 0
+            )
         return list(results.values())
 
     # What the MLflow mirror has sent

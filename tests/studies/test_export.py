@@ -20,9 +20,10 @@ from margin_core.data import DatasetConfig
 from margin_core.knobs import Schedule
 from margin_core.losses import build_loss
 from margin_core.training import Cell, Trial
-from studies.answer import Answer, open_answer
+from studies.answer import open_answer
 from studies.cli import app
 from studies.export import ExportedTrial, export_study, loss_settings
+from studies.findings import Answer
 from studies.plan import build_cell, confirm_trials
 from studies.preflight import CallError
 from studies.tracking.ledger import Ledger

@@ -15,7 +15,7 @@ from margin_core.knobs import Schedule
 from search_spaces import Config
 from studies.plain_yaml import StudyFileError
 from studies.plan import (
-    FIRST_SCREEN_REPLICATE,
+    FIRST_REPLICATE,
     Arm,
     PlannedTrial,
     ScreenResult,
@@ -98,7 +98,7 @@ def known_in_part(spec: StudySpec, seed: int) -> list[ScreenResult]:
 def test_trial_keys_are_unique_and_confirm_seeds_are_never_screen_seeds(spec: StudySpec, seed: int) -> None:
     screen, confirm = screen_trials(spec), confirm_trials(spec, known_in_part(spec, seed))
     assert Counter(trial.key for trial in [*screen, *confirm]).most_common(1)[0][1] == 1
-    assert {trial.replicate for trial in screen} == {FIRST_SCREEN_REPLICATE + n for n in range(spec.screen.seeds if spec.screen else 0)}
+    assert {trial.replicate for trial in screen} == {FIRST_REPLICATE["screen"] + n for n in range(spec.screen.seeds if spec.screen else 0)}
     assert {trial.replicate for trial in confirm}.isdisjoint(trial.replicate for trial in screen)
 
 
@@ -346,3 +346,13 @@ def test_every_cell_has_the_weights_and_the_backbone_that_the_study_names() -> N
     assert cells == {("mlp-5", "own-0123456789ab.safetensors", "frozen")}
     assert study(model=network).model.words == "mlp-5, weights own-0123456789ab.safetensors, frozen"
     assert study(model={"name": "mlp-8"}) == study()
+
+
+def test_a_configuration_that_fewer_seeds_have_measured_to_the_end_ranks_behind() -> None:
+    spec = study()
+    results = [
+        ScreenResult(result.dataset, result.config, result.value, seeds=0 if result.config["lr"] == 0.1 else 1)
+        for result in found(spec, lambda dataset, config: by_lr(dataset, config))
+    ]
+    assert {result.config["lr"] for result in results} == {0.05, 0.1}
+    assert {arm.config["lr"] for arm in confirm_arms(spec, results)} == {0.05}

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from studies.answer import Answer, answer
-from studies.plan import PlannedTrial, confirm_trials, screen_trials
+from studies.answer import answer, stage_arms
+from studies.findings import Answer
+from studies.later_stages import metric_on_test
+from studies.plan import PlannedTrial, arm_trials, confirm_trials, screen_trials
 from studies.reporting import render_report
 from studies.spec import study_from
 from studies.tracking.ledger import Ledger
@@ -80,6 +82,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             for trial in confirm_trials(spec, results) if spec.confirm else []:
                 if seeds is None or trial.replicate < seeds:
                     write(ledger, trial, spec.metric, score(trial))
+            for trial in arm_trials(spec, "zoom", stage_arms(spec, "zoom", ledger)) if spec.zoom else []:
+                write(ledger, trial, spec.metric, score(trial))
+            for trial in arm_trials(spec, "test", stage_arms(spec, "test", ledger)) if spec.test else []:
+                write(ledger, trial, metric_on_test(spec.metric), score(trial))
             return answer(ledger)
 
     return built
@@ -89,6 +95,12 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 def found(build: Build, peaked: Score) -> Answer:
     """A whole study in which gds helps and gradient_decay does nothing."""
     return build(peaked)
+
+
+@pytest.fixture(scope="session")
+def tested(build: Build, peaked: Score) -> Answer:
+    """The same with a zoom and the test split."""
+    return build(peaked, zoom={"points": 5, "seeds": 5}, test={"seeds": 5})
 
 
 @pytest.fixture(scope="session")

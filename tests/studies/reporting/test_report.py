@@ -165,3 +165,23 @@ def test_a_report_tells_what_is_not_usual_in_a_recipe(build, noisy, page):
     assert "4 epochs of sgd, batches of 128, step rate" in said
     assert 'clip_norm null, lr_steps [0.5, 3.0], sharpness "asam", rho 0.5' in said
     assert "clip_norm" not in words_of(page)
+
+
+def test_a_report_shows_the_zoom_and_what_each_stage_said_of_the_setting_on_test(tested, page):
+    shown = render_report(tested)
+    outline, words = Outline(shown), words_of(shown)
+    sections = [attributes.get("id") for attributes in outline.all("section")]
+    assert sections[:5] == ["answer", "verdicts", "curves", "zoom", "test"]
+    assert "zoom" not in [attributes.get("id") for attributes in Outline(page).all("section")]
+    table = words.partition("On the test split What each stage said")[2].partition("Gain over cross-entropy")[0]
+    for dataset in tested.tested:
+        assert f"{dataset.dataset} gds with λ = 1" in table
+    assert re.findall(r"(screen|confirm|zoom|test) (?:val|test)_accuracy", table) == 2 * ["screen", "confirm", "zoom", "test"]
+    assert "The test split judged one choice, once" in words and "the test split has not been touched" not in words
+
+
+def test_the_headline_is_what_the_test_split_says_once_it_was_asked(tested):
+    words = words_of(render_report(tested))
+    assert re.search(
+        r"On digits, on the test split, gds with λ = 1 gains 1\.\d+ points over cross-entropy .*: told apart from none\.", words
+    )

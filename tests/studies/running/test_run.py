@@ -35,6 +35,7 @@ SMALL: dict[str, Any] = {
     "screen": {"searcher": "sobol", "trials": 8},
     "confirm": {"families": 1, "seeds": 2, "values": {"gds": [0, 1, 2], "cos_face": [0, 0.1, 0.2]}},
 }
+WHOLE = {**SMALL, "zoom": {"points": 3, "seeds": 2}, "test": {"seeds": 2}}
 
 
 def write(directory: Path, study: dict[str, Any]) -> Path:
@@ -84,7 +85,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The small study, run without a break."""
     workdir = tmp_path_factory.mktemp("whole")
-    return workdir, run("run", write(workdir, SMALL), "--workdir", workdir)
+    return workdir, run("run", write(workdir, WHOLE), "--workdir", workdir)
 
 
 def test_a_study_runs_to_verdicts_report_and_mlflow(whole: tuple[Path, dict[str, Any]]) -> None:
@@ -102,6 +103,22 @@ def test_a_study_runs_to_verdicts_report_and_mlflow(whole: tuple[Path, dict[str,
     assert verdict["family"] in ("gds", "cos_face")
     assert "<svg" in (workdir / "small" / "report.html").read_text()
     assert json.loads((workdir / "small" / "verdicts.json").read_text())["verdicts"] == outcome["verdicts"]
+
+
+def test_the_test_split_is_measured_once_by_the_last_stage_alone(whole: tuple[Path, dict[str, Any]]) -> None:
+    workdir, outcome = whole
+    with read(workdir) as ledger:
+        measured = {
+            (trial.stage, epoch["epoch"])
+            for trial in ledger.trials()
+            for epoch in ledger.epochs(trial.key)
+            if any(name.startswith("test_") for name in epoch["metrics"])
+        }
+        cells = {trial.cell_id for trial in ledger.trials("test")}
+    assert measured == {("test", 6)}
+    [tested], [winner] = outcome["test"], outcome["winners"]
+    assert tested["cell_id"] == winner["cell_id"] and tested["cell_id"] in cells and len(cells) <= 2
+    assert tested["seeds"] == 2 and tested["metric"] == "test_accuracy"
 
 
 def test_what_a_study_records_lies_in_its_ledger_and_beside_it(whole: tuple[Path, dict[str, Any]]) -> None:
@@ -189,7 +206,7 @@ def test_an_exported_configuration_repeats_its_trial_to_the_last_digit(whole: tu
 def test_a_study_cut_short_and_resumed_ends_with_the_rows_of_an_unbroken_one(
     whole: tuple[Path, dict[str, Any]], tmp_path: Path, blow: signal.Signals
 ) -> None:
-    process = start("run", write(tmp_path, SMALL), "--workdir", tmp_path, "--json")
+    process = start("run", write(tmp_path, WHOLE), "--workdir", tmp_path, "--json")
     wait_until(lambda: ended(tmp_path, "small") >= 6, process)
     if blow == signal.SIGINT:
         os.killpg(process.pid, blow)  # what Ctrl-C in a terminal sends: to the driver and to all it started
@@ -280,7 +297,7 @@ def test_a_study_whose_workers_are_killed_again_and_again_loses_no_trial(tmp_pat
 @pytest.mark.faults
 def test_a_study_killed_again_and_again_ends_with_the_rows_of_an_unbroken_one(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """The driver and, so that none of its actors goes on writing, all that it started."""
-    write(tmp_path, SMALL)
+    write(tmp_path, WHOLE)
     for blow, goal in enumerate((1, 4, 7, 10)):
         process = start(*(["run", tmp_path / "small.yaml"] if blow == 0 else ["resume"]), "--workdir", tmp_path)
         wait_until(lambda goal=goal: ended(tmp_path, "small") >= goal, process)  # type: ignore[misc]

@@ -360,7 +360,7 @@ print("all", flush=True)
 
 
 def test_a_writer_that_is_killed_loses_nothing_that_it_committed(tmp_path: Path) -> None:
-    data = {**STUDY, **WITHOUT_SCREEN, "confirm": {**STUDY["confirm"], "seeds": 2000}}
+    data = {**STUDY, **WITHOUT_SCREEN, "confirm": {**STUDY["confirm"], "seeds": 1000}}
     path = tmp_path / "ledger.sqlite"
     command = [sys.executable, "-c", WRITER, str(path), json.dumps(data)]
     with subprocess.Popen(

@@ -1,0 +1,243 @@
+"""What a study found, as plain records: curves, verdicts, the cell to export per dataset, and what went wrong.
+
+They are gathered from a ledger by `studies.answer`; the terminal, the report, ``verdicts.json`` and the export all read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from margin_core.knobs import Knob
+from studies.analysis import Gain, Summary, Verdict
+from studies.plan import Stage
+from studies.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A measured cell and what it gains over ``ce``.
+
+    Attributes:
+        cell_id: The cell.
+        setting: Its knob values in words: ``λ = 1.5`` or ``β = 0.001 → 0.01 (linear, first 50 %)``.
+        summary: Mean of the metric over its seeds, with an interval.
+        gain: Paired difference from the ``ce`` arm; None where they share fewer than two seeds.
+        chosen_before: Whether the cell was chosen before these seeds. If not, the interval is widened to hold for the best of all
+            the cells it was chosen among, and the mean gain is still optimistic.
+    """
+
+    cell_id: str
+    setting: str
+    summary: Summary
+    gain: Gain | None
+    chosen_before: bool
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One family on one dataset: the metric against its knob.
+
+    Attributes:
+        stage: The stage that measured it, ``confirm`` or ``zoom``.
+        dataset: What the study calls the dataset.
+        family: The family's name.
+        title: The family's name in prose.
+        knob: The knob's declaration.
+        table: Columns ``seed``, the knob's name and the metric; one row per replicate, NaN where it diverged or failed.
+        lost: Replicates that diverged or failed, by knob value.
+        verdict: What the analysis says.
+        contender: The cell that stands for the family: the choice of an earlier stage, or the best of the curve where there was none.
+        held: The other values of the family's cells, the same along the whole curve.
+    """
+
+    stage: Stage
+    dataset: str
+    family: str
+    title: str
+    knob: Knob
+    table: pd.DataFrame
+    lost: Mapping[float, int]
+    verdict: Verdict
+    contender: Contender | None
+    held: Mapping[str, float | str]
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The cell to export for a dataset: the highest mean over whole replicates in the last stage.
+
+    Attributes:
+        dataset: What the study calls the dataset.
+        family: The winning family.
+        cell_id: The winning cell.
+        setting: Its knob values in words.
+        summary: Its mean, interval and seeds.
+        gain: Its paired gain over ``ce``, optimistic since the cell was picked on the same seeds, with an interval that allows for that;
+            None for ``ce`` itself, in the screen and where there are fewer than two seeds.
+        stage: The stage that measured it.
+        reason: Why this cell, and how surely, in one sentence.
+    """
+
+    dataset: str
+    family: str
+    cell_id: str
+    setting: str
+    summary: Summary
+    gain: Gain | None
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StageMean:
+    """What one stage said of a cell: the study's metric on that stage's own seeds.
+
+    Attributes:
+        stage: The stage.
+        summary: Mean of the metric over its seeds, with an interval.
+        gain: Paired difference from the stage's ``ce`` arm; None where it has none, in the screen, and with fewer than two seeds.
+    """
+
+    stage: Stage
+    summary: Summary
+    gain: Gain | None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the test split says of the cell that was chosen for a dataset, on seeds that chose nothing.
+
+    Attributes:
+        dataset: What the study calls the dataset.
+        family: The chosen family.
+        cell_id: The chosen cell.
+        setting: Its knob values in words.
+        metric: The metric, as it is called on the test split.
+        summary: Its mean over the chosen cell's seeds, with an interval.
+        baseline: The same of the ``ce`` arm; None where none of its replicates ended well.
+        gain: Paired difference from the ``ce`` arm, unbiased; None for ``ce`` itself and with fewer than two seeds.
+        stages: What each stage said of the cell by the study's own metric, in order: how far choosing made it look better than it is.
+    """
+
+    dataset: str
+    family: str
+    cell_id: str
+    setting: str
+    metric: str
+    summary: Summary
+    baseline: Summary | None
+    gain: Gain | None
+    stages: tuple[StageMean, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything that a study's report says.
+
+    Attributes:
+        spec: The study file.
+        curves: One per confirmed dataset and family.
+        zooms: One per dataset and family that the zoom stage looked at closer.
+        tested: What the test split says, for each dataset that has been tested.
+        baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
+        zoom_baselines: The same of the zoom stage.
+        winners: For each dataset the cell to export.
+        screen: One row per screened configuration: ``dataset, family, setting, value, config``.
+        counts: Trials by ``stage`` and ``status``.
+        lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
+        seconds: Trial time, summed over trials.
+    """
+
+    spec: StudySpec
+    curves: tuple[Curve, ...]
+    zooms: tuple[Curve, ...]
+    tested: tuple[Tested, ...]
+    baselines: Mapping[str, pd.DataFrame]
+    zoom_baselines: Mapping[str, pd.DataFrame]
+    winners: tuple[Winner, ...]
+    screen: pd.DataFrame
+    counts: pd.DataFrame
+    lost: pd.DataFrame
+    seconds: float
+
+    @property
+    def datasets(self) -> list[str]:
+        """The study's datasets, in its order."""
+        return [entry.config().key for entry in self.spec.datasets]
+
+    def closer(self) -> Answer:
+        """The same with the curves and ``ce`` arms of the zoom stage in the place of those of the confirm stage."""
+        return replace(self, curves=self.zooms, baselines=self.zoom_baselines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: what ``verdicts.json`` holds."""
+        return {
+            "study": self.spec.name,
+            "metric": self.spec.metric,
+            "sesoi": self.spec.smallest_effect,
+            "alpha": self.spec.alpha,
+            "verdicts": [_curve_dict(curve) for curve in self.curves],
+            **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),
+            "winners": [
+                {
+                    "dataset": winner.dataset,
+                    "family": winner.family,
+                    "cell_id": winner.cell_id,
+                    "setting": winner.setting,
+                    "stage": winner.stage,
+                    **_measured(winner.summary, winner.gain),
+                    "reason": winner.reason,
+                }
+                for winner in self.winners
+            ],
+            **({"test": [_tested_dict(tested) for tested in self.tested]} if self.tested else {}),
+        }
+
+
+def _curve_dict(curve: Curve) -> dict[str, Any]:
+    return {
+        "dataset": curve.dataset,
+        "family": curve.family,
+        "knob": curve.knob.name,
+        "held": dict(curve.held),
+        **curve.verdict.to_dict(),
+        "contender": _contender_dict(curve.contender),
+    }
+
+
+def _tested_dict(tested: Tested) -> dict[str, Any]:
+    return {
+        "dataset": tested.dataset,
+        "family": tested.family,
+        "cell_id": tested.cell_id,
+        "setting": tested.setting,
+        "metric": tested.metric,
+        **_measured(tested.summary, tested.gain),
+        "ce_mean": None if tested.baseline is None else tested.baseline.mean,
+        "stages": [{"stage": seen.stage, **_measured(seen.summary, seen.gain)} for seen in tested.stages],
+    }
+
+
+def _contender_dict(contender: Contender | None) -> dict[str, Any] | None:
+    if contender is None:
+        return None
+    return {
+        "cell_id": contender.cell_id,
+        "setting": contender.setting,
+        "chosen_before": contender.chosen_before,
+        **_measured(contender.summary, contender.gain),
+    }
+
+
+def _measured(summary: Summary, gain: Gain | None) -> dict[str, Any]:
+    return {
+        "mean": summary.mean,
+        "interval": [summary.low, summary.high],
+        "seeds": summary.n,
+        "gain_over_ce": None if gain is None else gain.mean,
+        "gain_interval": None if gain is None else [gain.low, gain.high],
+    }
