@@ -19,6 +19,7 @@ from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Wat
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
 from studies.running.trainable import TrialActor, TrialSetting
+from studies.running.whereabouts import PlacementCallback
 from studies.spec import StudySpec
 from studies.tracking.ledger import ENDED, Ledger
 from studies.workspace import StudyFiles
@@ -83,7 +84,16 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str | None, data_root: Path | None, watcher: Watcher) -> bool:
+def run_stages(
+    spec: StudySpec,
+    ledger: Ledger,
+    directory: Path,
+    *,
+    address: str | None,
+    data_root: Path | None,
+    storage: str | None,
+    watcher: Watcher,
+) -> bool:
     """Run every stage of ``spec`` that the ledger does not hold whole.
 
     Ray is started, or joined at ``address``, only if there is a trial to run. Returns whether the study is complete; False after
@@ -104,7 +114,7 @@ def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str
             if not running:
                 session.enter_context(ray_session(address))
                 running = True
-            if not _run_stage(spec, stage, source, ledger, directory, data_root, watcher):
+            if not _run_stage(spec, stage, source, ledger, directory, data_root, storage, watcher):
                 return False
     return True
 
@@ -129,11 +139,18 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
 
 
 def _run_stage(
-    spec: StudySpec, stage: Stage, source: TrialSource, ledger: Ledger, directory: Path, data_root: Path | None, watcher: Watcher
+    spec: StudySpec,
+    stage: Stage,
+    source: TrialSource,
+    ledger: Ledger,
+    directory: Path,
+    data_root: Path | None,
+    storage: str | None,
+    watcher: Watcher,
 ) -> bool:
     stop = StopRequest(Tolerance(spec.tolerance, source.total))
     with _stopping_on_interrupt(stop):
-        _fit(spec, stage, source, ledger, directory, data_root, watcher, stop)
+        _fit(spec, stage, source, ledger, directory, data_root, storage, watcher, stop)
     if stop.tolerance.exceeded:
         raise StudyStopped(stop.tolerance.exceeded)
     return not stop.interrupted
@@ -146,6 +163,7 @@ def _fit(
     ledger: Ledger,
     directory: Path,
     data_root: Path | None,
+    storage: str | None,
     watcher: Watcher,
     stop: StopRequest,
 ) -> None:
@@ -166,6 +184,8 @@ def _fit(
         keep_final=stage == "confirm" or spec.confirm is None,
         record=spec.record.record(),
         examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
+        storage=storage,
+        study=spec.name,
     )
     scheduler = None
     if asha is not None:
@@ -190,7 +210,7 @@ def _fit(
         run_config=tune.RunConfig(
             name=stage,
             storage_path=str((directory / "ray").resolve()),
-            callbacks=[LedgerCallback(ledger, searcher, watcher, stop)],
+            callbacks=[LedgerCallback(ledger, searcher, watcher, stop), PlacementCallback(directory, spec.resources)],
             stop=stop,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,

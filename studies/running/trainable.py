@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ray import tune
 
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from studies.plan import PlannedTrial
+from studies.running.trial_copies import TrialCopies, own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class TrialSetting:
 
     Attributes:
         study_seed: The study's seed.
-        checkpoints: Directory of the trials' checkpoints; every node must see it.
+        checkpoints: Directory of the trials' checkpoints; every node must see it, unless there is a storage.
         data_root: Where datasets lie, or None.
         threads: CPU threads of a trial; part of what makes its numbers repeatable.
         device: ``cpu`` or ``cuda``.
@@ -38,7 +39,9 @@ class TrialSetting:
         keep_final: Keep the checkpoint of a trial that ended well.
         checkpoint_seconds: Least time between two checkpoints of a running trial.
         record: What trials measure beside their own metrics.
-        examples: Directory of what trials make of each test example, or None where that is not asked for; every node must see it.
+        examples: Directory of what trials make of each test example, or None where that is not asked for; as of checkpoints.
+        storage: The URL of a storage through which checkpoints and examples go, or None; nodes then work in folders of their own.
+        study: The study's folder there.
     """
 
     study_seed: int
@@ -52,6 +55,15 @@ class TrialSetting:
     checkpoint_seconds: float = 10.0
     record: Record = field(default_factory=Record)
     examples: str | None = None
+    storage: str | None = None
+    study: str = ""
+
+    @property
+    def on_this_node(self) -> TrialSetting:
+        """The same, with folders of this process where a storage connects the nodes."""
+        if self.storage is None:
+            return self
+        return replace(self, checkpoints=own_folder(), examples=None if self.examples is None else own_folder())
 
 
 def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
@@ -79,7 +91,8 @@ class TrialActor(tune.Trainable):
     def _take(self, config: dict[str, Any]) -> None:
         self._planned = planned_trial(config)
         setting = json.loads(config["setting"])
-        self._setting = TrialSetting(**{**setting, "record": Record(**setting["record"])})
+        self._setting = TrialSetting(**{**setting, "record": Record(**setting["record"])}).on_this_node
+        self._copies = TrialCopies(self._setting.storage, self._setting.study)
         self._trial: Trial | None = None
         self._history: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
@@ -112,7 +125,9 @@ class TrialActor(tune.Trainable):
                 break
         if self._setting.examples is not None and trial.done and not diverged:
             # Before the end is reported: a process that dies in between does it again.
-            Examples.of(trial).write(Path(self._setting.examples) / f"{self._planned.key}.npz")
+            path = Path(self._setting.examples) / f"{self._planned.key}.npz"
+            Examples.of(trial).write(path)
+            self._copies.send_examples(path)
         self._checkpoint(trial, diverged)
         return "running" if not trial.done else "diverged" if diverged else "finished"
 
@@ -129,9 +144,10 @@ class TrialActor(tune.Trainable):
     def _open(self) -> Trial:
         """The trial where its checkpoint left it, with the reports up to there, or at its beginning."""
         trial = self._begin()
-        if not any(file.exists() for file in checkpoint_files(self._path)):
-            return trial
         try:
+            self._copies.fetch(self._path)
+            if not any(file.exists() for file in checkpoint_files(self._path)):
+                return trial
             trial.load(self._path)
             history = json.loads(self._history_path.read_text())[: trial.epoch]
             if len(history) < trial.epoch:
@@ -154,11 +170,13 @@ class TrialActor(tune.Trainable):
         if trial.done and (diverged or not self._setting.keep_final):
             for file in (*checkpoint_files(self._path), self._history_path):
                 file.unlink(missing_ok=True)
+            self._copies.remove(self._path)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
             # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
             self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
             self._history_path.with_suffix(".new").replace(self._history_path)
             trial.save(self._path)
+            self._copies.send(self._path)
             self._saved_at = time.monotonic()
 
     def _result(self, rows: list[dict[str, Any]], status: str, reason: str) -> dict[str, Any]:
