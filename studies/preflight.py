@@ -12,6 +12,7 @@ from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
+from studies.storage import Storage
 from studies.tracking.mlflow_mirror import check_tracking_uri
 from studies.workspace import check_workdir
 
@@ -20,12 +21,14 @@ class CallError(ValueError):
     """A call or a study file that cannot be carried out; the message is one sentence."""
 
 
-def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> None:
+def check_call(
+    spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None, storage: str | None = None
+) -> None:
     """Raise `CallError` where ``spec`` cannot be run with these options.
 
     Looks at the plan, the datasets, the model's weights (which it downloads where they are published), the cache, the Ray address, the
-    tracking server, the work directory and, for a local run, the compiler and the GPU, in this order. Last, pictures are decoded that
-    never were, so that what cannot be read is told now and the trials find it done.
+    tracking server, the work directory, the storage and, for a local run, the compiler and the GPU, in this order. Last, pictures are
+    decoded that never were, so that what cannot be read is told now and the trials find it done.
     """
     from studies.running.address import check_address
 
@@ -44,6 +47,8 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
         if tracking_uri is not None:
             check_tracking_uri(tracking_uri)
         check_workdir(workdir)
+        if storage is not None:
+            Storage(storage, spec.name).check()
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
     compiler = os.environ.get("CXX", "g++")

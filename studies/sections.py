@@ -368,8 +368,15 @@ class FinalTestSection(Section):
 class ResourceSection(Section):
     """What one process of a trial takes; fractions share a processor or a GPU among trials."""
 
-    cpu: float = Field(1.0, gt=0.0)
-    gpu: float = Field(0.0, ge=0.0)
+    cpu: float = Field(1.0, gt=0.0, allow_inf_nan=False)
+    gpu: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+
+    @field_validator("gpu")
+    @classmethod
+    def _a_share_of_one_or_whole_ones(cls, value: float) -> float:
+        if value > 1.0 and not value.is_integer():
+            raise ValueError(f"must be a share of one GPU, up to 1, or a whole number of them, got {value:g}")
+        return value
 
 
 class ToleranceSection(Section):

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 from margin_core.entry_points import other_packages
 from studies.answer import answer
 from studies.findings import Answer
+from studies.running.address import keep_to_this_machine
 from studies.spec import StudySpec, study_from
+from studies.storage import Storage
+from studies.stored import collect, copy_ledger, ledger_kept, recorded_storage
 from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror, embedded_uri
 from studies.workspace import StudyFiles, find_studies, study_files
@@ -65,8 +68,11 @@ def run_study(
     address: str | None = None,
     tracking_uri: str | None = None,
     data_root: Path | None = None,
+    storage: str | None = None,
 ) -> Outcome:
     """Run what is missing of ``spec`` in ``workdir``; see `studies.preflight` for what to check before.
+
+    With the URL of a ``storage``, or one that the ledger names, trials keep their checkpoints there, and the ledger is copied there.
 
     Raises:
         StudyError: ``workdir`` holds a study of this name with another study file, or another process runs it now.
@@ -75,20 +81,27 @@ def run_study(
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
     complete, stopped = False, ""
-    with _sole_driver(files), Ledger(files.ledger) as ledger:
+    storage = storage or recorded_storage(files)
+    kept = None if storage is None else Storage(storage, spec.name)
+    with _sole_driver(files), ledger_kept(files, kept), Ledger(files.ledger) as ledger:
         _claim(ledger, spec)
+        if kept is not None:
+            ledger.set_meta("storage", kept.url)
+            copy_ledger(files.ledger, kept)
+        keep_to_this_machine(address)
         from studies.running.driver import StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
         mirror = MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir)
         mirror.start()
         try:
-            complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, watcher=watcher)
+            complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, storage=storage, watcher=watcher)
         except StudyStopped as error:
             stopped = str(error)
         finally:
             ledger.interrupt_running()
             found = answer(ledger)
             write_results(found, files)
+            collect(files, kept, complete=complete, keep=_kept_checkpoints(found))
             if complete:
                 _drop_checkpoints(found, files)
             problem = mirror.finish([files.report, files.verdicts], complete=complete)
@@ -168,7 +181,11 @@ def _claim(ledger: Ledger, spec: StudySpec) -> None:
 
 def _drop_checkpoints(found: Answer, files: StudyFiles) -> None:
     """Keep the final checkpoints of the cells to export, and no others."""
-    keep = {f"{winner.stage}-{winner.cell_id}-" for winner in found.winners}
     for checkpoint in files.checkpoints.glob("*"):
-        if not any(checkpoint.name.startswith(prefix) for prefix in keep):
+        if not checkpoint.name.startswith(_kept_checkpoints(found)):
             checkpoint.unlink()
+
+
+def _kept_checkpoints(found: Answer) -> tuple[str, ...]:
+    """What their names begin with."""
+    return tuple(f"{winner.stage}-{winner.cell_id}-" for winner in found.winners)

@@ -23,13 +23,17 @@ def ray_head(**environment: str) -> Iterator[str]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(words, env={**os.environ, **environment}, **quiet) as head:  # type: ignore[call-overload]
         try:
-            while not _answers(address):
-                assert head.poll() is None
-                time.sleep(0.2)
+            wait_for_head(head, address)
             yield address
         finally:
             head.terminate()
             head.wait(timeout=60)
+
+
+def wait_for_head(head: subprocess.Popen[bytes], address: str) -> None:
+    while not answers(address):
+        assert head.poll() is None
+        time.sleep(0.2)
 
 
 def free_port() -> int:
@@ -38,7 +42,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
     try:
         check_address(address)
     except ConnectionError:

@@ -231,8 +231,8 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: deform must be in [0, 1], got {self.deform!r}")
         if self.noise not in NOISES:
             raise ValueError(f"{self.name}: noise must be one of {', '.join(NOISES)}, got {self.noise!r}")
-        if self.label == "":
-            raise ValueError(f"{self.name}: label must not be empty")
+        if self.label is not None and (self.label in ("", ".", "..") or "/" in str(self.label)):  # it names files
+            raise ValueError(f"{self.name}: label must be a name, not empty and no path, got {self.label!r}")
         if not isinstance(self.imbalance, Imbalance | None):
             raise ValueError(f"{self.name}: imbalance must be a mapping with kind and ratio, got {self.imbalance!r}")
         if not isinstance(self.manifold, Manifold | None):

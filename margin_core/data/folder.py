@@ -8,7 +8,7 @@ from margin_core.data.dataset import DatasetSource
 from margin_core.data.photos import Photos, below, declare, declare_kind, folder_of_classes
 
 TITLE, REFERENCE = "A folder of images", "your own"
-HOW = "a folder, below the data root or anywhere, that holds a folder of images for each class, or train, test and perhaps val that do"
+HOW = "a folder below the data root that holds a folder of images for each class, or train, test and perhaps val that do"
 VALIDATION = ("val", "valid", "validation")
 
 

@@ -94,6 +94,8 @@ def dataset_info(name: str, size: int | None = None) -> DatasetSource:
         raise ValueError(f"dataset must be one of {', '.join(list_datasets())}, got {name!r}")
     if (source.named is None) != (kind == name) or (source.named is not None and not argument):
         raise ValueError(f"dataset must be written {source.written}, got {name!r}")
+    if argument.startswith(("/", "~")) or ".." in argument.split("/"):
+        raise ValueError(f"dataset must be written {source.written}, and lie below the data root: no whole path and no .., got {name!r}")
     return _found(source, argument, size)
 
 

@@ -162,13 +162,10 @@ def declare_kind(
 
 
 def below(name: str, path: str, data_root: Path | None) -> Path:
-    """Where a path leads, below the data root unless it is a whole one; raises `FileNotFoundError` where it needs one and has none."""
-    folder = Path(path).expanduser()
-    if folder.is_absolute():
-        return folder
+    """Where a path leads, below the data root; raises `FileNotFoundError` where there is none. That it does not lead out is checked."""
     if data_root is None:
-        raise FileNotFoundError(f"{name}: no data root was given (--data-root or {DATA_ROOT_VARIABLE}), and {path} is no whole path")
-    return data_root / folder
+        raise FileNotFoundError(f"{name}: no data root was given (--data-root or {DATA_ROOT_VARIABLE}), below which {path} is looked for")
+    return data_root / path
 
 
 def read_photos(

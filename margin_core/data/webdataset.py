@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 TITLE, REFERENCE = "Shards of WebDataset", "https://github.com/webdataset/webdataset"
 HOW = (
-    "a folder, below the data root or anywhere, of *.tar files with images and their numbers of classes (*.cls), whose paths from there "
-    "on start with train, val or test if there are such parts, and perhaps classnames.txt"
+    "a folder below the data root of *.tar files with images and their numbers of classes (*.cls), whose paths from there on "
+    "start with train, val or test if there are such parts, and perhaps classnames.txt"
 )
 
 

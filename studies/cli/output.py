@@ -6,14 +6,18 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from studies.placement import Placement
 
 
 @contextmanager
@@ -22,12 +26,13 @@ def one_sentence() -> Iterator[None]:
     from margin_core.data import PictureError
     from studies.plain_yaml import StudyFileError
     from studies.preflight import CallError
+    from studies.storage import StorageError
     from studies.study import StudyError
     from studies.tracking.ledger import LedgerError
 
     try:
         yield
-    except (CallError, StudyFileError, StudyError, LedgerError, PictureError, FileNotFoundError) as error:
+    except (CallError, StudyFileError, StudyError, LedgerError, PictureError, StorageError, FileNotFoundError) as error:
         say(Console(stderr=True), f"[red]error[/red]: {escape(str(error))}", markup=True)
         raise typer.Exit(2) from None
 
@@ -107,3 +112,14 @@ def stdout_kept_clean(as_json: bool) -> Iterator[None]:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def print_placement(placement: Placement, console: Console) -> None:
+    """Print which node each running trial is on and what it holds, and what is in use."""
+    table = Table("running", "node", "CPU", "GPU", "since")
+    for place in sorted(placement.trials, key=lambda place: (place.node, place.key)):
+        since = time.strftime("%H:%M:%S", time.localtime(place.since))
+        table.add_row(escape(place.key), escape(place.node or "starting"), f"{place.cpu:g}", f"{place.gpu:g}", since)
+    console.print(table)
+    used = ", ".join(f"{placement.used[name]:g} of {amount:g} {name}" for name, amount in placement.there.items()) or "nothing"
+    say(console, f"in use on {placement.nodes} node{'' if placement.nodes == 1 else 's'}: {used}")

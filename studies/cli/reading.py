@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from studies.cli.options import AsJson, DataRoot, StudyName, Workdir
-from studies.cli.output import one_sentence, print_json, say, stdout
+from studies.cli.output import one_sentence, print_json, print_placement, say, stdout
 from studies.workspace import DEFAULT_WORKDIR
 
 
 def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
-    """Show how far a study is, and which trials were lost."""
+    """Show how far a study is, where its trials run, and which were lost."""
     from studies.answer import open_answer
+    from studies.placement import read_placement
     from studies.study import open_files
 
     with one_sentence():
         files = open_files(workdir, study)
         found = open_answer(files.directory)
+    placement = read_placement(files)
     counts = found.counts.to_dict("records")
     lost = found.lost.to_dict("records")
     if as_json:
-        print_json({"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds})
+        where = None if placement is None else asdict(placement)
+        about = {"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds}
+        print_json({**about, "placement": where})
         return
     console = stdout()
     table = Table("stage", "status", "trials", title=found.spec.name)
     for row in counts:
         table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
     console.print(table)
+    if placement is not None:
+        print_placement(placement, console)
     for row in lost:
         say(console, f"{row['status']} {row['key']}: {row['reason']}")
 

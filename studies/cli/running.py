@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from studies.cli.options import Address, AsJson, DataRoot, Overrides, StudyName, TrackingUri, Workdir
+from studies.cli.options import Address, AsJson, DataRoot, Overrides, StorageUrl, StudyName, TrackingUri, Workdir
 from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean
-from studies.workspace import DEFAULT_WORKDIR
+from studies.workspace import DEFAULT_WORKDIR, study_files
 
 if TYPE_CHECKING:
     from studies.export import ExportedTrial
@@ -27,6 +27,7 @@ def run(
     address: Address = None,
     tracking_uri: TrackingUri = None,
     data_root: DataRoot = None,
+    storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its report, going on from where it stopped; or repeat an exported trial."""
@@ -41,7 +42,7 @@ def run(
 
     with one_sentence():
         spec = read_study(study, overrides or ())
-    _run(spec, workdir, address, tracking_uri, root, as_json)
+    _run(spec, workdir, address, tracking_uri, root, storage, as_json)
 
 
 def resume(
@@ -50,16 +51,21 @@ def resume(
     address: Address = None,
     tracking_uri: TrackingUri = None,
     data_root: DataRoot = None,
+    storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Finish a study that was interrupted."""
+    """Finish a study that was interrupted, by the name of one whose ledger is on a storage on another machine too."""
     from margin_core.data import resolve_data_root
+    from studies.storage import Storage
+    from studies.stored import fetch_ledger
     from studies.study import open_files, recorded_spec
 
     with one_sentence():
+        if storage is not None and study is not None:
+            fetch_ledger(study_files(workdir, study), Storage(storage, study))
         files = open_files(workdir, study)
         spec = recorded_spec(files)
-    _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), as_json)
+    _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), storage, as_json)
 
 
 def preview(
@@ -86,16 +92,26 @@ def preview(
     stdout().print(table)
 
 
-def _run(spec: StudySpec, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None, as_json: bool) -> None:
+def _run(
+    spec: StudySpec,
+    workdir: Path,
+    address: str | None,
+    tracking_uri: str | None,
+    data_root: Path | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
     from studies.preflight import check_call
     from studies.progress import StudyDisplay
     from studies.study import run_study
 
     with one_sentence(), decoding_told():
-        check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root)
+        check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage)
     console = stdout()
     with one_sentence(), stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
-        outcome = run_study(spec, workdir=workdir, watcher=display, address=address, tracking_uri=tracking_uri, data_root=data_root)
+        outcome = run_study(
+            spec, workdir=workdir, watcher=display, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage
+        )
     if as_json:
         print_json(
             {

@@ -1,7 +1,8 @@
-"""Whether a Ray cluster answers, looked at without importing Ray."""
+"""Where Ray is: whether a cluster answers, and that one of this machine alone listens to no other. Without importing Ray."""
 
 from __future__ import annotations
 
+import os
 import socket
 
 
@@ -16,3 +17,13 @@ def check_address(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=5.0).close()
     except (OSError, ValueError) as error:
         raise ConnectionError(f"no Ray cluster answers at {address!r}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def keep_to_this_machine(address: str | None) -> None:
+    """Let a Ray that is to be started here listen at the loopback address alone; to be called before Ray is first imported.
+
+    Ray's processes otherwise listen at every address of the machine, and who reaches them can run programs. The variable is Ray's own
+    for Windows and macOS, where it does so of itself.
+    """
+    if address in (None, "local"):
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

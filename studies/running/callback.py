@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray import tune
@@ -106,12 +107,11 @@ class LedgerCallback(DriverOnly, tune.Callback):
         self._end(trial, status, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record a trial whose process died: interrupted, or failed if it has died more often than is tolerated."""
-        planned = planned_trial(trial.config)
-        cause = type(trial.get_pickled_error() or RuntimeError()).__name__
-        deaths = self._searcher.deaths(planned)
-        status: Status = "failed" if deaths > self._searcher.retries else "interrupted"
-        self._end(trial, status, f"its process died ({cause}) in attempt {deaths} of {self._searcher.retries + 1}")
+        """Record a trial whose process died: interrupted, or failed if that has happened more often than is tolerated."""
+        # Ray writes its words here at once; the exception itself is where it can be had only some time later.
+        cause = Path(trial.error_file).read_text() if trial.error_file else ""
+        given_up, reason = self._searcher.died(trial.trial_id, cause)
+        self._end(trial, "failed" if given_up else "interrupted", reason)
 
     def _end(self, trial: Any, status: Status, reason: str) -> None:
         planned = planned_trial(trial.config)

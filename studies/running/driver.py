@@ -25,6 +25,7 @@ from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
 from studies.running.trainable import TrialActor
 from studies.running.trial_run import TrialSetting
+from studies.running.whereabouts import PlacementCallback
 from studies.spec import StudySpec
 from studies.tracking.ledger import ENDED, Ledger
 from studies.workspace import StudyFiles
@@ -92,7 +93,16 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str | None, data_root: Path | None, watcher: Watcher) -> bool:
+def run_stages(
+    spec: StudySpec,
+    ledger: Ledger,
+    directory: Path,
+    *,
+    address: str | None,
+    data_root: Path | None,
+    storage: str | None,
+    watcher: Watcher,
+) -> bool:
     """Run every stage of ``spec`` that the ledger does not hold whole.
 
     Ray is started, or joined at ``address``, only if there is a trial to run. Returns whether the study is complete; False after
@@ -113,7 +123,7 @@ def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str
             if not running:
                 session.enter_context(ray_session(address))
                 running = True
-            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, watcher):
+            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, storage, watcher):
                 return False
     return True
 
@@ -146,11 +156,12 @@ def _run_stage(
     directory: Path,
     address: str | None,
     data_root: Path | None,
+    storage: str | None,
     watcher: Watcher,
 ) -> bool:
     stop = StopRequest(Tolerance(spec.tolerance, source.total))
     with _stopping_on_interrupt(stop):
-        _fit(spec, stage, source, ledger, directory, address, data_root, watcher, stop)
+        _fit(spec, stage, source, ledger, directory, address, data_root, storage, watcher, stop)
     if stop.tolerance.exceeded:
         raise StudyStopped(stop.tolerance.exceeded)
     return not stop.interrupted
@@ -164,6 +175,7 @@ def _fit(
     directory: Path,
     address: str | None,
     data_root: Path | None,
+    storage: str | None,
     watcher: Watcher,
     stop: StopRequest,
 ) -> None:
@@ -171,7 +183,7 @@ def _fit(
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
     rule = stopping_rule(spec) if stage == "screen" else None
-    setting = _setting(spec, stage, directory, data_root)
+    setting = _setting(spec, stage, directory, data_root, storage)
     needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
     scheduler = None
     if rule is not None:
@@ -195,7 +207,7 @@ def _fit(
         run_config=tune.RunConfig(
             name=stage,
             storage_path=str((directory / "ray").resolve()),
-            callbacks=[LedgerCallback(ledger, searcher, watcher, stop)],
+            callbacks=[LedgerCallback(ledger, searcher, watcher, stop), PlacementCallback(directory, spec.resources)],
             stop=stop,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,
@@ -205,7 +217,7 @@ def _fit(
     shutil.rmtree(str(setting.scratch), ignore_errors=True)  # what groups that were killed have left
 
 
-def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | None) -> TrialSetting:
+def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | None, storage: str | None) -> TrialSetting:
     """What the trials of a stage share; the directory of their checkpoints is made."""
     checkpoints = directory / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -223,6 +235,8 @@ def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | N
         cpu=spec.resources.cpu,
         gpu=spec.resources.gpu,
         scratch=str((directory / "ray" / "train").resolve()),
+        storage=storage,
+        study=spec.name,
     )
 
 

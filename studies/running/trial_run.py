@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from margin_core.training.processes import Processes
 from studies.plan import PlannedTrial
+from studies.running.trial_copies import TrialCopies, own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class TrialSetting:
 
     Attributes:
         study_seed: The study's seed.
-        checkpoints: Directory of the trials' checkpoints; every node must see it.
+        checkpoints: Directory of the trials' checkpoints; every node must see it, unless there is a storage.
         data_root: Where datasets lie, or None.
         threads: CPU threads of a process; part of what makes its numbers repeatable.
         device: ``cpu`` or ``cuda``.
@@ -37,10 +38,12 @@ class TrialSetting:
         keep_final: Keep the checkpoint of a trial that ended well.
         checkpoint_seconds: Least time between two checkpoints of a running trial.
         record: What trials measure beside their own metrics.
-        examples: Directory of what trials make of each test example, or None where that is not asked for; every node must see it.
+        examples: Directory of what trials make of each test example, or None where that is not asked for; as of checkpoints.
         cpu: Processors that are reserved for a process.
         gpu: GPUs that are reserved for a process.
         scratch: Directory for what Ray Train writes of trials of several processes; every node must see it.
+        storage: The URL of a storage through which checkpoints and examples go, or None; nodes then work in folders of their own.
+        study: The study's folder there.
     """
 
     study_seed: int
@@ -57,6 +60,15 @@ class TrialSetting:
     cpu: float = 1.0
     gpu: float = 0.0
     scratch: str | None = None
+    storage: str | None = None
+    study: str = ""
+
+    @property
+    def on_this_node(self) -> TrialSetting:
+        """The same, with folders of this process where a storage connects the nodes."""
+        if self.storage is None:
+            return self
+        return replace(self, checkpoints=own_folder(), examples=None if self.examples is None else own_folder())
 
 
 def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
@@ -106,7 +118,8 @@ class TrialRun:
 
     def __init__(self, planned: PlannedTrial, setting: TrialSetting, device: str | torch.device | None = None) -> None:
         self._planned = planned
-        self._setting = setting
+        self._setting = setting.on_this_node
+        self._copies = TrialCopies(setting.storage, setting.study)
         self._device = setting.device if device is None else device
         self._number = planned.cell.recipe.processes
         self._trial: Trial | None = None
@@ -172,10 +185,11 @@ class TrialRun:
         return trial
 
     def _left_off(self) -> Trial | None:
-        if not any(file.exists() for file in checkpoint_files(self._path)):
-            return None
-        trial = self._begin()
         try:
+            self._copies.fetch(self._path)
+            if not any(file.exists() for file in checkpoint_files(self._path)):
+                return None
+            trial = self._begin()
             trial.load(self._path)
             history = json.loads(self._history_path.read_text())[: trial.epoch]
             if len(history) < trial.epoch:
@@ -197,15 +211,19 @@ class TrialRun:
     def _write(self, trial: Trial, diverged: bool) -> None:
         if self._setting.examples is not None and trial.done and not diverged:
             # Before the end is reported: a process that dies in between does it again.
-            Examples.of(trial).write(Path(self._setting.examples) / f"{self._planned.key}.npz")
+            path = Path(self._setting.examples) / f"{self._planned.key}.npz"
+            Examples.of(trial).write(path)
+            self._copies.send_examples(path)
         if trial.done and (diverged or not self._setting.keep_final):
             for file in (*checkpoint_files(self._path), self._history_path):
                 file.unlink(missing_ok=True)
+            self._copies.remove(self._path)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
             # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
             self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
             self._history_path.with_suffix(".new").replace(self._history_path)
             trial.save(self._path)
+            self._copies.send(self._path)
             self._saved_at = time.monotonic()
 
 

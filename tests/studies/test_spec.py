@@ -65,6 +65,7 @@ SENTENCES = {
         "recipe: warm_up must be 0, a whole number of epochs below epochs, or a share of the steps above 0 and below 1, got 1.0"
     ),
     "recipe.mixup=0.2": "with mixup there can be no sample_margin, for a mixed image has no one label to keep a margin to",
+    "resources.gpu=1.5": "resources.gpu: must be a share of one GPU, up to 1, or a whole number of them, got 1.5",
     "recipe.precision=tf32": "recipe.precision: tf32 is of GPUs only, but resources.gpu is 0",
     "recipe.processes=65": "recipe: processes must be 1, or a whole number up to half of batch_size (128), got 65",
     "recipe=3": "recipe: must be a mapping of keys to values, got 3",
@@ -179,6 +180,8 @@ WORDS = {
     "seed=-1": ("seed: ", "greater than or equal to 0", "got -1"),
     "name=a/b": ("name: ", "match pattern", "got 'a/b'"),
     "name=3": ("name: ", "string", "got 3"),
+    "resources.gpu=.inf": ("resources.gpu: ", "finite number", "got inf"),
+    "resources.cpu=.inf": ("resources.cpu: ", "finite number", "got inf"),
     "resources.gpu=-1": ("resources.gpu: ", "greater than or equal to 0", "got -1"),
     "tolerance.failed_share=2": ("tolerance.failed_share: ", "less than or equal to 1", "got 2"),
     "families.gds.lam=much": ("families.gds.lam must be", "a number (>= 0)", '"grid", "search"', "got 'much'"),

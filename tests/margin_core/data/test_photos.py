@@ -115,10 +115,11 @@ def test_a_folder_is_read_in_parts_or_as_one(tmp_path: Path) -> None:
     dataset = load_dataset("folder:leaves", tmp_path, size=16)
     assert_is_read(dataset, {TRAIN: 2, VAL: 1, TEST: 1})
     assert dataset.class_names == ("leaf 0", "leaf 1", "leaf 2")
-    one = load_dataset(f"folder:{tmp_path}/leaves/train", size=16)  # a whole path needs no data root
+    one = load_dataset("folder:leaves/train", tmp_path, size=16)
     assert_is_read(one, {TRAIN: 2})
     assert one.test_indices is None
-    data = prepare(DatasetConfig(f"folder:{tmp_path}/leaves/train", size=16), study_seed=0, replicate=0, validation=0.2, test=0.2)
+    config = DatasetConfig("folder:leaves/train", size=16)
+    data = prepare(config, data_root=tmp_path, study_seed=0, replicate=0, validation=0.2, test=0.2)
     assert len(data.train_y) + len(data.val_y) + len(data.test_indices) == 6
 
 

@@ -1,4 +1,7 @@
-"""A trial whose process died is handed out again, as often as is tolerated, and the search does not end before it has."""
+"""A trial whose process died is handed out again, as often as is tolerated, and the search does not end before it has.
+
+How Ray tells that a node died is asked of the real Ray in `test_cluster`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,20 @@ import pytest
 from ray.tune.search import Searcher
 
 from studies.plan import PlannedTrial, screen_trials
-from studies.running.searcher import SourceSearcher
+from studies.running.searcher import NODES_LOST, SourceSearcher
 from studies.running.sources import ListedTrials
 from studies.running.trial_run import TrialSetting, planned_trial
 from tests.studies import builders
 
 pytestmark = pytest.mark.ray
+
+# Ray's words.
+GIST = "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR."
+DIED = f"""Failure # 1
+The actor died unexpectedly before finishing this task.
+\tip: 192.0.2.2
+{GIST} Some common causes include: (1) the process was killed by the OOM killer"""
+UNAVAILABLE = "The actor fc72 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed rpc_code: 14."
 
 
 class Told(ListedTrials):
@@ -37,13 +48,14 @@ def test_a_trial_is_handed_out_again_until_its_process_has_died_too_often(settin
 
     assert searcher.suggest("early") is None  # not the end: either may have to be started again
     searcher.on_trial_complete("a", error=True)
+    assert searcher.died("a", DIED) == (False, f"its process died in attempt 1 of 2: {GIST}")
     assert searcher.suggest("c") == handed[0]
     searcher.on_trial_complete("b", {"status": "finished", "val_accuracy": 90.0})
     assert searcher.suggest("early") is None
     assert source.told == [(second.key, 90.0)]
 
     searcher.on_trial_complete("c", error=True)
-    assert searcher.deaths(first) == 2
+    assert searcher.died("c", DIED) == (True, f"its process died in attempt 2 of 2: {GIST}")
     assert source.told == [(second.key, 90.0), (first.key, None)]
     assert searcher.suggest("end") == Searcher.FINISHED
 
@@ -58,11 +70,24 @@ def test_no_trial_is_handed_out_before_there_is_room_for_it(setting: TrialSettin
     assert searcher.suggest("d") is not None
 
 
-def test_the_death_of_a_process_is_counted_once_however_often_it_is_reported(setting: TrialSetting) -> None:
+def test_the_death_of_a_process_is_counted_once_however_often_it_is_told(setting: TrialSetting) -> None:
     [first] = screen_trials(builders.study())[:1]
     searcher = SourceSearcher(ListedTrials([first]), setting, retries=1)
     searcher.suggest("a")
-    for _ in range(3):
-        searcher.on_trial_complete("a", error=True)
-    assert searcher.deaths(first) == 1
+    assert {searcher.died("a", DIED) for _ in range(3)} == {(False, f"its process died in attempt 1 of 2: {GIST}")}
     assert searcher.suggest("b") is not None
+    assert searcher.suggest("c") is None
+
+
+def test_a_lost_node_is_no_death_of_its_trial_however_often_within_reason(setting: TrialSetting) -> None:
+    [first] = screen_trials(builders.study())[:1]
+    source = Told([first])
+    searcher = SourceSearcher(source, setting, retries=0)
+    for number in range(NODES_LOST):
+        assert searcher.suggest(str(number)) is not None
+        given_up, reason = searcher.died(str(number), UNAVAILABLE)
+        assert not given_up
+    assert reason == f"its node was lost in attempt 20 of 21: {UNAVAILABLE}"
+    assert searcher.suggest("last") is not None
+    assert searcher.died("last", UNAVAILABLE)[0]
+    assert source.told == [(first.key, None)]

@@ -1,0 +1,67 @@
+"""What the driver notes of where its trials run, for ``status`` to show; no part of the ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from studies.placement import Place, Placement, write_placement
+from studies.running.driver_only import DriverOnly
+from studies.running.trial_run import planned_trial
+from studies.sections import ResourceSection
+
+SECONDS = 2.0
+
+
+class PlacementCallback(DriverOnly, tune.Callback):
+    """Writes where the running trials are when they come and go, at most every two seconds.
+
+    Args:
+        directory: The study's.
+        resources: What each trial holds.
+    """
+
+    def __init__(self, directory: Path, resources: ResourceSection) -> None:
+        self._directory = directory
+        self._resources = resources
+        self._places: dict[str, Place] = {}
+        self._written = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial begins; its node is told with its first report."""
+        key = planned_trial(trial.config).key
+        self._places[trial.trial_id] = Place(key, "", time.time(), self._resources.cpu, self._resources.gpu)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Take the node from what Ray Tune adds to each report."""
+        place = self._places.get(trial.trial_id)
+        if place is not None and not place.node:
+            self._places[trial.trial_id] = replace(place, node=f"{result.get('hostname', '')} {result.get('node_ip', '')}".strip())
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has ended."""
+        self._places.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process has died."""
+        self._places.pop(trial.trial_id, None)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Write, if that was not done just now; Ray Tune comes by here all the time."""
+        if time.monotonic() - self._written < SECONDS:
+            return
+        self._written = time.monotonic()
+        there = _of_machines(ray.cluster_resources())  # type: ignore[no-untyped-call]
+        free = _of_machines(ray.available_resources())  # type: ignore[no-untyped-call]
+        used = {name: round(amount - free.get(name, 0.0), 4) for name, amount in there.items()}
+        nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+        write_placement(self._directory, Placement(list(self._places.values()), nodes, there, used))
+
+
+def _of_machines(resources: dict[str, float]) -> dict[str, float]:
+    return {name: float(resources[name]) for name in ("CPU", "GPU") if name in resources}
