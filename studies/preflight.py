@@ -12,7 +12,7 @@ from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
-from studies.tracking.mlflow_mirror import check_tracking_uri
+from studies.tracking.address import check_tracking_uri
 from studies.workspace import check_workdir
 
 
@@ -20,15 +20,18 @@ class CallError(ValueError):
     """A call or a study file that cannot be carried out; the message is one sentence."""
 
 
-def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> None:
-    """Raise `CallError` where ``spec`` cannot be run with these options.
+def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None) -> list[str]:
+    """Raise `CallError` where ``spec`` cannot be run with these options; returns what is worth a warning.
 
     Looks at the plan, the datasets, the model's weights (which it downloads where they are published), the cache, the Ray address, the
     tracking server, the work directory and, for a local run, the compiler and the GPU, in this order. Last, pictures are decoded that
     never were, so that what cannot be read is told now and the trials find it done.
+
+    A tracking server that does not answer is worth a warning only: the ledger keeps everything for it.
     """
     from studies.running.address import check_address
 
+    warnings = []
     try:
         stage_sizes(spec)
         for entry in spec.datasets:
@@ -42,7 +45,10 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
             check_cache()
         check_address(address)
         if tracking_uri is not None:
-            check_tracking_uri(tracking_uri)
+            try:
+                check_tracking_uri(tracking_uri)
+            except ConnectionError as error:
+                warnings.append(f"{error}; the study runs all the same, and sends it everything when it is back")
         check_workdir(workdir)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
@@ -60,6 +66,7 @@ def check_call(spec: StudySpec, *, workdir: Path, address: str | None, tracking_
                 check_dials(entry.config(), load_dataset(entry.dataset, data_root, size=entry.size).num_classes)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
+    return warnings
 
 
 def _check_weights(spec: StudySpec, data_root: Path | None) -> None:

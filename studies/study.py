@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 
 from margin_core.entry_points import other_packages
 from studies.answer import Answer, answer
+from studies.mirroring import results_of
 from studies.spec import StudySpec, study_from
+from studies.tracking.address import embedded_uri, without_credentials
 from studies.tracking.ledger import Ledger
-from studies.tracking.mlflow_mirror import MlflowMirror, embedded_uri
+from studies.tracking.mlflow_mirror import MlflowMirror
 from studies.workspace import StudyFiles, find_studies, study_files
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ class Outcome:
         complete: Whether every stage is done.
         stopped: Why the study was stopped early, or empty.
         answer: What it found so far.
-        tracking_uri: Where MLflow's record is.
-        mirror_error: Why MLflow could not take everything, or empty.
+        tracking_uri: Where MLflow's record is, without credentials.
+        mirror_error: What MLflow's record lacks and why, or empty.
     """
 
     spec: StudySpec
@@ -74,7 +76,7 @@ def run_study(
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
     complete, stopped = False, ""
-    with _sole_driver(files), Ledger(files.ledger) as ledger:
+    with sole_driver(files), Ledger(files.ledger) as ledger:
         _claim(ledger, spec)
         from studies.running.driver import StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
@@ -88,10 +90,11 @@ def run_study(
             ledger.interrupt_running()
             found = answer(ledger)
             write_results(found, files)
+            ledger.set_meta("complete", "yes" if complete else "no")
             if complete:
                 _drop_checkpoints(found, files)
-            problem = mirror.finish([files.report, files.verdicts], complete=complete)
-    return Outcome(spec, files, complete, stopped, found, uri, problem)
+            problem = mirror.finish(results_of(found, files), complete=complete)
+    return Outcome(spec, files, complete, stopped, found, without_credentials(uri), problem)
 
 
 def write_results(found: Answer, files: StudyFiles) -> None:
@@ -135,7 +138,7 @@ def recorded_spec(files: StudyFiles) -> StudySpec:
 
 
 @contextmanager
-def _sole_driver(files: StudyFiles) -> Iterator[None]:
+def sole_driver(files: StudyFiles) -> Iterator[None]:
     """Keep a second driver off the study; the lock goes with the process, however that ends."""
     with (files.directory / "driver.lock").open("w") as lock:
         try:

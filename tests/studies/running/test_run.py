@@ -117,7 +117,8 @@ def test_what_a_study_records_lies_in_its_ledger_and_beside_it(whole: tuple[Path
 
 
 def test_mlflow_holds_the_study_a_run_per_replicate_and_a_summary_per_cell(whole: tuple[Path, dict[str, Any]]) -> None:
-    from studies.tracking.mlflow_mirror import connect, embedded_uri
+    from studies.tracking.address import embedded_uri
+    from studies.tracking.asking import connect
 
     workdir, _ = whole
     client = connect(embedded_uri(workdir))
