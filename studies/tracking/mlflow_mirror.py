@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _FIRST_LOOK = 15.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
-_PAUSE = 2.0
+_PAUSE, _LONGEST_PAUSE = 2.0, 64.0
+_LAST_TRIES = 3  # of a study that is over, where a store refuses something
 LAST_WAIT = 30.0
 """Seconds that a study which is over waits for MLflow."""
+_OWN_WAIT = 120.0  # for an answer of a store of its own, whose tables take a busy machine long to make
 
 Closing = Callable[[Session], None]
 """What is sent when all trials are: figures, reports and the like."""
@@ -66,7 +68,7 @@ class MlflowMirror:
     def finish(self, closing: Closing | None = None, *, complete: bool, last_wait: float = LAST_WAIT) -> str:
         """Send what is left, for as long as ``last_wait``.
 
-        A store of its own, a file on this machine, gets as long as it takes, but no more than that without an answer.
+        A store of its own, a file on this machine, gets as long as it takes while it goes on.
 
         Args:
             closing: What to send when all trials and cells are.
@@ -88,6 +90,8 @@ class MlflowMirror:
         if self._thread.ident is None:
             self._thread.start()
         self._connected.wait()  # the time that the import of MLflow takes is not the store's
+        if not is_server(self._uri):
+            wait = max(wait, _OWN_WAIT)
         answers = -1
         while self._thread.is_alive() and self.patience.answers > answers:
             answers = self.patience.answers if patiently else sys.maxsize
@@ -117,6 +121,7 @@ class MlflowMirror:
 
     def _send(self, client: MlflowClient, ledger: Ledger, sent: Sent) -> None:
         session: Session | None = None
+        pause, last_tries = _PAUSE, _LAST_TRIES
         while True:
             over = self.patience.over
             try:
@@ -125,11 +130,16 @@ class MlflowMirror:
                 if over:
                     self._end(session)
                     return
+                pause = _PAUSE
             except GivenUpError:
                 raise
             except Exception as error:  # the store is not as the session knew it: look anew
                 session, self.patience.error = None, told(error, self._uri)
-            self.patience.wait(_PAUSE)
+                pause = min(2.0 * pause, _LONGEST_PAUSE)
+                last_tries -= over
+                if not last_tries:
+                    return
+            self.patience.wait(pause)
 
     def _end(self, session: Session) -> None:
         session.send_summaries()
@@ -141,4 +151,4 @@ class MlflowMirror:
         self._done = not session.refused
 
     def _artifact_location(self) -> str | None:
-        return (self._workdir / "mlflow-artifacts").resolve().as_uri() if self._uri.startswith("sqlite:") else None
+        return (self._workdir / "mlflow-artifacts").resolve().as_uri() if not self._uri.startswith(("http", "databricks")) else None

@@ -195,7 +195,7 @@ class Session:
                 [Param(name, str(value)) for name, value in named.items()],
                 [RunTag("n_seeds", str(len(values)))],
             )
-            self._log_inputs(run_id, [inputs[trial.dataset]])
+            self._log_inputs(run_id, [inputs[trial.dataset]] if trial.dataset in inputs else [])
             self._terminate(run_id, "FINISHED", at)
             self._sent.write(key, Note(run_id, 0, state))
         self._log_inputs(self.study_run, list(inputs.values()))

@@ -133,7 +133,7 @@ def test_mlflow_holds_the_study_a_run_per_replicate_and_a_summary_per_cell(whole
     assert kinds.count("replicate") == len(trials)
     assert kinds.count("cell") == len({(trial.stage, trial.cell_id) for trial in trials})
     [study] = [run for run in runs if run.data.tags["kind"] == "study"]
-    assert {item.path for item in client.list_artifacts(study.info.run_id)} == {"report.html", "verdicts.json"}
+    assert {item.path for item in client.list_artifacts(study.info.run_id)} == {"figures", "report.html", "verdicts.json"}
     [last] = [run for run in runs if run.data.tags["key"] == trials[-1].key]
     assert last.data.metrics["val_accuracy"] == final["val_accuracy"]
     assert last.data.tags["mlflow.parentRunId"] == study.info.run_id

@@ -83,6 +83,8 @@ def test_a_whole_study_behind_mlflows_own_authentication_keeps_its_password_to_i
             "confirm={families: 1, seeds: 2}",
             "recipe.epochs=1",
             "datasets=[digits]",
+            "nuisance={lr: 0.1}",
+            "regularizers={}",
         ]
         done = study(runs, changes, good)
         assert done.returncode == 0, done.stderr

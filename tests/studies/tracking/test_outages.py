@@ -78,7 +78,8 @@ def assert_whole_and_once(files: StudyFiles, uri: str) -> None:
                 (row["epoch"], row["metrics"]["val_accuracy"]) for row in ledger.epochs(trial.key)
             ]
     for key in cells:
-        assert len(client.get_metric_history(by_key[key].info.run_id, "n_seeds")) == 1
+        steps = [point.step for point in client.get_metric_history(by_key[key].info.run_id, "n_seeds")]
+        assert steps and len(set(steps)) == len(steps)
         assert len(by_key[key].inputs.dataset_inputs) == 1
     study = by_key["study"]
     assert study.info.status in ("FINISHED", "KILLED")
@@ -221,14 +222,11 @@ def status_of(server: MlflowServer, ledger: Ledger, trial: PlannedTrial) -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(postgres_programs() is None, reason="needs PostgreSQL: apt-get install postgresql")
-def test_a_server_on_postgresql_and_the_database_itself_get_everything_once(files: StudyFiles, tmp_path: Path) -> None:
+def test_a_server_on_postgresql_gets_everything_once(files: StudyFiles, tmp_path: Path) -> None:
     pytest.importorskip("psycopg2", reason="needs psycopg2: pip install psycopg2-binary")
     with postgres(tmp_path / "postgres") as database, mlflow_server(tmp_path, database) as server:
         with Proxy(server.port, some("500", "cut after")) as proxy:
             assert send_study(files, SPEC, proxy.url) == ""
-        assert_whole_and_once(files, server.url)
-        # The driver's own connection to the same database knows what is there, though it never sent it.
-        assert send_study(files, SPEC, database) == ""
         assert_whole_and_once(files, server.url)
 
 
