@@ -207,6 +207,6 @@ def postgres(directory: Path) -> Iterator[str]:
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories='' -c fsync=off"
     call("pg_ctl", "-D", str(data), "-w", "-o", options, "-l", str(data / "log"), "start")
     try:
-        yield f"postgresql://mlflow:plain-sailing@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://mlflow:plain-sailing@127.0.0.1:{port}/postgres"
     finally:
         call("pg_ctl", "-D", str(data), "-m", "immediate", "stop")

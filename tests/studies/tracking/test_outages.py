@@ -201,7 +201,7 @@ def test_the_run_of_a_driver_that_was_killed_is_mended(files: StudyFiles, server
     with Ledger(files.ledger) as ledger:
         ledger.start(trial)  # it runs, as far as the ledger and MLflow know, and then nobody tells that it does not
         mirror = MlflowMirror(files.ledger, SPEC, uri=server.url, workdir=files.directory)
-        assert mirror.finish(complete=False) == ""
+        assert mirror.finish(complete=False, last_wait=120.0) == ""
         assert status_of(server, ledger, trial) == "RUNNING"
     assert send_study(files, SPEC, server.url) == ""
     with Ledger(files.ledger) as ledger:
