@@ -108,11 +108,12 @@ def _ray(address: str | None) -> Check:
 
 
 def _tracking(uri: str | None) -> Check:
-    from studies.tracking.mlflow_mirror import check_tracking_uri
+    from studies.tracking.address import check_tracking_uri, without_credentials
 
     if uri is None:
         return Check("MLflow", "ok", "a store of its own in the work directory")
-    return _trying("MLflow", lambda: check_tracking_uri(uri), f"answers at {uri}", "start the server, or leave --tracking-uri out")
+    shown = without_credentials(uri)
+    return _trying("MLflow", lambda: check_tracking_uri(uri), f"answers at {shown}", "start the server, or leave --tracking-uri out")
 
 
 def _other_packages() -> Check:
@@ -172,6 +173,6 @@ def _existing(path: Path) -> Path:
 def _trying(name: str, look: Callable[[], None], found: str, advice: str) -> Check:
     try:
         look()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return Check(name, "wrong", str(error), advice)
     return Check(name, "ok", found)

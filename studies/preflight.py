@@ -13,7 +13,7 @@ from margin_core.models import build_model
 from studies.plan import stage_sizes
 from studies.spec import StudySpec
 from studies.storage import Storage
-from studies.tracking.mlflow_mirror import check_tracking_uri
+from studies.tracking.address import check_tracking_uri
 from studies.workspace import check_workdir
 
 
@@ -23,15 +23,18 @@ class CallError(ValueError):
 
 def check_call(
     spec: StudySpec, *, workdir: Path, address: str | None, tracking_uri: str | None, data_root: Path | None, storage: str | None = None
-) -> None:
-    """Raise `CallError` where ``spec`` cannot be run with these options.
+) -> list[str]:
+    """Raise `CallError` where ``spec`` cannot be run with these options; returns what is worth a warning.
 
     Looks at the plan, the datasets, the model's weights (which it downloads where they are published), the cache, the Ray address, the
     tracking server, the work directory, the storage and, for a local run, the compiler and the GPU, in this order. Last, pictures are
     decoded that never were, so that what cannot be read is told now and the trials find it done.
+
+    A tracking server that does not answer is worth a warning only: the ledger keeps everything for it.
     """
     from studies.running.address import check_address
 
+    warnings = []
     try:
         stage_sizes(spec)
         for entry in spec.datasets:
@@ -45,7 +48,10 @@ def check_call(
             check_cache()
         check_address(address)
         if tracking_uri is not None:
-            check_tracking_uri(tracking_uri)
+            try:
+                check_tracking_uri(tracking_uri)
+            except ConnectionError as error:
+                warnings.append(f"{error}; the study runs all the same, and sends it everything when it is back")
         check_workdir(workdir)
         if storage is not None:
             Storage(storage, spec.name).check()
@@ -68,6 +74,7 @@ def check_call(
                 check_dials(entry.config(), load_dataset(entry.dataset, data_root, size=entry.size).num_classes)
     except (ValueError, OSError) as error:
         raise CallError(str(error)) from error
+    return warnings
 
 
 def _check_count(name: str, spec: StudySpec, there: int) -> None:

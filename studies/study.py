@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 from margin_core.entry_points import other_packages
 from studies.answer import answer
 from studies.findings import Answer
+from studies.mirroring import results_of
 from studies.running.address import keep_to_this_machine
 from studies.spec import StudySpec, study_from
 from studies.storage import Storage
 from studies.stored import collect, copy_ledger, ledger_kept, recorded_storage
+from studies.tracking.address import embedded_uri, without_credentials
 from studies.tracking.ledger import Ledger
-from studies.tracking.mlflow_mirror import MlflowMirror, embedded_uri
+from studies.tracking.mlflow_mirror import MlflowMirror
 from studies.workspace import StudyFiles, find_studies, study_files
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ class Outcome:
         complete: Whether every stage is done.
         stopped: Why the study was stopped early, or empty.
         answer: What it found so far.
-        tracking_uri: Where MLflow's record is.
-        mirror_error: Why MLflow could not take everything, or empty.
+        tracking_uri: Where MLflow's record is, without credentials.
+        mirror_error: What MLflow's record lacks and why, or empty.
     """
 
     spec: StudySpec
@@ -83,7 +85,7 @@ def run_study(
     complete, stopped = False, ""
     storage = storage or recorded_storage(files)
     kept = None if storage is None else Storage(storage, spec.name)
-    with _sole_driver(files), ledger_kept(files, kept), Ledger(files.ledger) as ledger:
+    with sole_driver(files), ledger_kept(files, kept), Ledger(files.ledger) as ledger:
         _claim(ledger, spec)
         if kept is not None:
             ledger.set_meta("storage", kept.url)
@@ -102,10 +104,11 @@ def run_study(
             found = answer(ledger)
             write_results(found, files)
             collect(files, kept, complete=complete, keep=_kept_checkpoints(found))
+            ledger.set_meta("complete", "yes" if complete else "no")
             if complete:
                 _drop_checkpoints(found, files)
-            problem = mirror.finish([files.report, files.verdicts], complete=complete)
-    return Outcome(spec, files, complete, stopped, found, uri, problem)
+            problem = mirror.finish(results_of(found, files), complete=complete)
+    return Outcome(spec, files, complete, stopped, found, without_credentials(uri), problem)
 
 
 def write_results(found: Answer, files: StudyFiles) -> None:
@@ -149,7 +152,7 @@ def recorded_spec(files: StudyFiles) -> StudySpec:
 
 
 @contextmanager
-def _sole_driver(files: StudyFiles) -> Iterator[None]:
+def sole_driver(files: StudyFiles) -> Iterator[None]:
     """Keep a second driver off the study; the lock goes with the process, however that ends."""
     with (files.directory / "driver.lock").open("w") as lock:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import listing, reading, reproducing, running
+from studies.cli import listing, reading, reproducing, running, sending
 
 __all__ = ["app", "main"]
 
@@ -27,7 +27,8 @@ for command in (
     reproducing.reproduce,
     reading.status,
     reading.report,
-    reading.export,
+    sending.export,
+    sending.sync,
     reading.ui,
     listing.doctor,
     listing.losses,

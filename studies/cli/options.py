@@ -10,7 +10,10 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Workdir = Annotated[Path, typer.Option(help="Where ledgers, checkpoints, MLflow's own store and reports go.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Where datasets lie; by default the environment variable MARGIN_DATA.")]
-TrackingUri = Annotated[str | None, typer.Option(help="An MLflow server; by default a store of its own in the work directory.")]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(envvar="MLFLOW_TRACKING_URI", help="An MLflow server; by default a store of its own in the work directory."),
+]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster: HOST:PORT, ray://HOST:PORT or auto; by default this machine.")]
 StorageUrl = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""The commands that read a ledger: ``status``, ``report``, ``export``, and ``ui`` for its mirror."""
+"""The commands that read a ledger: ``status``, ``report``, and ``ui`` for its mirror."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from studies.cli.options import AsJson, DataRoot, StudyName, Workdir
+from studies.cli.options import AsJson, StudyName, Workdir
 from studies.cli.output import one_sentence, print_json, print_placement, say, stdout
 from studies.workspace import DEFAULT_WORKDIR
 
@@ -61,37 +61,13 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     say(console, f"report    {files.report}")
 
 
-def export(
-    study: StudyName = None,
-    dataset: Annotated[str | None, typer.Option(help="Export one dataset only.")] = None,
-    workdir: Workdir = DEFAULT_WORKDIR,
-    data_root: DataRoot = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the best configuration of each dataset as files that run."""
-    from margin_core.data import resolve_data_root
-    from studies.export import export_study
-    from studies.study import open_files
-
-    with one_sentence():
-        files = open_files(workdir, study)
-        written = export_study(files, data_root=resolve_data_root(data_root), dataset=dataset)
-    if as_json:
-        print_json({"exported": {name: str(path) for name, path in written.items()}})
-        return
-    console = stdout()
-    for name, path in written.items():
-        say(console, f"{name}: {path}")
-        say(console, f"  repeat it:  margin-studies run {path / 'config.yaml'}")
-
-
 def ui(
     workdir: Workdir = DEFAULT_WORKDIR,
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
     as_json: AsJson = False,
 ) -> None:
     """Open MLflow's page on the work directory's own store."""
-    from studies.tracking.mlflow_mirror import embedded_uri
+    from studies.tracking.address import embedded_uri
 
     store = workdir / "mlflow.db"
     with one_sentence():

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from studies.cli.options import Address, AsJson, DataRoot, Overrides, StorageUrl, StudyName, TrackingUri, Workdir
-from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean
+from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean, warn
 from studies.workspace import DEFAULT_WORKDIR, study_files
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _run(
     from studies.study import run_study
 
     with one_sentence(), decoding_told():
-        check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage)
+        warn(check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage))
     console = stdout()
     with one_sentence(), stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
         outcome = run_study(
@@ -146,7 +146,8 @@ def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
     say(console, f"export    margin-studies export {outcome.spec.name}{where}")
     say(console, f"MLflow    {'margin-studies ui' + where if outcome.tracking_uri.startswith('sqlite:') else outcome.tracking_uri}")
     if outcome.mirror_error:
-        lost = f"MLflow did not take everything ({outcome.mirror_error}); the ledger has it, and resume sends it again"
+        lost = f"MLflow lacks something ({outcome.mirror_error}); send it with:  margin-studies sync {outcome.spec.name}{where}"
+        lost += "" if outcome.tracking_uri.startswith("sqlite:") else f" --tracking-uri {outcome.tracking_uri}"
         say(console, lost, style="yellow")
 
 

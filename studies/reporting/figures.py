@@ -19,7 +19,7 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from studies.analysis import summarise
 from studies.findings import Answer, Contender, Curve
 from studies.reporting.sentences import alt_of_curve, alt_of_gains, alt_of_screen, curves_of, seeds_by_value
-from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet, draw
+from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet, draw, picture
 from studies.reporting.windows import Window, gain_window, knob_positions, metric_window, sparse_labels
 from studies.reporting.wording import gain_words, metric_words, number, plain
 
@@ -40,6 +40,11 @@ def curve_figure(answer: Answer, curve: Curve, *, name: str) -> str:
         name: Unique on the page.
     """
     return draw(CURVE, lambda axes: _paint_curve(axes, answer, curve), name=name, alt=alt_of_curve(answer, curve))
+
+
+def curve_picture(answer: Answer, curve: Curve) -> bytes:
+    """`curve_figure` as a PNG, with dataset and family over it."""
+    return picture(CURVE, lambda axes: _paint_curve(axes, answer, curve), title=f"{curve.family} on {curve.dataset}: {curve.verdict.label}")
 
 
 def gains_figure(answer: Answer, dataset: str, *, name: str) -> str:

@@ -82,20 +82,37 @@ def draw(sheet: Sheet, paint: Callable[[Axes], None], *, name: str, alt: str) ->
         alt: What the figure shows, for those who do not see it.
     """
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(sheet.width / 72.0, sheet.height / 72.0), dpi=72)
-        figure.patch.set_visible(False)
-        axes = figure.add_axes(
-            (sheet.left / sheet.width, sheet.bottom / sheet.height, sheet.inner_width / sheet.width, sheet.inner_height / sheet.height)
-        )
-        axes.patch.set_visible(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        axes.tick_params(length=0, pad=5, colors=MUTED, labelsize=10.5)
-        axes.set_axisbelow(True)
-        paint(axes)
+        figure = _drawn(sheet, paint)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _element(text.getvalue(), sheet, name, alt)
+
+
+def picture(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> bytes:
+    """What ``paint`` draws, as a PNG on white with ``title`` over it, for where no SVG is shown."""
+    with matplotlib.rc_context(_SETTINGS):
+        figure = _drawn(sheet, paint)
+        figure.patch.set_visible(True)
+        figure.patch.set_facecolor(PAPER)
+        figure.suptitle(title, fontsize=11, color=INK, y=1.0, va="bottom")
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=144, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None})
+    return image.getvalue()
+
+
+def _drawn(sheet: Sheet, paint: Callable[[Axes], None]) -> Figure:
+    figure = Figure(figsize=(sheet.width / 72.0, sheet.height / 72.0), dpi=72)
+    figure.patch.set_visible(False)
+    axes = figure.add_axes(
+        (sheet.left / sheet.width, sheet.bottom / sheet.height, sheet.inner_width / sheet.width, sheet.inner_height / sheet.height)
+    )
+    axes.patch.set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.tick_params(length=0, pad=5, colors=MUTED, labelsize=10.5)
+    axes.set_axisbelow(True)
+    paint(axes)
+    return figure
 
 
 def _element(document: str, sheet: Sheet, name: str, alt: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from studies.spec import StudySpec
 from studies.study import Outcome, run_study
 from studies.tracking.ledger import Ledger
 from studies.workspace import find_studies, study_files
+
+logger = logging.getLogger(__name__)
 
 
 def run_table(
@@ -48,7 +51,8 @@ def run_table(
     specs = table.specs(quick=quick, seeds=seeds)
     options = {"workdir": workdir, "address": address, "tracking_uri": tracking_uri, "data_root": data_root}
     for spec in specs.values():
-        check_call(spec, **options)  # type: ignore[arg-type]
+        for warning in check_call(spec, **options):  # type: ignore[arg-type]
+            logger.warning("%s", warning)
     for spec in specs.values():
         with display(spec) as watcher:
             outcome = run_study(spec, watcher=watcher, **options)  # type: ignore[arg-type]

@@ -61,7 +61,6 @@ CREATE TABLE steps (
     PRIMARY KEY (key, step)
 ) WITHOUT ROWID;
 CREATE TABLE class_counts (key TEXT PRIMARY KEY REFERENCES trials (key), counts TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE mirrored (key TEXT PRIMARY KEY, run_id TEXT NOT NULL, epochs INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT '');
 """
 
 
@@ -223,6 +222,14 @@ class Ledger:
         )
         return [TrialRecord(**{**dict(row), "config": json.loads(row["config"])}) for row in rows]
 
+    def trial(self, key: str) -> TrialRecord:
+        """One trial."""
+        query = "SELECT trials.*, cells.dataset, cells.family, cells.config FROM trials JOIN cells USING (cell_id) WHERE key = ?"
+        row = self._connection.execute(query, (key,)).fetchone()
+        if row is None:
+            raise LedgerError(f"the ledger {self.path} has no trial {key!r}")
+        return TrialRecord(**{**dict(row), "config": json.loads(row["config"])})
+
     def cell(self, cell_id: str) -> dict[str, Any]:
         """The plain data of a cell."""
         row = self._connection.execute("SELECT cell FROM cells WHERE cell_id = ?", (cell_id,)).fetchone()
@@ -299,18 +306,6 @@ class Ledger:
                 trial.dataset, trial.config, None if math.isnan(mean) else mean, len(finished) if finished else 0
             )
         return list(results.values())
-
-    # What the MLflow mirror has sent
-
-    def mirrored(self) -> dict[str, tuple[str, int, str]]:
-        """For each mirrored key its MLflow run, the last epoch sent and the status sent."""
-        rows = self._connection.execute("SELECT * FROM mirrored")
-        return {row["key"]: (row["run_id"], row["epochs"], row["status"]) for row in rows}
-
-    def set_mirrored(self, key: str, run_id: str, epochs: int, status: str) -> None:
-        """Record what has reached MLflow."""
-        with self._writing():
-            self._connection.execute("INSERT OR REPLACE INTO mirrored VALUES (?, ?, ?, ?)", (key, run_id, epochs, status))
 
 
 def _dump(value: object) -> str:

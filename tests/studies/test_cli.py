@@ -86,7 +86,7 @@ def test_every_command_explains_itself_and_speaks_json(command: str) -> None:
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
-    expected = "run resume preview reproduce status report export ui doctor losses datasets models studies"
+    expected = "run resume preview reproduce status report export sync ui doctor losses datasets models studies"
     assert sorted(COMMANDS) == sorted(expected.split())
 
 
@@ -348,12 +348,13 @@ def test_what_needs_no_ray_does_not_import_it(workdir: Path, tmp_path: Path, clo
         f"no Ray cluster answers at '127.0.0.1:{closed_port}'": ["run", "quickstart", "--address", f"127.0.0.1:{closed_port}", *runs],
         "--address must be HOST:PORT": ["run", "quickstart", "--address", "somewhere", *runs],
         f"no MLflow server answers at http://127.0.0.1:{closed_port}": [
-            "run",
-            "quickstart",
+            "sync",
             "--tracking-uri",
             f"http://127.0.0.1:{closed_port}",
-            *runs,
+            "--workdir",
+            str(workdir),
         ],
+        "--tracking-uri must begin with one of ": ["run", "quickstart", "--tracking-uri", "somewhere", *runs],
         f"the work directory {unwritable} cannot be written": ["run", "quickstart", "--workdir", str(unwritable)],
         "holds a study of this name with another study file (it differs in ": ["run", str(small), "--workdir", str(workdir)],
         f"no Ray cluster answers at 'ray://127.0.0.1:{closed_port}'": [

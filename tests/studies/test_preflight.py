@@ -141,10 +141,23 @@ def test_an_address_on_this_machine_needs_no_look(address: str | None) -> None:
     check_address(address)
 
 
-def test_a_tracking_server_that_does_not_answer_is_told(tmp_path: Path, closed_port: int, server: str) -> None:
-    uri = f"http://127.0.0.1:{closed_port}"
-    assert told(tmp_path, tracking_uri=uri) == f"no MLflow server answers at {uri}: [Errno 111] Connection refused"
-    assert told(tmp_path, tracking_uri=f"http://{server}/bad") == f"the MLflow server at http://{server}/bad answers with status 500"
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_tracking_server_in_trouble_is_worth_a_warning_for_the_ledger_waits_for_it(
+    tmp_path: Path, closed_port: int, server: str, answers: bool
+) -> None:
+    uri = f"http://{server}/bad" if answers else f"http://127.0.0.1:{closed_port}"
+    what = (
+        f"the MLflow server at {uri} answers with status 500"
+        if answers
+        else f"no MLflow server answers at {uri}: [Errno 111] Connection refused"
+    )
+    call = {"workdir": tmp_path, "address": None, "tracking_uri": uri, "data_root": None}
+    assert check_call(study(), **call) == [f"{what}; the study runs all the same, and sends it everything when it is back"]  # type: ignore[arg-type]
+
+
+def test_an_address_that_is_no_store_of_mlflows_is_told_without_its_password(tmp_path: Path) -> None:
+    schemes = "http:, https:, sqlite:, postgresql:, mysql:, mssql:, databricks:"
+    assert told(tmp_path, tracking_uri="ftp://ada:secret@host") == f"--tracking-uri must begin with one of {schemes}, got 'ftp://host'"
 
 
 def test_a_work_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:

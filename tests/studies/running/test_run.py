@@ -134,7 +134,8 @@ def test_what_a_study_records_lies_in_its_ledger_and_beside_it(whole: tuple[Path
 
 
 def test_mlflow_holds_the_study_a_run_per_replicate_and_a_summary_per_cell(whole: tuple[Path, dict[str, Any]]) -> None:
-    from studies.tracking.mlflow_mirror import connect, embedded_uri
+    from studies.tracking.address import embedded_uri
+    from studies.tracking.asking import connect
 
     workdir, _ = whole
     client = connect(embedded_uri(workdir))
@@ -149,7 +150,7 @@ def test_mlflow_holds_the_study_a_run_per_replicate_and_a_summary_per_cell(whole
     assert kinds.count("replicate") == len(trials)
     assert kinds.count("cell") == len({(trial.stage, trial.cell_id) for trial in trials})
     [study] = [run for run in runs if run.data.tags["kind"] == "study"]
-    assert {item.path for item in client.list_artifacts(study.info.run_id)} == {"report.html", "verdicts.json"}
+    assert {item.path for item in client.list_artifacts(study.info.run_id)} == {"figures", "report.html", "verdicts.json"}
     [last] = [run for run in runs if run.data.tags["key"] == trials[-1].key]
     assert last.data.metrics["val_accuracy"] == final["val_accuracy"]
     assert last.data.tags["mlflow.parentRunId"] == study.info.run_id

@@ -235,12 +235,6 @@ def test_screen_results_are_means_over_the_seeds_that_ended_well(new_ledger: New
     assert {result.value for result in ledger.screen_results("val_nll")} == {None}
 
 
-def test_what_the_mirror_has_sent_is_remembered(ledger: Ledger) -> None:
-    ledger.set_mirrored("trial", "run", 3, "running")
-    ledger.set_mirrored("trial", "run", 5, "finished")
-    assert ledger.mirrored() == {"trial": ("run", 5, "finished")}
-
-
 def test_facts_are_kept_and_replaced(ledger: Ledger) -> None:
     assert ledger.meta("colour") is None
     ledger.set_meta("colour", "red")
@@ -335,6 +329,15 @@ def test_an_unknown_cell_is_told(ledger: Ledger) -> None:
     with pytest.raises(LedgerError) as caught:
         ledger.cell("gds-0000000000")
     assert str(caught.value) == f"the ledger {ledger.path} has no cell 'gds-0000000000'"
+
+
+def test_a_trial_is_found_by_its_key(ledger: Ledger, spec: StudySpec) -> None:
+    for trial in screen_trials(spec)[:2]:
+        ledger.start(trial)
+    assert [ledger.trial(record.key) for record in ledger.trials()] == ledger.trials()
+    with pytest.raises(LedgerError) as caught:
+        ledger.trial("screen-gds-0000000000-0")
+    assert str(caught.value) == f"the ledger {ledger.path} has no trial 'screen-gds-0000000000-0'"
 
 
 WRITER = """

@@ -1,24 +1,18 @@
-"""The MLflow mirror on real stores: MLflow's own SQLite file, and a real server that goes away and comes back."""
+"""The MLflow mirror on a real store, MLflow's own SQLite file; servers, and what may go wrong with them, are in `test_outages`."""
 
 from __future__ import annotations
 
 import math
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studies.plan import screen_trials
-from studies.spec import StudySpec
+from studies.tracking.address import embedded_uri
+from studies.tracking.asking import connect
 from studies.tracking.ledger import Ledger
-from studies.tracking.mlflow_mirror import MlflowMirror, check_tracking_uri, connect, embedded_uri
+from studies.tracking.mlflow_mirror import MlflowMirror
 from tests.studies import builders
 
 SPEC = builders.study(screen={"searcher": "sobol", "trials": 3, "seeds": 2}, confirm=None)
@@ -40,9 +34,8 @@ def ledger(tmp_path: Path) -> Ledger:
     return ledger
 
 
-def mirror(ledger: Ledger, tmp_path: Path, uri: str | None = None, spec: StudySpec = SPEC, *, complete: bool = True) -> str:
-    uri = uri or embedded_uri(tmp_path)
-    return MlflowMirror(ledger.path, spec, uri=uri, workdir=tmp_path).finish(complete=complete)
+def mirror(ledger: Ledger, tmp_path: Path, *, complete: bool = True) -> str:
+    return MlflowMirror(ledger.path, SPEC, uri=embedded_uri(tmp_path), workdir=tmp_path).finish(complete=complete)
 
 
 def runs(uri: str) -> list[Any]:
@@ -102,7 +95,7 @@ def test_mirroring_again_sends_only_what_is_new_and_steps_under_a_name_of_their_
 def test_a_driver_killed_before_it_noted_what_it_had_sent_sends_nothing_twice(ledger: Ledger, tmp_path: Path) -> None:
     mirror(ledger, tmp_path)
     before = by_key(embedded_uri(tmp_path))
-    ledger._connection.execute("DELETE FROM mirrored")
+    ledger._connection.execute("DELETE FROM sent")
     assert mirror(ledger, tmp_path) == ""
     after = by_key(embedded_uri(tmp_path))
     assert {key: run.info.run_id for key, run in after.items()} == {key: run.info.run_id for key, run in before.items()}
@@ -133,61 +126,3 @@ def test_more_epochs_than_one_batch_takes_all_arrive(tmp_path: Path) -> None:
         run = by_key(embedded_uri(tmp_path))[trial.key]
         client = connect(embedded_uri(tmp_path))
         assert len(client.get_metric_history(run.info.run_id, "val_ece")) == 800
-
-
-@pytest.fixture
-def address() -> tuple[str, int]:
-    """A free port on this machine."""
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = int(listener.getsockname()[1])
-    return f"http://127.0.0.1:{port}", port
-
-
-def serve(directory: Path, url: str, port: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{directory / 'server.db'}", "--default-artifact-root", str(directory / "artifacts")]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=directory, start_new_session=True)
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
-                return server
-        except (urllib.error.URLError, OSError):
-            assert server.poll() is None
-            time.sleep(0.1)
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    import os
-    import signal
-
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-
-
-def test_a_server_that_is_away_is_told_and_gets_everything_once_when_it_is_back(
-    ledger: Ledger, tmp_path: Path, address: tuple[str, int]
-) -> None:
-    url, port = address
-    with pytest.raises(ConnectionError, match="no MLflow server answers"):
-        check_tracking_uri(url)
-    assert mirror(ledger, tmp_path, url)
-    server = serve(tmp_path, url, port)
-    try:
-        check_tracking_uri(url)
-        assert mirror(ledger, tmp_path, url, complete=False) == ""
-        first = by_key(url)
-    finally:
-        stop(server)
-    trial = screen_trials(SPEC)[5]
-    ledger.start(trial)
-    ledger.end(trial.key, "finished")
-    assert mirror(ledger, tmp_path, url)
-    server = serve(tmp_path, url, port)
-    try:
-        assert mirror(ledger, tmp_path, url) == ""
-        second = by_key(url)
-    finally:
-        stop(server)
-    assert {key: run.info.run_id for key, run in second.items()} == {key: run.info.run_id for key, run in first.items()}
-    assert second[trial.key].data.tags["status"] == "finished"
