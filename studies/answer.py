@@ -16,11 +16,13 @@ import pandas as pd
 
 from margin_core.knobs import Knob
 from margin_core.losses import get_family
-from search_spaces import Config
 from studies.analysis import Gain, Summary, Verdict, judge, paired_gain, summarise
+from studies.claim import recorded_study
+from studies.described import describe
+from studies.nomination import chosen_beforehand
 from studies.plan import Arm, confirm_arms, response_knob
-from studies.spec import StudySpec, study_from
-from studies.tracking.ledger import Ledger, TrialRecord
+from studies.spec import StudySpec
+from studies.tracking.ledger import Change, Ledger, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class Answer:
         counts: Trials by ``stage`` and ``status``.
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         seconds: Trial time, summed over trials.
+        history: How the study came to be what it is, where it was branched or extended.
+        parent: The study that it is a branch of, or empty.
+        copied: Trials that were run there.
+        superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
     """
 
     spec: StudySpec
@@ -119,6 +125,10 @@ class Answer:
     counts: pd.DataFrame
     lost: pd.DataFrame
     seconds: float
+    history: tuple[Change, ...]
+    parent: str
+    copied: int
+    superseded: int
 
     @property
     def datasets(self) -> list[str]:
@@ -155,26 +165,33 @@ class Answer:
                 }
                 for winner in self.winners
             ],
+            **({"branch_of": self.parent} if self.parent else {}),
+            **({"history": [change.to_dict() for change in self.history]} if self.history else {}),
         }
 
 
 def answer(ledger: Ledger) -> Answer:
     """Read ``ledger`` as it stands; a study that still runs gives the answer so far."""
-    spec = study_from(json.loads(ledger.meta("spec") or "{}"))
+    spec = recorded_study(ledger)
     table = ledger.final_metrics()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
     arms = confirm_arms(spec, results) if spec.confirm is not None else []
     confirm = _measured_in(table, "confirm", spec.metric)
+    in_time = chosen_beforehand(spec, ledger, arms)
     baselines = {arm.dataset: _values(confirm, arm, spec.metric) for arm in arms if arm.family == "ce"}
     return Answer(
         spec=spec,
-        curves=tuple(_curves(spec, arms, table, confirm, baselines)),
+        curves=tuple(_curves(spec, arms, in_time, table, confirm, baselines)),
         baselines={dataset: values.dropna() for dataset, values in baselines.items()},
         winners=tuple(_winners(spec, arms, confirm, baselines, _screen_means(ledger, table, spec.metric))),
         screen=_screen_table(spec, results),
         counts=_counts(ledger),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
         seconds=float(table["seconds"].fillna(0.0).sum()),
+        history=tuple(ledger.changes()),
+        parent=json.loads(ledger.meta("parent") or "{}").get("study", ""),
+        copied=sum(bool(trial.copied_from) for trial in ledger.trials()),
+        superseded=int((~confirm["cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
     )
 
 
@@ -182,32 +199,6 @@ def open_answer(path: Path) -> Answer:
     """The answer of the study in directory ``path``."""
     with Ledger(path / "ledger.sqlite", read_only=True) as ledger:
         return answer(ledger)
-
-
-def describe(config: Config) -> str:
-    """A configuration's loss in words: knobs that are not at their only value, options that are not the default, and regularisers."""
-    family = get_family(str(config["family"]))
-    parts = []
-    for knob in family.knobs:
-        name = f"{family.name}.{knob.name}"
-        if f"{name}.kind" in config:
-            parts.append(f"{knob.symbol} = {_schedule_words(config, name)}")
-        elif name in config and (len(knob.grid) > 1 or config[name] != knob.default):
-            parts.append(f"{knob.symbol} = {config[name]:.4g}")
-    for option in family.options:
-        if (choice := config.get(f"{family.name}.{option.name}", option.default)) != option.default:
-            parts.append(f"{option.name.replace('_', ' ')} {choice}")
-    for name, value in config.items():
-        if name.endswith(".weight") and isinstance(value, (int, float)) and value:
-            parts.append(f"{name.removesuffix('.weight')} {value:.4g}")
-    return ", ".join(parts) or "as it is"
-
-
-def _schedule_words(config: Config, name: str) -> str:
-    kind, start = config[f"{name}.kind"], config[f"{name}.start"]
-    if kind == "constant":
-        return f"{start:.4g}"
-    return f"{start:.4g} → {config[f'{name}.end']:.4g} ({kind}, first {float(config[f'{name}.length']):.0%})"
 
 
 def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
@@ -223,7 +214,12 @@ def _values(rows: pd.DataFrame, arm: Arm, metric: str) -> pd.DataFrame:
 
 
 def _curves(
-    spec: StudySpec, arms: list[Arm], table: pd.DataFrame, confirm: pd.DataFrame, baselines: Mapping[str, pd.DataFrame]
+    spec: StudySpec,
+    arms: list[Arm],
+    in_time: set[str],
+    table: pd.DataFrame,
+    confirm: pd.DataFrame,
+    baselines: Mapping[str, pd.DataFrame],
 ) -> list[Curve]:
     curves = []
     for dataset, family in dict.fromkeys((arm.dataset, arm.family) for arm in arms if arm.family != "ce"):
@@ -236,6 +232,7 @@ def _curves(
         if knob is None or rows.empty or rows[spec.metric].isna().all():
             continue
         nominee = next((arm for arm in mine if arm.nominee), None)
+        beforehand = nominee is not None and nominee.cell.cell_id in in_time
         # A study that still runs may not have measured them yet.
         measured = set(rows[knob.name])
         on_curve = knob.baseline if knob.baseline in measured else None
@@ -249,7 +246,7 @@ def _curves(
             maximize=spec.maximize,
             scale=knob.scale,
             extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
-            fixed=nominee.value if nominee and nominee.value in measured else None,
+            fixed=nominee.value if nominee and beforehand and nominee.value in measured else None,
         )
         curves.append(
             Curve(
@@ -260,7 +257,7 @@ def _curves(
                 table=rows[["seed", knob.name, spec.metric]],
                 lost=_lost(points, table),
                 verdict=verdict,
-                contender=_contender(spec, mine, nominee, confirm, baselines[dataset]),
+                contender=_contender(spec, mine, nominee, beforehand, confirm, baselines[dataset]),
                 held=_held(points[0], knob),
             )
         )
@@ -282,20 +279,22 @@ def _lost(arms: list[Arm], table: pd.DataFrame) -> dict[float, int]:
     return {arm.value: int(counts[arm.cell.cell_id]) for arm in arms if arm.value is not None and arm.cell.cell_id in counts}
 
 
-def _contender(spec: StudySpec, arms: list[Arm], nominee: Arm | None, confirm: pd.DataFrame, baseline: pd.DataFrame) -> Contender | None:
+def _contender(
+    spec: StudySpec, arms: list[Arm], nominee: Arm | None, beforehand: bool, confirm: pd.DataFrame, baseline: pd.DataFrame
+) -> Contender | None:
     arm = nominee or _leader(spec, arms, confirm)
     if arm is None:
         return None
     values = _values(confirm, arm, spec.metric).dropna()
     if values.empty:
         return None
-    alpha = spec.alpha if nominee else spec.alpha / len(arms)
+    alpha = spec.alpha if beforehand else spec.alpha / len(arms)
     return Contender(
         cell_id=arm.cell.cell_id,
         setting=describe(arm.config),
         summary=summarise(values[spec.metric].to_numpy(), alpha=spec.alpha),
         gain=_gain(spec, values, baseline, alpha),
-        chosen_before=nominee is not None,
+        chosen_before=beforehand,
     )
 
 

@@ -22,8 +22,8 @@ def one_sentence() -> Iterator[None]:
     from margin_core.data import PictureError
     from studies.plain_yaml import StudyFileError
     from studies.preflight import CallError
-    from studies.study import StudyError
     from studies.tracking.ledger import LedgerError
+    from studies.workspace import StudyError
 
     try:
         yield

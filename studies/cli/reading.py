@@ -25,13 +25,18 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     counts = found.counts.to_dict("records")
     lost = found.lost.to_dict("records")
     if as_json:
-        print_json({"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds})
+        whole = {"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds}
+        print_json({**whole, "branch_of": found.parent, "copied": found.copied, "history": [change.to_dict() for change in found.history]})
         return
     console = stdout()
     table = Table("stage", "status", "trials", title=found.spec.name)
     for row in counts:
         table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
     console.print(table)
+    if found.parent:
+        say(console, f"branch of {found.parent}, where {found.copied} of its trials ran")
+    for change in found.history:
+        say(console, str(change))
     for row in lost:
         say(console, f"{row['status']} {row['key']}: {row['reason']}")
 

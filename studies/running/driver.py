@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from studies.branching import take_over
 from studies.plan import STAGES, Stage, confirm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
@@ -97,8 +98,9 @@ def run_stages(spec: StudySpec, ledger: Ledger, directory: Path, *, address: str
     running = False
     with ExitStack() as session:
         for stage in stages:
+            take_over(spec, stage, ledger, StudyFiles(directory))
             source = trial_source(spec, stage, ledger)
-            watcher.stage_started(stage, source.total, sum(record.status in ENDED for record in ledger.trials(stage)))
+            watcher.stage_started(stage, source.total, source.done)
             if source.exhausted:
                 continue
             if not running:

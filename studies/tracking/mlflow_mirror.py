@@ -139,6 +139,8 @@ class _Session:
         self._runs = {key: run_id for key, (run_id, _, _) in self._sent.items()} | self._runs_by_tag()
         self._parent = self._run(_STUDY_KEY, spec.name, {"kind": "study", "mlflow.note.content": spec.description})
         self._client.update_run(self._parent, status="RUNNING")
+        for name, value in _study_tags(ledger).items():
+            self._client.set_tag(self._parent, name, value)
 
     def _find_experiment(self, artifact_location: str | None) -> str:
         found = self._client.get_experiment_by_name(self._spec.name)
@@ -243,12 +245,21 @@ class _Session:
         self._ledger.set_mirrored(_STUDY_KEY, self._parent, 0, "finished" if complete else "interrupted")
 
 
+def _study_tags(ledger: Ledger) -> dict[str, str]:
+    """Where the study comes from, and what was changed of it."""
+    parent = json.loads(ledger.meta("parent") or "{}")
+    tags = {"branch_of": parent["study"], "branch_of_id": str(parent["study_id"])} if parent else {}
+    changes = "\n".join(map(str, ledger.changes()))
+    return tags | ({"changes": changes[:_LONGEST_TAG]} if changes else {})
+
+
 def _cell_tags(trial: TrialRecord) -> dict[str, str]:
     return {"dataset": trial.dataset, "family": trial.family, "cell": trial.cell_id}
 
 
 def _trial_tags(trial: TrialRecord) -> dict[str, str]:
-    return {**_cell_tags(trial), "stage": trial.stage, "seed": str(trial.seed), "kind": "replicate"}
+    copied = {"copied_from": trial.copied_from} if trial.copied_from else {}
+    return {**_cell_tags(trial), **copied, "stage": trial.stage, "seed": str(trial.seed), "kind": "replicate"}
 
 
 def _metrics(epochs: list[dict[str, Any]]) -> Iterator[Metric]:

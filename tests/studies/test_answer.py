@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from studies.analysis import Gain, judge
-from studies.answer import Answer, Contender, Curve, Winner, answer, describe, open_answer
+from studies.answer import Answer, Contender, Curve, Winner, answer, open_answer
+from studies.described import describe
 from studies.plan import PlannedTrial, screen_trials
 from studies.spec import StudySpec, study_from
 from tests.studies.builders import (

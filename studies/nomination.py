@@ -1,0 +1,33 @@
+"""Which of the screen's choices were made before the seeds that measure them.
+
+The screen chooses by its own seeds alone, and in an unbroken study all of it lies before the first confirm seed. A screen that is
+extended later may choose a cell that has been measured on the curve by then, and whoever extended it may have seen that. Such a
+choice is a choice, but it was not made beforehand.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+from studies.plan import Arm, confirm_arms
+from studies.spec import StudySpec
+from studies.tracking.ledger import Ledger
+
+
+def chosen_beforehand(spec: StudySpec, ledger: Ledger, arms: list[Arm]) -> set[str]:
+    """The nominees among ``arms``, by their cells' ids, that the screen's results chose already when their first confirm seed began."""
+    first: dict[str, float] = {}
+    for trial in ledger.trials("confirm"):
+        first.setdefault(trial.cell_id, trial.started)
+    endings = sorted(math.inf if trial.ended is None else trial.ended for trial in ledger.trials("screen"))
+    by_knowledge: dict[int, set[str]] = {}
+    for arm in arms:
+        if arm.nominee:
+            begun = first.get(arm.cell.cell_id, math.inf)
+            by_knowledge.setdefault(bisect_right(endings, begun), set()).add(arm.cell.cell_id)
+    chosen = by_knowledge.pop(len(endings), set())
+    for known, cells in by_knowledge.items():
+        results = ledger.screen_results(spec.metric, ended_by=endings[known - 1] if known else -math.inf)
+        chosen |= cells & {arm.cell.cell_id for arm in confirm_arms(spec, results) if arm.nominee}
+    return chosen
