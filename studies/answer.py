@@ -24,6 +24,8 @@ from studies.plan import Arm, confirm_arms, response_knob
 from studies.spec import StudySpec
 from studies.tracking.ledger import Change, Ledger, TrialRecord
 
+Measured = Mapping[str, pd.DataFrame]  # frames with the seed and the metric, by cell or by dataset
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -173,25 +175,26 @@ class Answer:
 def answer(ledger: Ledger) -> Answer:
     """Read ``ledger`` as it stands; a study that still runs gives the answer so far."""
     spec = recorded_study(ledger)
-    table = ledger.final_metrics()
+    table, trials = ledger.final_metrics(), ledger.trials()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
     arms = confirm_arms(spec, results) if spec.confirm is not None else []
-    confirm = _measured_in(table, "confirm", spec.metric)
-    in_time = chosen_beforehand(spec, ledger, arms)
-    baselines = {arm.dataset: _values(confirm, arm, spec.metric) for arm in arms if arm.family == "ce"}
+    measured = _measured_in(table, "confirm", spec.metric)
+    confirm = _by_cell(measured, arms, spec.metric)
+    chosen = chosen_beforehand(spec, ledger, trials, arms)
+    baselines = {arm.dataset: confirm[arm.cell.cell_id] for arm in arms if arm.family == "ce"}
     return Answer(
         spec=spec,
-        curves=tuple(_curves(spec, arms, in_time, table, confirm, baselines)),
+        curves=tuple(_curves(spec, arms, chosen, table, confirm, baselines)),
         baselines={dataset: values.dropna() for dataset, values in baselines.items()},
-        winners=tuple(_winners(spec, arms, confirm, baselines, _screen_means(ledger, table, spec.metric))),
+        winners=tuple(_winners(spec, arms, confirm, baselines, _screen_means(trials, table, spec.metric))),
         screen=_screen_table(spec, results),
-        counts=_counts(ledger),
+        counts=_counts(trials),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
         seconds=float(table["seconds"].fillna(0.0).sum()),
         history=tuple(ledger.changes()),
         parent=json.loads(ledger.meta("parent") or "{}").get("study", ""),
-        copied=sum(bool(trial.copied_from) for trial in ledger.trials()),
-        superseded=int((~confirm["cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
+        copied=sum(bool(trial.copied_from) for trial in trials),
+        superseded=len(measured) - sum(len(confirm[cell_id]) for cell_id in {arm.cell.cell_id for arm in arms}),
     )
 
 
@@ -208,31 +211,26 @@ def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
     return rows[["cell_id", "seed"]].assign(**{metric: values})
 
 
-def _values(rows: pd.DataFrame, arm: Arm, metric: str) -> pd.DataFrame:
-    mine = rows.loc[rows["cell_id"] == arm.cell.cell_id, ["seed", metric]]
-    return mine.sort_values("seed").reset_index(drop=True)
+def _by_cell(rows: pd.DataFrame, arms: list[Arm], metric: str) -> Measured:
+    """For each arm's cell its replicates: ``seed`` and the metric, sorted by seed; no rows where it has none yet."""
+    found = {str(cell_id): group for cell_id, group in rows.sort_values("seed").groupby("cell_id")}
+    cells = {arm.cell.cell_id for arm in arms}
+    return {cell_id: found.get(cell_id, rows.iloc[:0])[["seed", metric]].reset_index(drop=True) for cell_id in cells}
 
 
-def _curves(
-    spec: StudySpec,
-    arms: list[Arm],
-    in_time: set[str],
-    table: pd.DataFrame,
-    confirm: pd.DataFrame,
-    baselines: Mapping[str, pd.DataFrame],
-) -> list[Curve]:
+def _curves(spec: StudySpec, arms: list[Arm], chosen: set[str], table: pd.DataFrame, confirm: Measured, baselines: Measured) -> list[Curve]:
     curves = []
     for dataset, family in dict.fromkeys((arm.dataset, arm.family) for arm in arms if arm.family != "ce"):
         mine = [arm for arm in arms if (arm.dataset, arm.family) == (dataset, family)]
         knob = response_knob(family)
         points = [arm for arm in mine if arm.value is not None]
-        frames = [_values(confirm, arm, spec.metric).assign(**{knob.name: arm.value}) for arm in points] if knob else []
+        frames = [confirm[arm.cell.cell_id].assign(**{knob.name: arm.value}) for arm in points] if knob else []
         frames = [frame for frame in frames if not frame.empty]
         rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         if knob is None or rows.empty or rows[spec.metric].isna().all():
             continue
         nominee = next((arm for arm in mine if arm.nominee), None)
-        beforehand = nominee is not None and nominee.cell.cell_id in in_time
+        beforehand = nominee is not None and nominee.cell.cell_id in chosen
         # A study that still runs may not have measured them yet.
         measured = set(rows[knob.name])
         on_curve = knob.baseline if knob.baseline in measured else None
@@ -280,12 +278,12 @@ def _lost(arms: list[Arm], table: pd.DataFrame) -> dict[float, int]:
 
 
 def _contender(
-    spec: StudySpec, arms: list[Arm], nominee: Arm | None, beforehand: bool, confirm: pd.DataFrame, baseline: pd.DataFrame
+    spec: StudySpec, arms: list[Arm], nominee: Arm | None, beforehand: bool, confirm: Measured, baseline: pd.DataFrame
 ) -> Contender | None:
     arm = nominee or _leader(spec, arms, confirm)
     if arm is None:
         return None
-    values = _values(confirm, arm, spec.metric).dropna()
+    values = confirm[arm.cell.cell_id].dropna()
     if values.empty:
         return None
     alpha = spec.alpha if beforehand else spec.alpha / len(arms)
@@ -305,20 +303,16 @@ def _gain(spec: StudySpec, values: pd.DataFrame, baseline: pd.DataFrame, alpha: 
     return paired_gain(pairs[spec.metric].to_numpy(), pairs[f"{spec.metric}_baseline"].to_numpy(), alpha=alpha)
 
 
-def _leader(spec: StudySpec, arms: list[Arm], confirm: pd.DataFrame) -> Arm | None:
+def _leader(spec: StudySpec, arms: list[Arm], confirm: Measured) -> Arm | None:
     sign = 1.0 if spec.maximize else -1.0
-    measured = [(arm, _values(confirm, arm, spec.metric)[spec.metric].dropna()) for arm in arms]
+    measured = [(arm, confirm[arm.cell.cell_id][spec.metric].dropna()) for arm in arms]
     most = max((len(values) for _, values in measured), default=0)
     whole = [(sign * float(values.mean()), -index, arm) for index, (arm, values) in enumerate(measured) if len(values) == most > 0]
     return max(whole, key=lambda item: item[:2])[2] if whole else None
 
 
 def _winners(
-    spec: StudySpec,
-    arms: list[Arm],
-    confirm: pd.DataFrame,
-    baselines: Mapping[str, pd.DataFrame],
-    screened: Sequence[tuple[TrialRecord, list[float]]],
+    spec: StudySpec, arms: list[Arm], confirm: Measured, baselines: Measured, screened: Sequence[tuple[TrialRecord, list[float]]]
 ) -> list[Winner]:
     winners = []
     for entry in spec.datasets:
@@ -328,7 +322,7 @@ def _winners(
         if arm is None:
             winners += _screen_winner(spec, dataset, screened)
             continue
-        values = _values(confirm, arm, spec.metric).dropna()
+        values = confirm[arm.cell.cell_id].dropna()
         # Picked as the best of all cells on the seeds that measure it, whoever chose it before.
         gain = None if arm.family == "ce" else _gain(spec, values, baselines[dataset], spec.alpha / len(mine))
         summary = summarise(values[spec.metric].to_numpy(), alpha=spec.alpha)
@@ -346,11 +340,11 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
     return f"its gain over ce, optimistic for being the best of them, {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
 
 
-def _screen_means(ledger: Ledger, table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
+def _screen_means(trials: list[TrialRecord], table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
     """Each screened cell, by one of its trials, with the metric of its replicates that ended well."""
     values = _measured_in(table, "screen", metric).dropna().groupby("cell_id")[metric].apply(list).to_dict()
-    trials = {trial.cell_id: trial for trial in ledger.trials("screen")}
-    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values]
+    screened = {trial.cell_id: trial for trial in trials if trial.stage == "screen"}
+    return [(trial, values[cell_id]) for cell_id, trial in screened.items() if cell_id in values]
 
 
 def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
@@ -373,8 +367,8 @@ def _screen_table(spec: StudySpec, results: list[Any]) -> pd.DataFrame:
     return table.sort_values("value", ascending=not spec.maximize, kind="stable", ignore_index=True)
 
 
-def _counts(ledger: Ledger) -> pd.DataFrame:
-    records = pd.DataFrame([{"stage": trial.stage, "status": trial.status} for trial in ledger.trials()], columns=["stage", "status"])
+def _counts(trials: list[TrialRecord]) -> pd.DataFrame:
+    records = pd.DataFrame([{"stage": trial.stage, "status": trial.status} for trial in trials], columns=["stage", "status"])
     return records.value_counts(["stage", "status"], sort=False).reset_index(name="trials")
 
 

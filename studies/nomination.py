@@ -12,15 +12,23 @@ from bisect import bisect_right
 
 from studies.plan import Arm, confirm_arms
 from studies.spec import StudySpec
-from studies.tracking.ledger import Ledger
+from studies.tracking.ledger import Ledger, TrialRecord
 
 
-def chosen_beforehand(spec: StudySpec, ledger: Ledger, arms: list[Arm]) -> set[str]:
-    """The nominees among ``arms``, by their cells' ids, that the screen's results chose already when their first confirm seed began."""
+def chosen_beforehand(spec: StudySpec, ledger: Ledger, trials: list[TrialRecord], arms: list[Arm]) -> set[str]:
+    """The nominees among ``arms``, by their cells' ids, that the screen's results chose already when their first confirm seed began.
+
+    Args:
+        spec: The study.
+        ledger: Its ledger.
+        trials: The ledger's trials, in the order in which they started.
+        arms: The cells of the confirm stage.
+    """
     first: dict[str, float] = {}
-    for trial in ledger.trials("confirm"):
-        first.setdefault(trial.cell_id, trial.started)
-    endings = sorted(math.inf if trial.ended is None else trial.ended for trial in ledger.trials("screen"))
+    for trial in trials:
+        if trial.stage == "confirm":
+            first.setdefault(trial.cell_id, trial.started)
+    endings = sorted(math.inf if trial.ended is None else trial.ended for trial in trials if trial.stage == "screen")
     by_knowledge: dict[int, set[str]] = {}
     for arm in arms:
         if arm.nominee:
