@@ -121,9 +121,8 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     if spec.screen is None or spec.screen.searcher != "tpe":
         return ListedTrials(screen_trials(spec), ended)
     table = ledger.final_metrics("screen")
-    values = dict.fromkeys(ended, None) | (
-        {} if spec.metric not in table else {row["key"]: row[spec.metric] for _, row in table.dropna(subset=[spec.metric]).iterrows()}
-    )
+    good = table.dropna(subset=[spec.metric]) if spec.metric in table else table.iloc[:0]
+    values = dict.fromkeys(ended, None) | (dict(zip(good["key"], good[spec.metric], strict=True)) if len(good) else {})
     history: dict[str, dict[str, Any]] = {}
     for record in records:
         history.setdefault(record.dataset, {}).setdefault(record.cell_id, record.config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -176,73 +175,6 @@ def test_a_changed_study_file_under_the_same_name_is_refused(whole: tuple[Path, 
     assert err.endswith("--branch NAME\n")
 
 
-LARGER: dict[str, Any] = {
-    **SMALL,
-    "datasets": ["digits", {"dataset": "digits", "label_noise": 0.2, "label": "noisy"}],
-    "screen": {"searcher": "sobol", "trials": 9},
-    "confirm": {**SMALL["confirm"], "seeds": 3},
-}
-
-
-@pytest.mark.slow
-def test_an_extended_study_and_a_branch_run_only_what_is_missing(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    from studies.tracking.mlflow_mirror import connect, embedded_uri
-
-    workdir = shutil.copytree(whole[0], tmp_path / "runs")
-    with read(workdir) as ledger:
-        before = [(trial.key, trial.started, trial.attempts) for trial in ledger.trials()]
-    assert run("run", write(tmp_path, {**SMALL, "confirm": LARGER["confirm"]}), "--workdir", workdir)["complete"]
-    with read(workdir) as ledger:
-        assert [(trial.key, trial.started, trial.attempts) for trial in ledger.trials()][: len(before)] == before
-        assert len(ledger.trials()) == len(before) + 4
-        extended = ledger.rows()
-    branched = run("run", tmp_path / "small.yaml", "--set", "confirm.seeds=4", "--branch", "other", "--workdir", workdir)
-    assert branched["branch_of"] == "small"
-    status = run("status", "other", "--workdir", workdir)
-    assert (status["branch_of"], status["copied"]) == ("small", len(before) + 4)
-    with read(workdir, "other") as ledger, read(workdir) as parent:
-        assert sum(not trial.copied_from for trial in ledger.trials()) == 4
-        assert parent.rows() == extended
-        identity = parent.meta("study_id")
-    client = connect(embedded_uri(workdir))
-    experiment = client.get_experiment_by_name("other")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    [study] = [run for run in runs if run.data.tags["kind"] == "study"]
-    assert (study.data.tags["branch_of"], study.data.tags["branch_of_id"]) == ("small", identity)
-    assert study.data.tags["changes"].endswith("confirm.seeds: was 3, is 4")
-    assert sum(run.data.tags.get("copied_from") == "small" for run in runs) == len(before) + 4
-
-
-@pytest.mark.faults
-def test_a_study_killed_while_it_is_extended_ends_with_the_rows_of_one_that_was_so_from_the_start(
-    whole: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
-    workdir, there = shutil.copytree(whole[0], tmp_path / "runs"), ended(whole[0], "small")
-    for more in (1, 8, 16):
-        process = start("run", write(tmp_path, LARGER), "--workdir", workdir)
-        wait_until(lambda more=more: ended(workdir, "small") >= there + more, process)  # type: ignore[misc]
-        _kill(process)
-    outcome = run("resume", "--workdir", workdir)
-    assert outcome["complete"]
-    run("run", tmp_path / "small.yaml", "--workdir", tmp_path / "once")
-    with read(tmp_path / "once") as unbroken, read(workdir) as extended:
-        planned = {trial.key for trial in unbroken.trials()}
-        assert planned <= {trial.key for trial in extended.trials()}
-        assert {*map(str, unbroken.rows())} <= {*map(str, extended.rows())}
-        assert [change.kind for change in extended.changes()] == ["extended"]
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """The driver and, so that none of its actors goes on writing, all that it started."""
-    kept = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.communicate()
-    for child in kept:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-
-
 def test_an_exported_configuration_repeats_its_trial_to_the_last_digit(whole: tuple[Path, dict[str, Any]]) -> None:
     workdir, outcome = whole
     written = run("export", "small", "--workdir", workdir)["exported"]["digits"]
@@ -348,11 +280,17 @@ def test_a_study_whose_workers_are_killed_again_and_again_loses_no_trial(tmp_pat
 
 @pytest.mark.faults
 def test_a_study_killed_again_and_again_ends_with_the_rows_of_an_unbroken_one(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """The driver and, so that none of its actors goes on writing, all that it started."""
     write(tmp_path, SMALL)
     for blow, goal in enumerate((1, 4, 7, 10)):
         process = start(*(["run", tmp_path / "small.yaml"] if blow == 0 else ["resume"]), "--workdir", tmp_path)
         wait_until(lambda goal=goal: ended(tmp_path, "small") >= goal, process)  # type: ignore[misc]
-        _kill(process)
+        kept = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        for child in kept:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
     outcome = run("resume", "--workdir", tmp_path)
     assert outcome["complete"]
     with read(whole[0]) as unbroken, read(tmp_path) as resumed:
