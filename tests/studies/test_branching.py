@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from studies.answer import answer, open_answer
 from studies.branching import take_over
 from studies.claim import check_claim, claim
+from studies.cli import app
 from studies.plan import PlannedTrial, screen_trials
 from studies.reporting.tables import history_rows, notes
 from studies.running.driver import trial_source
@@ -262,6 +264,28 @@ def test_a_branch_whose_parent_is_gone_goes_on_only_after_it_has_taken_over(tmp_
     assert records(tmp_path, "second") == {}
 
 
+@pytest.mark.slow
+def test_mlflow_shows_where_a_branch_comes_from_and_which_trials_ran_there(tmp_path: Path) -> None:
+    from studies.tracking.mlflow_mirror import MlflowMirror, connect, embedded_uri
+
+    run(tmp_path, study(**WITHOUT_SCREEN), stop_after=2)
+    spec = study(**{**WITHOUT_SCREEN, "name": "other", "alpha": 0.1})
+    run(tmp_path, spec, "small", stop_after=1)
+    with Ledger(tmp_path / "small" / "ledger.sqlite", read_only=True) as ledger:
+        identity = ledger.meta("study_id")
+    uri = embedded_uri(tmp_path)
+    assert MlflowMirror(tmp_path / "other" / "ledger.sqlite", spec, uri=uri, workdir=tmp_path).finish(complete=False) == ""
+    client = connect(uri)
+    experiment = client.get_experiment_by_name("other")
+    assert experiment is not None
+    tags = [run.data.tags for run in client.search_runs([experiment.experiment_id])]
+    (shown,) = [entry for entry in tags if entry["kind"] == "study"]
+    assert (shown["branch_of"], shown["branch_of_id"]) == ("small", identity)
+    assert shown["changes"].endswith("alpha: was 0.05, is 0.1")
+    copied = [entry.get("copied_from") for entry in tags if entry["kind"] == "replicate"]
+    assert sorted(copied, key=str) == [None, "small", "small"]
+
+
 BRANCH = """
 import sys
 from pathlib import Path
@@ -321,3 +345,25 @@ def test_a_branch_that_is_killed_while_it_copies_is_whole_when_it_goes_on(tmp_pa
     with Ledger(files.ledger, read_only=True) as ledger, Ledger(parent.ledger, read_only=True) as origin:
         assert {*map(str, origin.rows())} < {*map(str, ledger.rows())}
         assert answer(ledger).copied == whole
+
+
+def command(*arguments: object, status: int) -> str:
+    """What a command says, on standard output if it succeeds and on standard error if it refuses."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    return " ".join((result.stderr if status else result.stdout).split())
+
+
+def test_the_command_refuses_a_mixture_before_anything_starts_and_shows_where_a_branch_comes_from(tmp_path: Path) -> None:
+    run(tmp_path, study(**WITHOUT_SCREEN), stop_after=2)
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps({**STUDY, **WITHOUT_SCREEN, "seed": 5}))
+    said = command("run", file, "--workdir", tmp_path, status=2)
+    assert "seed: was 0, is 5" in said and said.endswith("--branch NAME")
+    said = command("run", file, "--set", "seed=0", "--branch", "small", "--workdir", tmp_path, status=2)
+    assert said == "error: --branch must be another name than the study's own, got 'small'"
+    run(tmp_path, study(**{**WITHOUT_SCREEN, "name": "other", "alpha": 0.1}), "small", stop_after=0)
+    said = command("status", "other", "--workdir", tmp_path, status=0)
+    assert "branch of small, where 2 of its trials ran" in said
+    assert said.endswith("alpha: was 0.05, is 0.1")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["other", "small"]
