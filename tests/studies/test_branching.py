@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from studies.answer import answer, open_answer
 from studies.branching import take_over
-from studies.claim import check_claim, claim
+from studies.claim import check_claim, claim, recorded_study
 from studies.cli import app
 from studies.plan import PlannedTrial, screen_trials
 from studies.reporting.tables import history_rows, notes
@@ -262,6 +262,51 @@ def test_a_branch_whose_parent_is_gone_goes_on_only_after_it_has_taken_over(tmp_
         run(tmp_path, study(**{**WITHOUT_SCREEN, "name": "second", **MORE_SEEDS}))
     assert str(caught.value) == f"second is a branch of small, which is not in {tmp_path / 'small'}; bring it back to go on"
     assert records(tmp_path, "second") == {}
+
+
+EXTEND = """
+import json, sys
+from pathlib import Path
+from studies.spec import study_from
+from tests.studies.builders import accuracy
+from tests.studies.test_branching import run
+
+def told(trial):
+    print(trial.key, flush=True)
+    sys.stdin.readline()  # it is let go on so often and no further, however late the blow comes
+    return accuracy(trial)
+
+run(Path(sys.argv[1]), study_from(json.loads(sys.argv[2])), score=told)
+"""
+
+
+@pytest.mark.faults
+def test_a_study_that_is_killed_while_it_is_extended_ends_like_one_that_was_so_from_the_start(tmp_path: Path) -> None:
+    (tmp_path / "once").mkdir()
+    first = run(tmp_path, study())
+    larger = study(datasets=TWO_DATASETS, screen={"searcher": "sobol", "trials": 30}, **MORE_SEEDS)
+    for blow in (1, 20, 90):  # lines; in the screen, and in the confirm stage
+        command = [sys.executable, "-c", EXTEND, str(tmp_path), json.dumps(larger.model_dump(mode="json"))]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ) as extending:
+            assert extending.stdin is not None and extending.stdout is not None
+            extending.stdin.write("\n" * blow)
+            extending.stdin.flush()
+            assert all(extending.stdout.readline() for _ in range(blow))
+            extending.send_signal(signal.SIGKILL)
+        assert extending.returncode == -signal.SIGKILL
+    with Ledger(tmp_path / "small" / "ledger.sqlite") as ledger:
+        ledger.interrupt_running()
+    with Ledger(tmp_path / "small" / "ledger.sqlite", read_only=True) as ledger:
+        spec = recorded_study(ledger)
+    assert spec == larger
+    run(tmp_path, spec)
+    run(tmp_path / "once", larger)
+    assert {*first} <= records(tmp_path).keys()
+    assert records(tmp_path / "once").keys() <= records(tmp_path).keys()
+    assert verdicts(tmp_path) == verdicts(tmp_path / "once")
+    assert [change.kind for change in open_answer(tmp_path / "small").history] == ["extended"]
 
 
 @pytest.mark.slow
