@@ -7,8 +7,9 @@ statistics are `studies.analysis`'s; how it looks is `studies.reporting`'s.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from margin_core.knobs import Knob
 from margin_core.losses import get_family
 from search_spaces import Config
 from studies.analysis import Gain, Summary, judge, paired_gain, summarise
+from studies.claim import recorded_study
+from studies.described import describe
 from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
+from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.plan import Arm, Stage, confirm_arms, response_knob
-from studies.spec import StudySpec, study_from
+from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger, TrialRecord
 
 # Where a ledger holds the configurations that were chosen to be tested.
@@ -38,6 +42,7 @@ class _Measured:
         arms: The stage's cells.
         table: Every ended trial of the study.
         metric: What is read of them.
+        beforehand: Ids of the nominees' cells that were chosen before the seeds that measure them.
     """
 
     stage: Stage
@@ -45,12 +50,16 @@ class _Measured:
     arms: Sequence[Arm]
     table: pd.DataFrame
     metric: str
+    beforehand: Collection[str] = ()
+
+    @cached_property
+    def _cells(self) -> dict[str, pd.DataFrame]:
+        rows = _measured_in(self.table, self.stage, self.metric).sort_values("seed")
+        return {str(cell_id): group[["seed", self.metric]].reset_index(drop=True) for cell_id, group in rows.groupby("cell_id")}
 
     def values(self, arm: Arm) -> pd.DataFrame:
         """Columns ``seed`` and the metric, NaN where a replicate was lost."""
-        rows = _measured_in(self.table, self.stage, self.metric)
-        mine = rows.loc[rows["cell_id"] == arm.cell.cell_id, ["seed", self.metric]]
-        return mine.sort_values("seed").reset_index(drop=True)
+        return self._cells.get(arm.cell.cell_id, pd.DataFrame({"seed": [], self.metric: []}))
 
     def of(self, dataset: str) -> list[Arm]:
         """The cells of one dataset."""
@@ -89,13 +98,15 @@ class _Measured:
 
 def answer(ledger: Ledger) -> Answer:
     """Read ``ledger`` as it stands; a study that still runs gives the answer so far."""
-    spec = study_from(json.loads(ledger.meta("spec") or "{}"))
-    table = ledger.final_metrics()
+    spec = recorded_study(ledger)
+    table, trials = ledger.final_metrics(), ledger.trials()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
-    confirm = _Measured("confirm", spec, confirm_arms(spec, results) if spec.confirm is not None else [], table, spec.metric)
+    arms = confirm_arms(spec, results) if spec.confirm is not None else []
+    confirm = _Measured("confirm", spec, arms, table, spec.metric, chosen_beforehand(spec, ledger, trials, arms))
     curves = _curves(confirm)
-    zoom = _Measured("zoom", spec, zoom_arms(spec, confirm.arms, curves), table, spec.metric)
-    screened = _screen_means(ledger, table, spec.metric)
+    finer = zoom_arms(spec, arms, curves)
+    zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer))
+    screened = _screen_means(trials, table, spec.metric)
     return Answer(
         spec=spec,
         curves=tuple(curves),
@@ -105,9 +116,13 @@ def answer(ledger: Ledger) -> Answer:
         zoom_baselines=zoom.baselines(),
         winners=tuple(_winners(confirm, zoom, screened)),
         screen=_screen_table(spec, results),
-        counts=_counts(ledger),
+        counts=_counts(trials),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
         seconds=float(table["seconds"].fillna(0.0).sum()),
+        history=tuple(ledger.changes()),
+        parent=json.loads(ledger.meta("parent") or "{}").get("study", ""),
+        copied=sum(bool(trial.copied_from) for trial in trials),
+        superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
     )
 
 
@@ -143,32 +158,6 @@ def open_answer(path: Path) -> Answer:
         return answer(ledger)
 
 
-def describe(config: Config) -> str:
-    """A configuration's loss in words: knobs that are not at their only value, options that are not the default, and regularisers."""
-    family = get_family(str(config["family"]))
-    parts = []
-    for knob in family.knobs:
-        name = f"{family.name}.{knob.name}"
-        if f"{name}.kind" in config:
-            parts.append(f"{knob.symbol} = {_schedule_words(config, name)}")
-        elif name in config and (len(knob.grid) > 1 or config[name] != knob.default):
-            parts.append(f"{knob.symbol} = {config[name]:.4g}")
-    for option in family.options:
-        if (choice := config.get(f"{family.name}.{option.name}", option.default)) != option.default:
-            parts.append(f"{option.name.replace('_', ' ')} {choice}")
-    for name, value in config.items():
-        if name.endswith(".weight") and isinstance(value, (int, float)) and value:
-            parts.append(f"{name.removesuffix('.weight')} {value:.4g}")
-    return ", ".join(parts) or "as it is"
-
-
-def _schedule_words(config: Config, name: str) -> str:
-    kind, start = config[f"{name}.kind"], config[f"{name}.start"]
-    if kind == "constant":
-        return f"{start:.4g}"
-    return f"{start:.4g} → {config[f'{name}.end']:.4g} ({kind}, first {float(config[f'{name}.length']):.0%})"
-
-
 def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
     """Every ended trial of the stage; the metric of one that was lost is NaN."""
     rows = table[table["stage"] == stage]
@@ -189,6 +178,7 @@ def _curves(measured: _Measured) -> list[Curve]:
         if knob is None or rows.empty or rows[spec.metric].isna().all():
             continue
         nominee = next((arm for arm in mine if arm.nominee), None)
+        beforehand = nominee is not None and nominee.cell.cell_id in measured.beforehand
         # A study that still runs may not have measured them yet.
         there = set(rows[knob.name])
         on_curve = knob.baseline if knob.baseline in there else None
@@ -202,7 +192,7 @@ def _curves(measured: _Measured) -> list[Curve]:
             maximize=spec.maximize,
             scale=knob.scale,
             extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
-            fixed=nominee.value if nominee and nominee.value in there else None,
+            fixed=nominee.value if nominee and beforehand and nominee.value in there else None,
         )
         curves.append(
             Curve(
@@ -214,7 +204,7 @@ def _curves(measured: _Measured) -> list[Curve]:
                 table=rows[["seed", knob.name, spec.metric]],
                 lost=_lost(measured, points),
                 verdict=verdict,
-                contender=_contender(measured, mine, nominee),
+                contender=_contender(measured, mine, nominee, beforehand),
                 held=_held(points[0], knob),
             )
         )
@@ -237,13 +227,13 @@ def _lost(measured: _Measured, arms: list[Arm]) -> dict[float, int]:
     return {arm.value: int(counts[arm.cell.cell_id]) for arm in arms if arm.value is not None and arm.cell.cell_id in counts}
 
 
-def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None) -> Contender | None:
+def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None, beforehand: bool) -> Contender | None:
     arm = nominee or measured.leader(arms)
     summary = measured.summary(arm) if arm else None
     if arm is None or summary is None:
         return None
-    alpha = measured.spec.alpha if nominee else measured.spec.alpha / len(arms)
-    return Contender(arm.cell.cell_id, describe(arm.config), summary, measured.gain(arm, alpha), chosen_before=nominee is not None)
+    alpha = measured.spec.alpha if beforehand else measured.spec.alpha / len(arms)
+    return Contender(arm.cell.cell_id, describe(arm.config), summary, measured.gain(arm, alpha), chosen_before=beforehand)
 
 
 def _winners(confirm: _Measured, zoom: _Measured, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
@@ -314,12 +304,12 @@ def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], 
     return means
 
 
-def _screen_means(ledger: Ledger, table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
+def _screen_means(trials: Sequence[TrialRecord], table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
     """Each screened cell, by one of its trials, with the metric of its replicates that ended well; none that was stopped early."""
     values = _measured_in(table, "screen", metric).dropna().groupby("cell_id")[metric].apply(list).to_dict()
     stopped = set(table.loc[(table["stage"] == "screen") & (table["status"] == "stopped"), "cell_id"])
-    trials = {trial.cell_id: trial for trial in ledger.trials("screen")}
-    return [(trial, values[cell_id]) for cell_id, trial in trials.items() if cell_id in values and cell_id not in stopped]
+    screened = {trial.cell_id: trial for trial in trials if trial.stage == "screen"}
+    return [(trial, values[cell_id]) for cell_id, trial in screened.items() if cell_id in values and cell_id not in stopped]
 
 
 def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
@@ -342,6 +332,6 @@ def _screen_table(spec: StudySpec, results: list[Any]) -> pd.DataFrame:
     return table.sort_values("value", ascending=not spec.maximize, kind="stable", ignore_index=True)
 
 
-def _counts(ledger: Ledger) -> pd.DataFrame:
-    records = pd.DataFrame([{"stage": trial.stage, "status": trial.status} for trial in ledger.trials()], columns=["stage", "status"])
+def _counts(trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    records = pd.DataFrame([{"stage": trial.stage, "status": trial.status} for trial in trials], columns=["stage", "status"])
     return records.value_counts(["stage", "status"], sort=False).reset_index(name="trials")

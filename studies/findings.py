@@ -15,6 +15,7 @@ from margin_core.knobs import Knob
 from studies.analysis import Gain, Summary, Verdict
 from studies.plan import Stage
 from studies.spec import StudySpec
+from studies.tracking.ledger import Change
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,10 @@ class Answer:
         counts: Trials by ``stage`` and ``status``.
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         seconds: Trial time, summed over trials.
+        history: How the study came to be what it is, where it was branched or extended.
+        parent: The study that it is a branch of, or empty.
+        copied: Trials that were run there.
+        superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
     """
 
     spec: StudySpec
@@ -163,6 +168,10 @@ class Answer:
     counts: pd.DataFrame
     lost: pd.DataFrame
     seconds: float
+    history: tuple[Change, ...]
+    parent: str
+    copied: int
+    superseded: int
 
     @property
     def datasets(self) -> list[str]:
@@ -195,6 +204,8 @@ class Answer:
                 for winner in self.winners
             ],
             **({"test": [_tested_dict(tested) for tested in self.tested]} if self.tested else {}),
+            **({"branch_of": self.parent} if self.parent else {}),
+            **({"history": [change.to_dict() for change in self.history]} if self.history else {}),
         }
 
 

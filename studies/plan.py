@@ -180,9 +180,10 @@ def leading_families(spec: StudySpec, results: Sequence[ScreenResult]) -> list[s
     if spec.screen is None:
         return candidates[: confirm.families]
     ranks: dict[str, list[int]] = {family: [] for family in candidates}
+    maximize = spec.maximize
     for entry in spec.datasets:
         best = {family: _best(spec, results, entry.config().key, family) for family in candidates}
-        order = sorted((family for family in candidates if best[family]), key=lambda family: _badness(spec, best[family]))
+        order = sorted((family for family in candidates if best[family]), key=lambda family: _badness(maximize, best[family]))
         for family in candidates:
             ranks[family].append(order.index(family) if family in order else len(candidates))
     tried = [family for family in candidates if any(rank < len(candidates) for rank in ranks[family])]
@@ -324,19 +325,21 @@ def _base(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family
 def _nuisance_alone(spec: StudySpec, results: Sequence[ScreenResult], dataset: str) -> Config | None:
     """The ``ce`` arm where no ``ce`` trial of the screen ended well: it takes the nuisance values of the best configuration."""
     mine = [result for result in results if result.dataset == dataset and result.value is not None]
-    best = min(mine, key=lambda result: _badness(spec, result), default=None)
+    maximize = spec.maximize
+    best = min(mine, key=lambda result: _badness(maximize, result), default=None)
     return {name: "ce" if name == "family" else value for name, value in best.config.items() if "." not in name} if best else None
 
 
 def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> ScreenResult | None:
     mine = [result for result in results if result.dataset == dataset and result.family == family and result.value is not None]
-    return min(mine, key=lambda result: _badness(spec, result), default=None)
+    maximize = spec.maximize  # looks its metric up: once, for there may be thousands of results
+    return min(mine, key=lambda result: _badness(maximize, result), default=None)
 
 
-def _badness(spec: StudySpec, result: ScreenResult | None) -> tuple[int, float]:
+def _badness(maximize: bool, result: ScreenResult | None) -> tuple[int, float]:
     if result is None or result.value is None or math.isnan(result.value):
         return 1, math.inf
-    return -result.seeds, -result.value if spec.maximize else result.value
+    return -result.seeds, -result.value if maximize else result.value
 
 
 def _screen(spec: StudySpec) -> ScreenSection:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from studies.answer import describe
+from studies.described import describe
 from studies.plan import PlannedTrial
 from studies.spec import StudySpec
 

@@ -7,36 +7,27 @@ from __future__ import annotations
 
 import fcntl
 import json
-import platform
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from margin_core.entry_points import other_packages
 from studies.answer import answer
+from studies.claim import check_claim, claim, recorded_study
 from studies.findings import Answer
 from studies.mirroring import results_of
 from studies.running.address import keep_to_this_machine
-from studies.spec import StudySpec, study_from
+from studies.spec import StudySpec
 from studies.storage import Storage
 from studies.stored import collect, copy_ledger, ledger_kept, recorded_storage
 from studies.tracking.address import embedded_uri, without_credentials
 from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror
-from studies.workspace import StudyFiles, find_studies, study_files
+from studies.workspace import StudyError, StudyFiles, find_studies, study_files
 
 if TYPE_CHECKING:
     from studies.running.callback import Watcher
-
-_RECORDED_PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "timm", "numpy", "pandas")
-
-
-class StudyError(ValueError):
-    """A study cannot be opened or run as asked; the message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +62,35 @@ def run_study(
     tracking_uri: str | None = None,
     data_root: Path | None = None,
     storage: str | None = None,
+    parent: str | None = None,
 ) -> Outcome:
     """Run what is missing of ``spec`` in ``workdir``; see `studies.preflight` for what to check before.
 
-    With the URL of a ``storage``, or one that the ledger names, trials keep their checkpoints there, and the ledger is copied there.
+    Args:
+        spec: The study file.
+        workdir: Where it lies, or will lie.
+        watcher: Sees it run.
+        address: A Ray cluster, or None for one of its own.
+        tracking_uri: An MLflow server, or None for the store in ``workdir``.
+        data_root: Where datasets lie.
+        storage: The URL of a storage, or None for the one that the ledger names, if it does. Trials keep their checkpoints there, and the
+            ledger is copied there.
+        parent: The name of the study in ``workdir`` that this one is a branch of.
 
     Raises:
-        StudyError: ``workdir`` holds a study of this name with another study file, or another process runs it now.
+        StudyError: ``workdir`` holds a study of this name that cannot go on with this study file, another process runs it now, or there
+            is no such parent.
     """
     files = study_files(workdir, spec.name)
+    origin = None if parent is None else study_files(workdir, parent)
+    check_claim(spec, files, origin)
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
     complete, stopped = False, ""
     storage = storage or recorded_storage(files)
     kept = None if storage is None else Storage(storage, spec.name)
     with sole_driver(files), ledger_kept(files, kept), Ledger(files.ledger) as ledger:
-        _claim(ledger, spec)
+        claim(ledger, spec, origin)
         if kept is not None:
             ledger.set_meta("storage", kept.url)
             copy_ledger(files.ledger, kept)
@@ -145,7 +149,7 @@ def recorded_spec(files: StudyFiles) -> StudySpec:
         StudyError: The study's directory has not the study's name, so that going on would start anew beside it.
     """
     with Ledger(files.ledger, read_only=True) as ledger:
-        spec = study_from(json.loads(ledger.meta("spec") or "{}"))
+        spec = recorded_study(ledger)
     if files.directory.name != spec.name:
         raise StudyError(f"{files.directory} holds the study {spec.name!r}; rename it to {spec.name} to go on with it")
     return spec
@@ -160,26 +164,6 @@ def sole_driver(files: StudyFiles) -> Iterator[None]:
         except BlockingIOError as error:
             raise StudyError(f"another process is running the study in {files.directory}") from error
         yield
-
-
-def _claim(ledger: Ledger, spec: StudySpec) -> None:
-    """Write what the study is into a new ledger; make sure that an old one is of the same study file."""
-    recorded = ledger.meta("spec")
-    wanted = spec.model_dump(mode="json")
-    if recorded is None:
-        ledger.set_meta("study_id", uuid.uuid4().hex)
-        versions = {name: version(name) for name in _RECORDED_PACKAGES} | other_packages() | {"python": platform.python_version()}
-        ledger.set_meta("environment", json.dumps(versions))
-        ledger.set_meta("spec", json.dumps(wanted))
-        return
-    held = study_from(json.loads(recorded)).model_dump(mode="json")
-    # As text, for order counts too: the searchers take families in the file's order.
-    changed = sorted(key for key in wanted if json.dumps(held.get(key)) != json.dumps(wanted[key]))
-    if changed:
-        raise StudyError(
-            f"{ledger.path.parent} holds a study of this name with another study file (it differs in {', '.join(changed)}); "
-            "give this one another name with --set name=..., or another --workdir"
-        )
 
 
 def _drop_checkpoints(found: Answer, files: StudyFiles) -> None:

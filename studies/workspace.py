@@ -10,6 +10,10 @@ from pathlib import Path
 DEFAULT_WORKDIR = Path("margin-runs")
 
 
+class StudyError(ValueError):
+    """A study cannot be opened or run as asked; the message says why, and what to do."""
+
+
 @dataclass(frozen=True)
 class StudyFiles:
     """The files of one study."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cached_property
 from typing import Literal, get_args
 
 from margin_core.data import DatasetConfig, check_dials, dataset_info
@@ -61,7 +62,7 @@ class Cell:
     weights: str = RANDOM
     backbone: Backbone = "trained"
 
-    @property
+    @cached_property
     def cell_id(self) -> str:
         """A short name, fit for files, that equal cells share and that no order of keys changes: ``gds-0f3a99b21c``."""
         canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -27,8 +27,8 @@ def one_sentence() -> Iterator[None]:
     from studies.plain_yaml import StudyFileError
     from studies.preflight import CallError
     from studies.storage import StorageError
-    from studies.study import StudyError
     from studies.tracking.ledger import LedgerError
+    from studies.workspace import StudyError
 
     try:
         yield

@@ -30,7 +30,8 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     if as_json:
         where = None if placement is None else asdict(placement)
         about = {"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds}
-        print_json({**about, "placement": where})
+        history = [change.to_dict() for change in found.history]
+        print_json({**about, "branch_of": found.parent, "copied": found.copied, "history": history, "placement": where})
         return
     console = stdout()
     table = Table("stage", "status", "trials", title=found.spec.name)
@@ -39,6 +40,10 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     console.print(table)
     if placement is not None:
         print_placement(placement, console)
+    if found.parent:
+        say(console, f"branch of {found.parent}, where {found.copied} of its trials ran")
+    for change in found.history:
+        say(console, str(change))
     for row in lost:
         say(console, f"{row['status']} {row['key']}: {row['reason']}")
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 def run(
     study: Annotated[str, typer.Argument(help="A preset's name, a study file, or an exported config.yaml.")],
     overrides: Overrides = None,
+    branch: Annotated[
+        str | None, typer.Option(help="Run it as a study of this name beside the one it changes, taking over the trials that are the same.")
+    ] = None,
     workdir: Workdir = DEFAULT_WORKDIR,
     address: Address = None,
     tracking_uri: TrackingUri = None,
@@ -30,19 +33,24 @@ def run(
     storage: StorageUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a study to its report, going on from where it stopped; or repeat an exported trial."""
+    """Run a study to its report, going on from where it stopped or from less that was asked for; or repeat an exported trial."""
     from margin_core.data import resolve_data_root
 
     root = resolve_data_root(data_root)
     exported = _exported_trial(study, overrides or ())
     if exported is not None:
+        if branch is not None:
+            raise typer.BadParameter("an exported trial is no study and has no branches", param_hint="--branch")
         _repeat(exported, root, as_json)
         return
-    from studies.spec import read_study
+    from studies.spec import read_study, study_from
 
     with one_sentence():
         spec = read_study(study, overrides or ())
-    _run(spec, workdir, address, tracking_uri, root, storage, as_json)
+        parent = None if branch is None else spec.name
+        if branch is not None:
+            spec = study_from({**spec.model_dump(mode="json"), "name": branch})
+    _run(spec, workdir, address, tracking_uri, root, storage, as_json, parent)
 
 
 def resume(
@@ -100,18 +108,21 @@ def _run(
     data_root: Path | None,
     storage: str | None,
     as_json: bool,
+    parent: str | None = None,
 ) -> None:
+    from studies.claim import check_claim
     from studies.preflight import check_call
     from studies.progress import StudyDisplay
     from studies.study import run_study
+    from studies.workspace import study_files
 
     with one_sentence(), decoding_told():
+        check_claim(spec, study_files(workdir, spec.name), None if parent is None else study_files(workdir, parent))
         warn(check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage))
     console = stdout()
     with one_sentence(), stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
-        outcome = run_study(
-            spec, workdir=workdir, watcher=display, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage
-        )
+        options = {"address": address, "tracking_uri": tracking_uri, "storage": storage}
+        outcome = run_study(spec, workdir=workdir, watcher=display, data_root=data_root, parent=parent, **options)
     if as_json:
         print_json(
             {

@@ -69,6 +69,7 @@ def render_report(answer: Answer) -> str:
         stages=stages,
         recipe=tables.recipe(answer),
         held=tables.held_rows(answer),
+        history=tables.history_rows(answer),
         lost=lost,
         more_lost=more_lost,
         method=tables.method(answer),

@@ -82,6 +82,15 @@ def facts(answer: Answer) -> list[tuple[str, str]]:
 def notes(answer: Answer) -> list[str]:
     """What the study has not done yet, so that nobody takes a part for the whole."""
     spec, said = answer.spec, []
+    if answer.parent:
+        said.append(f"A branch of {answer.parent}: {counted(answer.copied, 'trial')} ran there and not here.")
+    if seen := sum(change.kind == "extended" and change.ended > 0 for change in answer.history):
+        said.append(
+            f"Extended {counted(seen, 'time')} after trials had ended. Intervals and verdicts do not allow for looks in between: "
+            "a study that is extended until it decides is less sure than it says."
+        )
+    if answer.superseded:
+        said.append(f"{counted(answer.superseded, 'confirm trial')} measured cells that the screen, since it grew, no longer chooses.")
     counts = answer.counts
     begun = set(counts["stage"]) if len(counts) else set()
     open_trials = int(counts.loc[counts["status"].isin(UNFINISHED), "trials"].sum()) if len(counts) else 0
@@ -240,6 +249,11 @@ def held_rows(answer: Answer) -> list[Row]:
         }
         for curve in answer.curves
     ]
+
+
+def history_rows(answer: Answer) -> list[tuple[str, str, str, list[str]]]:
+    """How the study came to be what it is: when, what was done, after how many trials, and line by line what was changed."""
+    return [(change.when, change.kind, f"{change.ended:,}", [str(entry) for entry in change.differences]) for change in answer.history]
 
 
 def lost_rows(answer: Answer) -> tuple[list[Row], int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from studies.answer import stage_arms
+from studies.branching import take_over
 from studies.early_stopping import stopping_rule
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
@@ -116,8 +117,9 @@ def run_stages(
     running = False
     with ExitStack() as session:
         for stage in stages:
+            take_over(spec, stage, ledger, StudyFiles(directory))
             source = trial_source(spec, stage, ledger)
-            watcher.stage_started(stage, source.total, sum(record.status in ENDED for record in ledger.trials(stage)))
+            watcher.stage_started(stage, source.total, source.done)
             if source.exhausted:
                 continue
             if not running:
@@ -137,9 +139,8 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     if spec.screen is None or (spec.screen.searcher != "tpe" and spec.screen.racing is None):
         return ListedTrials(screen_trials(spec), ended)
     table = ledger.final_metrics("screen")
-    values = dict.fromkeys(ended, None) | (
-        {} if spec.metric not in table else {row["key"]: row[spec.metric] for _, row in table.dropna(subset=[spec.metric]).iterrows()}
-    )
+    good = table.dropna(subset=[spec.metric]) if spec.metric in table else table.iloc[:0]
+    values = dict.fromkeys(ended, None) | (dict(zip(good["key"], good[spec.metric], strict=True)) if len(good) else {})
     if spec.screen.racing is not None:
         return RacingTrials(spec, values)
     history: dict[str, dict[str, Any]] = {}

@@ -31,6 +31,7 @@ class RacingTrials:
                 first = replicates[0]
                 races.setdefault((first.dataset, first.cell.family), {}).setdefault(first.cell.cell_id, replicates)
         self._races = {key: _Race(spec, list(cells.values()), ended) for key, cells in races.items()}
+        self.done = sum(race.ended for race in self._races.values())
 
     @property
     def total(self) -> int:
@@ -73,8 +74,12 @@ class _Race:
         return not self.waiting and self._place == len(self._rounds) - 1
 
     @property
+    def ended(self) -> int:
+        return len(self._values)
+
+    @property
     def progress(self) -> float:
-        return len(self._values) / self.total
+        return self.ended / self.total
 
     def tell(self, trial: PlannedTrial, value: float | None) -> None:
         self._values[trial.key] = value

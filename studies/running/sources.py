@@ -26,6 +26,9 @@ _DRAWS = 1000
 class TrialSource(Protocol):
     """Hands out a stage's trials and is told their results."""
 
+    done: int
+    """How many of them had ended before."""
+
     @property
     def total(self) -> int:
         """How many trials the stage has, those that ended before included."""
@@ -53,6 +56,7 @@ class ListedTrials:
         done = set(ended)
         self.total = len(planned)
         self._waiting = deque(trial for trial in planned if trial.key not in done)
+        self.done = self.total - len(self._waiting)
 
     def next(self) -> PlannedTrial | None:
         """The next trial in the plan's order."""
@@ -99,6 +103,7 @@ class TpeTrials:
         self._searches = [
             _TpeSearch(spec, entry.config(), history.get(entry.config().key, ()), ended, screen.trials) for entry in spec.datasets
         ]
+        self.done = sum(search.handed_out for search in self._searches)
 
     @property
     def total(self) -> int:

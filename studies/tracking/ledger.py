@@ -11,9 +11,10 @@ import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -21,47 +22,23 @@ from typing import Any, Literal
 import pandas as pd
 
 from studies.choosing import refuse_test_metric
+from studies.extension import Difference
 from studies.plan import PlannedTrial, ScreenResult
-
-SCHEMA_VERSION = 2
-_READABLE = ("1", "2")  # a ledger of version 1 has no steps and no class counts; it gets tables for them when it is opened to be written
+from studies.tracking.schema import VERSION, upgrade, upgraded_copy, version_of
 
 Status = Literal["running", "interrupted", "finished", "stopped", "diverged", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "diverged", "failed")
+ChangeKind = Literal["branched", "extended", "continued"]
 SUCCEEDED: tuple[Status, ...] = ("finished", "stopped")
 
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE cells (cell_id TEXT PRIMARY KEY, dataset TEXT NOT NULL, family TEXT NOT NULL, cell TEXT NOT NULL, config TEXT NOT NULL);
-CREATE TABLE trials (
-    key TEXT PRIMARY KEY,
-    stage TEXT NOT NULL,
-    cell_id TEXT NOT NULL REFERENCES cells (cell_id),
-    seed INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    reason TEXT NOT NULL DEFAULT '',
-    started REAL NOT NULL,
-    ended REAL,
-    attempts INTEGER NOT NULL DEFAULT 1,
-    UNIQUE (stage, cell_id, seed)
-);
-CREATE TABLE epochs (
-    key TEXT NOT NULL REFERENCES trials (key),
-    epoch INTEGER NOT NULL,
-    at REAL NOT NULL,
-    seconds REAL NOT NULL,
-    metrics TEXT NOT NULL,
-    PRIMARY KEY (key, epoch)
-) WITHOUT ROWID;
-CREATE TABLE steps (
-    key TEXT NOT NULL REFERENCES trials (key),
-    step INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    metrics TEXT NOT NULL,
-    PRIMARY KEY (key, step)
-) WITHOUT ROWID;
-CREATE TABLE class_counts (key TEXT PRIMARY KEY REFERENCES trials (key), counts TEXT NOT NULL) WITHOUT ROWID;
-"""
+# What is copied with a trial: from where, to where, which columns; a trial's cell comes first, for its trial refers to it.
+_COPIED = {
+    ("trials JOIN cells USING (cell_id)", "cells"): ("cell_id", "dataset", "family", "cell", "config"),
+    ("trials", "trials"): ("key", "stage", "cell_id", "seed", "status", "reason", "started", "ended", "attempts", "copied_from"),
+    ("epochs", "epochs"): ("key", "epoch", "at", "seconds", "metrics"),
+    ("steps", "steps"): ("key", "step", "epoch", "metrics"),
+    ("class_counts", "class_counts"): ("key", "counts"),
+}
 
 
 class LedgerError(ValueError):
@@ -70,7 +47,7 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the ledger knows it."""
+    """A trial as the ledger knows it; ``copied_from`` names the study that ran it, where that was not this one."""
 
     key: str
     stage: str
@@ -83,15 +60,51 @@ class TrialRecord:
     started: float
     ended: float | None
     attempts: int
+    copied_from: str
     config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was changed of a study, and when.
+
+    Attributes:
+        kind: ``branched`` from its parent, ``extended`` by a changed study file, or ``continued`` with other versions of packages.
+        at: When, in seconds since 1970.
+        ended: How many of the study's trials had ended by then.
+        differences: What was changed.
+    """
+
+    kind: ChangeKind
+    at: float
+    ended: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def when(self) -> str:
+        """The time in words."""
+        return f"{datetime.fromtimestamp(self.at, UTC):%Y-%m-%d %H:%M} UTC"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        differences = [{"key": entry.key, "was": entry.was, "now": entry.now} for entry in self.differences]
+        return {"kind": self.kind, "at": self.at, "trials_ended": self.ended, "differences": differences}
+
+    def __str__(self) -> str:
+        after = f", after {self.ended} trials had ended" if self.ended else ""
+        return f"{self.kind} on {self.when}{after}: {'; '.join(map(str, self.differences))}"
 
 
 class Ledger:
     """An open ledger.
 
     Args:
-        path: The SQLite file; made, with its schema, where there is none.
-        read_only: Open an existing ledger for reading alone, as a report does beside a running study.
+        path: The SQLite file; made, with its tables, where there is none. One of an earlier version is given the tables that it lacks.
+        read_only: Open an existing ledger for reading alone, as a report does beside a running study. One of an earlier version is
+            read into memory, and its file stays as it is.
+
+    Raises:
+        LedgerError: There is no ledger to read, the file is none, or it is of a later version.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -101,29 +114,30 @@ class Ledger:
         address = f"{path.absolute().as_uri()}?mode=ro" if read_only else str(path)
         try:
             self._connection = sqlite3.connect(address, uri=read_only, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
             self._open(read_only)
         except sqlite3.Error as error:
             raise LedgerError(f"the ledger {path} cannot be opened: {error}") from error
+        self._connection.row_factory = sqlite3.Row
 
     def _open(self, read_only: bool) -> None:
         if not read_only:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
-            with self._writing():
-                self._make_tables()
-        version = self.meta("schema_version")
-        if version not in _READABLE:
-            raise LedgerError(f"the ledger {self.path} has schema version {version}, and this release reads {' and '.join(_READABLE)}")
+        if read_only and (version := self._version()) < VERSION:
+            if version == 0:
+                raise LedgerError(f"the ledger {self.path} is empty")
+            old, self._connection = self._connection, upgraded_copy(self._connection, version)
+            old.close()
+        elif not read_only and self._version() < VERSION:
+            with self._writing():  # asked again, for another process may have done it by now
+                upgrade(self._connection, self._version())
 
-    def _make_tables(self) -> None:
-        """The tables of a new ledger, or those that one of an earlier version has not."""
-        new = not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
-        if new or self.meta("schema_version") == "1":
-            for statement in _SCHEMA.split(";\n"):
-                self._connection.execute(statement if new else statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
-            self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+    def _version(self) -> int:
+        version = version_of(self._connection)
+        if version > VERSION:
+            raise LedgerError(f"the ledger {self.path} has schema version {version}, and this release reads 1 to {VERSION}")
+        return version
 
     def close(self) -> None:
         """Close the file; everything written is already in it."""
@@ -156,6 +170,23 @@ class Ledger:
         """Write a fact about the study."""
         with self._writing():
             self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def write_study(self, facts: Mapping[str, str], change: tuple[ChangeKind, Sequence[Difference]] | None = None) -> None:
+        """Write facts about the study together with the change that made them so, all or nothing."""
+        with self._writing():
+            self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
+            if change is not None:
+                kind, differences = change
+                self._connection.execute(
+                    "INSERT INTO changes (at, kind, ended, differences)"
+                    " SELECT ?, ?, COUNT(*), ? FROM trials WHERE status IN ('finished', 'stopped', 'diverged', 'failed')",
+                    (time.time(), kind, _dump([astuple(difference) for difference in differences])),
+                )
+
+    def changes(self) -> list[Change]:
+        """How the study came from what it was at first, the oldest change first."""
+        rows = self._connection.execute("SELECT at, kind, ended, differences FROM changes ORDER BY number")
+        return [Change(kind, at, ended, tuple(Difference(*entry) for entry in json.loads(found))) for at, kind, ended, found in rows]
 
     # Writing trials
 
@@ -211,6 +242,20 @@ class Ledger:
         with self._writing():
             self._connection.execute("UPDATE trials SET status = 'interrupted' WHERE status = 'running'")
 
+    def copy_trials(self, other: Ledger, keys: Collection[str], study: str) -> None:
+        """Copy whole trials from the ledger of ``study``, all or none of them; those that are here already stay as they are."""
+        wanted = [(key,) for key in sorted({*keys} - {trial.key for trial in self.trials()})]
+        with self._writing():
+            for (table, target), columns in _COPIED.items():
+                names = ", ".join(columns)
+                places = ", ".join("?" for _ in columns)
+                for key in wanted:
+                    rows = other._connection.execute(f"SELECT {names} FROM {table} WHERE key = ?", key).fetchall()
+                    self._connection.executemany(f"INSERT OR IGNORE INTO {target} ({names}) VALUES ({places})", rows)
+            self._connection.executemany(
+                "UPDATE trials SET copied_from = ? WHERE key = ? AND copied_from = ''", [(study, *key) for key in wanted]
+            )
+
     # Reading
 
     def trials(self, stage: str | None = None) -> list[TrialRecord]:
@@ -244,15 +289,11 @@ class Ledger:
 
     def steps(self, key: str, after: int = 0) -> list[dict[str, Any]]:
         """What was measured after steps of a trial's epochs later than ``after``: ``step``, ``epoch``, ``metrics``."""
-        if self.meta("schema_version") == "1":
-            return []
         rows = self._connection.execute("SELECT step, epoch, metrics FROM steps WHERE key = ? AND epoch > ? ORDER BY step", (key, after))
         return [{**dict(row), "metrics": json.loads(row["metrics"])} for row in rows]
 
     def class_counts(self, key: str) -> list[int] | None:
         """How many training examples each class had in a trial, or None where that was not asked for."""
-        if self.meta("schema_version") == "1":
-            return None
         row = self._connection.execute("SELECT counts FROM class_counts WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row["counts"])
 
@@ -285,20 +326,27 @@ class Ledger:
         base = ["key", "stage", "cell_id", "dataset", "family", "seed", "status", "reason", "wall_seconds", "epoch", "seconds"]
         return pd.DataFrame(records) if records else pd.DataFrame(columns=base)
 
-    def screen_results(self, metric: str) -> list[ScreenResult]:
+    def screen_results(self, metric: str, *, ended_by: float = math.inf) -> list[ScreenResult]:
         """What the screen found: per configuration and dataset the mean of ``metric`` over its seeds.
+
+        Args:
+            metric: What is compared.
+            ended_by: Leave out the results of trials that ended later, in seconds since 1970.
 
         Raises:
             ValueError: Where ``metric`` is measured on the test split.
         """
         refuse_test_metric(metric)
+        trials = self.trials("screen")
         table = self.final_metrics("screen")
+        known = {trial.key for trial in trials if trial.ended is not None and trial.ended <= ended_by}
         values: dict[tuple[str, str], list[float]] = {}
         if metric in table:
-            for cell_id, status, value in table[["cell_id", "status", metric]].dropna().itertuples(index=False):
-                values.setdefault((cell_id, status), []).append(float(value))
+            for key, cell_id, status, value in table[["key", "cell_id", "status", metric]].dropna().itertuples(index=False):
+                if key in known:
+                    values.setdefault((cell_id, status), []).append(float(value))
         results = {}
-        for trial in self.trials("screen"):
+        for trial in trials:
             finished, stopped = values.get((trial.cell_id, "finished")), values.get((trial.cell_id, "stopped"))
             # Of trials of unequal length the whole ones count, where there are any.
             mean = fmean(finished or stopped or [math.nan])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from studies.answer import describe
+from studies.described import describe
 from studies.spec import StudySpec
 from studies.tracking.ledger import TrialRecord
 

@@ -66,6 +66,8 @@ class Session:
         self.study_run = note.run_id if note else self._create(STUDY_KEY, spec.name, {"kind": "study", _DESCRIPTION: spec.description})
         if note:
             self.patience.ask(lambda again: self.client.update_run(self.study_run, status="RUNNING"))
+        for name, value in _study_tags(ledger).items():
+            self.patience.ask(lambda again, name=name, value=value: self.client.set_tag(self.study_run, name, value))  # type: ignore[misc]
 
     def agree(self) -> None:
         """Make the notes agree with the runs of the store, and delete runs that a request made twice left behind."""
@@ -252,12 +254,21 @@ def _summary(values: list[float], replicates: int, spec: StudySpec) -> dict[str,
     return measured
 
 
+def _study_tags(ledger: Ledger) -> dict[str, str]:
+    """Where the study comes from, and what was changed of it."""
+    parent = json.loads(ledger.meta("parent") or "{}")
+    tags = {"branch_of": parent["study"], "branch_of_id": str(parent["study_id"])} if parent else {}
+    changes = "\n".join(map(str, ledger.changes()))
+    return tags | ({"changes": changes[:_LONGEST_TAG]} if changes else {})
+
+
 def _cell_tags(trial: TrialRecord) -> dict[str, str]:
     return {"dataset": trial.dataset, "family": trial.family, "cell": trial.cell_id}
 
 
 def _trial_tags(trial: TrialRecord) -> dict[str, str]:
-    return {**_cell_tags(trial), "stage": trial.stage, "seed": str(trial.seed), "kind": "replicate"}
+    copied = {"copied_from": trial.copied_from} if trial.copied_from else {}
+    return {**_cell_tags(trial), **copied, "stage": trial.stage, "seed": str(trial.seed), "kind": "replicate"}
 
 
 def _metrics(epochs: list[dict[str, Any]]) -> Iterator[Metric]:

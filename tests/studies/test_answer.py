@@ -11,7 +11,8 @@ import pytest
 from scipy import stats
 
 from studies.analysis import Gain, judge
-from studies.answer import answer, describe, open_answer
+from studies.answer import answer, open_answer
+from studies.described import describe
 from studies.findings import Answer, Contender, Curve, Winner
 from studies.plan import PlannedTrial, screen_trials
 from studies.spec import StudySpec, study_from

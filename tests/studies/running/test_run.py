@@ -189,7 +189,8 @@ def test_a_changed_study_file_under_the_same_name_is_refused(whole: tuple[Path, 
     process = start("run", workdir / "small.yaml", "--workdir", workdir, "--set", "seed=7")
     _, err = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "differs in seed" in err
+    assert "  seed: was 0, is 7\n" in err
+    assert err.endswith("--branch NAME\n")
 
 
 def test_an_exported_configuration_repeats_its_trial_to_the_last_digit(whole: tuple[Path, dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from studies.plan import PlannedTrial, confirm_trials, screen_trials
 from studies.spec import StudySpec
 from studies.tracking.ledger import ENDED, Ledger, LedgerError, Status
+from studies.tracking.schema import VERSION
 from tests.studies.builders import STUDY, WITHOUT_SCREEN, epoch, study, write
 from tests.studies.conftest import NewLedger
 
@@ -91,21 +92,6 @@ def test_the_test_split_chooses_nothing(ledger: Ledger, trial: PlannedTrial) -> 
     write(ledger, trial, {"val_accuracy": 90.0, "test_accuracy": 91.0})
     with pytest.raises(ValueError, match="test_accuracy is measured on the test split, which never chooses"):
         ledger.screen_results("test_accuracy")
-
-
-def test_a_ledger_from_before_steps_is_read_and_gone_on_with(ledger: Ledger, trial: PlannedTrial) -> None:
-    write(ledger, trial, {"val_accuracy": 90.0})
-    for table in ("steps", "class_counts"):
-        ledger._connection.execute(f"DROP TABLE {table}")
-    ledger.set_meta("schema_version", "1")
-    ledger.close()
-    with Ledger(ledger.path, read_only=True) as old:
-        assert len(old.epochs(trial.key)) == 1
-        assert (old.steps(trial.key), old.class_counts(trial.key)) == ([], None)
-    with Ledger(ledger.path) as continued:
-        continued.report(trial.key, [{**epoch(2, {}), "steps": [{"step": 9, "metrics": {"val_nll": 1.0}}]}])
-        assert [row["epoch"] for row in continued.epochs(trial.key)] == [1, 2]
-        assert continued.steps(trial.key) == [{"step": 9, "epoch": 2, "metrics": {"val_nll": 1.0}}]
 
 
 @pytest.mark.parametrize("first", ENDED)
@@ -294,7 +280,7 @@ def test_a_ledger_of_another_release_is_told(ledger: Ledger) -> None:
     for read_only in (True, False):
         with pytest.raises(LedgerError) as caught:
             Ledger(ledger.path, read_only=read_only)
-        assert str(caught.value) == f"the ledger {ledger.path} has schema version 99, and this release reads 1 and 2"
+        assert str(caught.value) == f"the ledger {ledger.path} has schema version 99, and this release reads 1 to {VERSION}"
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -312,9 +298,10 @@ def test_another_programs_database_is_told(tmp_path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE songs (title TEXT)")
     other.close()
-    with pytest.raises(LedgerError) as caught:
-        Ledger(path, read_only=True)
-    assert str(caught.value) == f"the ledger {path} cannot be opened: no such table: meta"
+    for read_only in (True, False):
+        with pytest.raises(LedgerError) as caught:
+            Ledger(path, read_only=read_only)
+        assert str(caught.value) == f"the ledger {path} cannot be opened: no such table: meta"
 
 
 def test_a_ledger_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
