@@ -15,6 +15,7 @@ from margin_core.seeds import torch_generator
 from margin_core.training import Cell, Examples, Recipe, Record, Trial, batches
 from margin_core.training.augmentation import Augmentation
 from margin_core.training.batches import Batches
+from margin_core.training.processes import Processes
 from tests.margin_core.data.photo_copies import write_folder
 
 DIGITS = DatasetConfig("digits", pretext="rotation")
@@ -44,7 +45,7 @@ def test_a_crop_and_a_flip_come_before_the_turn_so_that_every_label_is_right() -
     recipe = dataclasses.replace(CELL.recipe, augment="crop_flip", batch_size=100)
     trial = begin(dataclasses.replace(CELL, recipe=recipe))
     seen = shown_to(trial)
-    trial._train_epoch()
+    trial._train_epoch(Processes.joined(1))
     # The same by hand: upright pictures are cut and flipped, and only then turned as their labels say.
     order = torch.randperm(4 * 1079, generator=torch_generator(0, 0, "order", 0))
     upright = trial.data.dataset.images[trial.data.train_indices // 4]
