@@ -44,7 +44,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     """Ray, started here or joined at ``address``, for as long as the block lasts.
 
     Raises:
-        CallError: Where there is no cluster to join, or it does not let this process in.
+        CallError: Where there is no cluster to join, it does not let this process in, or Ray does not start here.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -62,6 +62,10 @@ def ray_session(address: str | None) -> Iterator[None]:
         token = "InvalidAuthToken" in f"{error} {error.__cause__}"
         hint = "it asks for a token: set RAY_AUTH_MODE=token, with the cluster's token in ~/.ray/auth_token or RAY_AUTH_TOKEN"
         raise CallError(f"cannot join the Ray cluster at {address!r}: {hint if token else str(error).partition('. ')[0]}") from error
+    except Exception as error:
+        if "timed out during startup" not in str(error):  # Ray has no class of its own for it
+            raise
+        raise CallError("Ray did not come up in the time that it gives itself; the machine is too busy, or short of memory") from error
     logging.getLogger("ray").setLevel(logging.CRITICAL)  # what goes wrong is in the ledger, with its reason
     try:
         yield
