@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+import traceback
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ class Progress:
     @classmethod
     def of_error(cls, error: Exception, rows: list[dict[str, Any]] | None = None) -> Progress:
         """That of a trial that raised."""
-        return cls(rows or [], "failed", f"{type(error).__name__}: {error}".splitlines()[0])
+        return cls(rows or [], "failed", _sentence(error))
 
 
 class TrialRun:
@@ -225,6 +226,14 @@ class TrialRun:
             trial.save(self._path)
             self._copies.send(self._path)
             self._saved_at = time.monotonic()
+
+
+def _sentence(error: Exception) -> str:
+    """What was raised, in a line; of an error without words, where."""
+    if not str(error).strip():
+        raised = traceback.extract_tb(error.__traceback__)[-1:]
+        return f"{type(error).__name__}{''.join(f' in line {place.lineno} of {Path(place.filename).name}' for place in raised)}"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:

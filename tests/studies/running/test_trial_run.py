@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from margin_core.data import DatasetConfig
 from margin_core.training import Cell, Recipe
@@ -44,3 +47,10 @@ def test_a_trial_of_two_processes_reports_each_epoch_and_goes_on_where_it_was(tm
     for reports in (broken, broken_too):
         assert [report.status for report in reports] == ["failed"]
         assert "mnist" in reports[0].reason
+
+
+def test_an_error_without_words_is_told_by_its_place() -> None:
+    with pytest.raises(AssertionError) as raised:
+        raise AssertionError
+    assert re.fullmatch(r"AssertionError in line \d+ of test_trial_run\.py", Progress.of_error(raised.value).reason)
+    assert Progress.of_error(ValueError("one\ntwo")).reason == "ValueError: one"
