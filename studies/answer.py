@@ -133,17 +133,19 @@ def stage_arms(spec: StudySpec, stage: Stage, ledger: Ledger) -> list[Arm]:
     is measured later.
     """
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
-    confirm = _Measured("confirm", spec, confirm_arms(spec, results), ledger.final_metrics(), spec.metric)
+    arms = confirm_arms(spec, results)
     if stage == "confirm":
-        return list(confirm.arms)
-    zoom = _Measured("zoom", spec, zoom_arms(spec, confirm.arms, _curves(confirm)), confirm.table, spec.metric)
+        return arms
+    confirm = _Measured("confirm", spec, arms, ledger.final_metrics(), spec.metric)
+    finer = zoom_arms(spec, arms, _curves(confirm))
     if stage == "zoom":
-        return list(zoom.arms)
+        return finer
+    zoom = _Measured("zoom", spec, finer, confirm.table, spec.metric)
     chosen = _chosen(ledger)
     for winner in _winners(confirm, zoom, ()):
-        arms = {arm.cell.cell_id: arm for arm in (*zoom.of(winner.dataset), *confirm.of(winner.dataset))}
+        configs = {arm.cell.cell_id: arm.config for arm in (*finer, *arms)}
         ce = [arm.config for arm in confirm.of(winner.dataset) if arm.family == "ce"]
-        chosen.setdefault(winner.dataset, [*ce, *([] if winner.family == "ce" else [arms[winner.cell_id].config])])
+        chosen.setdefault(winner.dataset, [*ce, *([] if winner.family == "ce" else [configs[winner.cell_id]])])
     ledger.set_meta(_CHOSEN, json.dumps(chosen))
     return tested_arms(spec, chosen)
 

@@ -20,6 +20,7 @@ from margin_core.losses import get_family
 from margin_core.models import save_weights
 from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
 from studies.answer import answer
+from studies.extension import processor
 from studies.findings import Answer, Winner
 from studies.preflight import CallError
 from studies.tracking.ledger import Ledger
@@ -150,7 +151,7 @@ def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[Exp
     rows = table[(table["cell_id"] == winner.cell_id) & table[found.spec.metric].notna()].sort_values("seed")
     seed, key = int(rows["seed"].iloc[0]), str(rows["key"].iloc[0])
     result = ledger.epochs(key)[-1]["metrics"]
-    threads, record = max(1, int(found.spec.resources.cpu)), found.spec.record.record()
+    (threads, _), record = processor(found.spec), found.spec.record.record()
     return ExportedTrial(Cell.from_dict(ledger.cell(winner.cell_id)), found.spec.seed, seed, threads, result, record), key
 
 

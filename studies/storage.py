@@ -1,6 +1,6 @@
 """A folder of an object store, or any other that pyarrow or fsspec reach by a URL: files go there by their names, and come back.
 
-What is kept there, and when, is left to `studies.running.trial_files` and `studies.ledger_copy`; what a checkpoint is, to
+What is kept there, and when, is left to `studies.running.trial_copies` and `studies.stored`; what a checkpoint is, to
 `margin_core.training`.
 """
 

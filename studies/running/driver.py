@@ -17,6 +17,7 @@ from typing import Any
 from studies.answer import stage_arms
 from studies.branching import take_over
 from studies.early_stopping import stopping_rule
+from studies.extension import processor
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
@@ -189,17 +190,19 @@ def _fit(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
     rule = stopping_rule(spec) if stage == "screen" else None
     setting = _setting(spec, stage, directory, data_root, storage)
-    needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
+    needs: dict[str, float]
     scheduler = None
     if rule is not None:
         scheduler = EarlyStopping(rule, spec.metric)
         scheduler.recall(ledger, stage)
-    searcher = SourceSearcher(source, setting, spec.tolerance.retries)
     if spec.recipe.processes > 1:
         # Ray Train reserves what the processes take, all or nothing, in a placement group of its own. What is reserved here is for an
         # actor that does nothing but pass reports on, so there must be no more of them than such groups.
         needs = {"memory": ACTOR_MEMORY}
         searcher = SourceSearcher(source, setting, spec.tolerance.retries, lambda: slots(spec) + (address not in (None, "local")))
+    else:
+        needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
+        searcher = SourceSearcher(source, setting, spec.tolerance.retries)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, needs),
         tune_config=tune.TuneConfig(
@@ -226,12 +229,13 @@ def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | N
     """What the trials of a stage share; the directory of their checkpoints is made."""
     checkpoints = directory / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
+    threads, device = processor(spec)
     return TrialSetting(
         study_seed=spec.seed,
         checkpoints=str(checkpoints.resolve()),
         data_root=str(data_root.resolve()) if data_root else None,
-        threads=max(1, int(spec.resources.cpu)),
-        device="cuda" if spec.resources.gpu > 0 else "cpu",
+        threads=threads,
+        device=device,
         metric=spec.metric,
         every_epoch=stage == "screen" and stopping_rule(spec) is not None,
         keep_final=stage in ("confirm", "zoom") or spec.confirm is None,
