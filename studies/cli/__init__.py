@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import listing, reading, reproducing, running, sending
+from studies.cli import describing, listing, reading, reproducing, running, sending
 
 __all__ = ["app", "main"]
 
@@ -30,6 +30,7 @@ for command in (
     sending.export,
     sending.sync,
     reading.ui,
+    describing.describe,
     listing.doctor,
     listing.losses,
     listing.datasets,
