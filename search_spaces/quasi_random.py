@@ -6,11 +6,15 @@ workers, or in which process. Two indices may give equal configurations where a 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
-from scipy.stats import qmc
+from numpy.typing import NDArray
 
 from margin_core.seeds import derive_seed, numpy_generator
 from search_spaces.space import Choice, Config, Parameter, Space, Value
+
+_BLOCK = 128
 
 
 def sobol(space: Space, *, seed: int, index: int) -> Config:
@@ -75,12 +79,18 @@ def _possible(space: Space, parameter: Parameter, fixed: Config) -> bool:
 
 
 def _sobol_point(dimensions: int, seed: int, index: int) -> list[float]:
-    if dimensions == 0:
-        return []
+    return [float(position) for position in _sobol_block(dimensions, seed, index // _BLOCK)[index % _BLOCK]] if dimensions else []
+
+
+@lru_cache(maxsize=128)
+def _sobol_block(dimensions: int, seed: int, number: int) -> NDArray[np.float64]:
+    """A stretch of a sequence: to scramble it takes longer than to draw a hundred points."""
+    from scipy.stats import qmc  # it takes a second, which every process that runs trials would spend
+
     engine = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
-    if index:
-        engine.fast_forward(index)
-    return [float(position) for position in engine.random(1)[0]]
+    if number:
+        engine.fast_forward(number * _BLOCK)
+    return np.asarray(engine.random(_BLOCK))
 
 
 def _check(index: int) -> None:

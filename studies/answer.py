@@ -116,12 +116,12 @@ def answer(ledger: Ledger) -> Answer:
         zoom_baselines=zoom.baselines(),
         winners=tuple(_winners(confirm, zoom, screened)),
         screen=_screen_table(spec, results),
-        counts=_counts(trials),
-        lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
-        seconds=float(table["seconds"].fillna(0.0).sum()),
+        counts=pd.DataFrame(ledger.counts(), columns=["stage", "status", "trials"]),
+        lost=pd.DataFrame(ledger.lost(), columns=["key", "dataset", "family", "seed", "status", "reason"]),
+        seconds=ledger.seconds(),
         history=tuple(ledger.changes()),
-        parent=json.loads(ledger.meta("parent") or "{}").get("study", ""),
-        copied=sum(bool(trial.copied_from) for trial in trials),
+        parent=ledger.parent(),
+        copied=ledger.copied(),
         superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
     )
 
@@ -332,8 +332,3 @@ def _screen_table(spec: StudySpec, results: list[Any]) -> pd.DataFrame:
     columns = ["dataset", "family", "setting", "value", "config"]
     table = pd.DataFrame(records, columns=columns)
     return table.sort_values("value", ascending=not spec.maximize, kind="stable", ignore_index=True)
-
-
-def _counts(trials: Sequence[TrialRecord]) -> pd.DataFrame:
-    records = pd.DataFrame([{"stage": trial.stage, "status": trial.status} for trial in trials], columns=["stage", "status"])
-    return records.value_counts(["stage", "status"], sort=False).reset_index(name="trials")

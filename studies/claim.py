@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from margin_core.entry_points import other_packages
-from studies.extension import Difference, differences, hindrances
+from studies.difference import Difference
+from studies.extension import differences, hindrances
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import ChangeKind, Ledger
 from studies.workspace import StudyError, StudyFiles
@@ -27,10 +28,7 @@ def recorded_study(ledger: Ledger) -> StudySpec:
     Raises:
         StudyError: The study was cut short before its file was written.
     """
-    recorded = ledger.meta("spec")
-    if recorded is None:
-        raise StudyError(f"the ledger {ledger.path} has no study yet; run its study file again")
-    return study_from(json.loads(recorded))
+    return study_from(ledger.study_file())
 
 
 def check_claim(spec: StudySpec, files: StudyFiles, parent: StudyFiles | None = None) -> None:

@@ -6,11 +6,10 @@ change would mix two studies in one ledger. Here are the differences and which o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from studies.difference import Difference
 from studies.plain_yaml import StudyFileError
 from studies.plan import build_cell, confirm_arms, curve_values, screen_configs
 from studies.spec import StudySpec
@@ -20,24 +19,6 @@ _COUNTS = ("screen.trials", "screen.seeds", "confirm.seeds", "zoom.families", "z
 _JUDGED_BY = ("description", "alpha", "sesoi", "tolerance")  # read anew whenever the study is judged or run
 _LATER = ("confirm", "zoom", "test")
 _SECTIONS = ("screen", *_LATER)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A key of the study file that has another value.
-
-    Attributes:
-        key: Its dotted name; a dataset stands under what the study calls it.
-        was: The value before, as plain data; None where there was none.
-        now: The value after.
-    """
-
-    key: str
-    was: Any
-    now: Any
-
-    def __str__(self) -> str:
-        return f"{self.key}: was {_words(self.was)}, is {_words(self.now)}"
 
 
 def differences(was: StudySpec, now: StudySpec) -> list[Difference]:
@@ -148,7 +129,3 @@ def _orders(was: StudySpec, now: StudySpec) -> Iterator[Difference]:
         kept, again = [name for name in before if name in after], [name for name in after if name in before]
         if kept != again:
             yield Difference(section, kept, again)
-
-
-def _words(value: Any) -> str:
-    return "nothing" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -24,7 +24,7 @@ from studies.stored import collect, copy_ledger, ledger_kept, recorded_storage
 from studies.tracking.address import embedded_uri, without_credentials
 from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror
-from studies.workspace import StudyError, StudyFiles, find_studies, study_files
+from studies.workspace import StudyError, StudyFiles, study_files
 
 if TYPE_CHECKING:
     from studies.running.callback import Watcher
@@ -121,25 +121,6 @@ def write_results(found: Answer, files: StudyFiles) -> None:
 
     files.verdicts.write_text(json.dumps(found.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     files.report.write_text(render_report(found))
-
-
-def open_files(workdir: Path, study: str | None) -> StudyFiles:
-    """The files of a study by its name, its directory, or, where ``workdir`` holds only one, without either.
-
-    Raises:
-        StudyError: There is no such study, or more than one to choose from.
-    """
-    known = find_studies(workdir)
-    if study is not None and (Path(study) / "ledger.sqlite").is_file():
-        return StudyFiles(Path(study).resolve())
-    if study in known:
-        return study_files(workdir, study)
-    listed = f"; studies there: {', '.join(known)}" if known else ""
-    if study is not None:
-        raise StudyError(f"there is no study {study!r} in {workdir}{listed}")
-    if len(known) != 1:
-        raise StudyError(f"{workdir} holds {len(known)} studies; name one{listed}")
-    return study_files(workdir, known[0])
 
 
 def recorded_spec(files: StudyFiles) -> StudySpec:

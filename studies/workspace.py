@@ -71,3 +71,22 @@ def find_studies(workdir: Path) -> list[str]:
     if not workdir.is_dir():
         return []
     return sorted(entry.parent.name for entry in workdir.glob(f"*{os.sep}ledger.sqlite"))
+
+
+def open_files(workdir: Path, study: str | None) -> StudyFiles:
+    """The files of a study by its name, its directory, or, where ``workdir`` holds only one, without either.
+
+    Raises:
+        StudyError: There is no such study, or more than one to choose from.
+    """
+    known = find_studies(workdir)
+    if study is not None and (Path(study) / "ledger.sqlite").is_file():
+        return StudyFiles(Path(study).resolve())
+    if study in known:
+        return study_files(workdir, study)
+    listed = f"; studies there: {', '.join(known)}" if known else ""
+    if study is not None:
+        raise StudyError(f"there is no study {study!r} in {workdir}{listed}")
+    if len(known) != 1:
+        raise StudyError(f"{workdir} holds {len(known)} studies; name one{listed}")
+    return study_files(workdir, known[0])

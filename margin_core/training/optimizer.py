@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from margin_core.training.recipe import Recipe
 
 
-def build_optimizer(recipe: Recipe, network: Iterable[Tensor], loss: Iterable[Tensor]) -> torch.optim.Optimizer:
+def build_optimizer(recipe: Recipe, network: Iterable[Tensor], loss: Iterable[Tensor]) -> Optimizer:
     """The recipe's optimiser, over the network's parameters and, in a group without weight decay, the loss's own.
 
     Args:
@@ -23,6 +27,18 @@ def build_optimizer(recipe: Recipe, network: Iterable[Tensor], loss: Iterable[Te
     # The fused kernels are the fastest of torch's three ways also on CPU: 10 % (sgd) to 20 % (adamw) of a small network's step. Not with
     # float16, whose first steps are skipped while the scale of the loss is found: fused SGD would keep a momentum that was never set.
     fused = recipe.precision != "float16"
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused)
-    return torch.optim.AdamW(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    options = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
+    kind = torch.optim.SGD if recipe.optimizer == "sgd" else torch.optim.AdamW
+    built: Optimizer = _plain(kind)(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused, **options)
+    return built
+
+
+@cache
+def _plain(optimizer: type[Optimizer]) -> type[Any]:
+    """The same without its marks for torch's compiler, which would import it: two seconds and 60 MB of each process, for nothing.
+
+    The marks say that these methods are not to be compiled. `Recipe.compile` compiles the network, not what calls them.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
+    return type(optimizer.__name__, (optimizer,), {**methods, "step": torch.no_grad()(inspect.unwrap(optimizer.step))})

@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """Turn what a user can get wrong into one sentence on standard error and exit status 2."""
-    from margin_core.data import PictureError
-    from studies.plain_yaml import StudyFileError
-    from studies.preflight import CallError
-    from studies.storage import StorageError
-    from studies.tracking.ledger import LedgerError
-    from studies.workspace import StudyError
-
     try:
         yield
-    except (CallError, StudyFileError, StudyError, LedgerError, PictureError, StorageError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
+        from margin_core.data import PictureError  # not for a command that goes well and needs none of it
+        from studies.plain_yaml import StudyFileError
+        from studies.preflight import CallError
+        from studies.storage import StorageError
+        from studies.tracking.ledger import LedgerError
+        from studies.workspace import StudyError
+
+        if not isinstance(error, (CallError, StudyFileError, StudyError, LedgerError, PictureError, StorageError, FileNotFoundError)):
+            raise
         say(Console(stderr=True), f"[red]error[/red]: {escape(str(error))}", markup=True)
         raise typer.Exit(2) from None
 

@@ -12,37 +12,36 @@ from rich.table import Table
 
 from studies.cli.options import AsJson, StudyName, Workdir
 from studies.cli.output import one_sentence, print_json, print_placement, say, stdout
-from studies.workspace import DEFAULT_WORKDIR
+from studies.workspace import DEFAULT_WORKDIR, open_files
 
 
 def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
     """Show how far a study is, where its trials run, and which were lost."""
-    from studies.answer import open_answer
     from studies.placement import read_placement
-    from studies.study import open_files
+    from studies.tracking.ledger import Ledger
 
     with one_sentence():
         files = open_files(workdir, study)
-        found = open_answer(files.directory)
+        with Ledger(files.ledger, read_only=True) as ledger:
+            name, counts, lost, seconds = ledger.study_file()["name"], ledger.counts(), ledger.lost(), ledger.seconds()
+            history, parent, copied = ledger.changes(), ledger.parent(), ledger.copied()
     placement = read_placement(files)
-    counts = found.counts.to_dict("records")
-    lost = found.lost.to_dict("records")
     if as_json:
         where = None if placement is None else asdict(placement)
-        about = {"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds}
-        history = [change.to_dict() for change in found.history]
-        print_json({**about, "branch_of": found.parent, "copied": found.copied, "history": history, "placement": where})
+        about = {"study": name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": seconds}
+        told = [change.to_dict() for change in history]
+        print_json({**about, "branch_of": parent, "copied": copied, "history": told, "placement": where})
         return
     console = stdout()
-    table = Table("stage", "status", "trials", title=found.spec.name)
+    table = Table("stage", "status", "trials", title=name)
     for row in counts:
         table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
     console.print(table)
     if placement is not None:
         print_placement(placement, console)
-    if found.parent:
-        say(console, f"branch of {found.parent}, where {found.copied} of its trials ran")
-    for change in found.history:
+    if parent:
+        say(console, f"branch of {parent}, where {copied} of its trials ran")
+    for change in history:
         say(console, str(change))
     for row in lost:
         say(console, f"{row['status']} {row['key']}: {row['reason']}")
@@ -52,7 +51,7 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     """Write the report of a study as it stands, and print its answer."""
     from studies.answer import open_answer
     from studies.reporting import print_result
-    from studies.study import open_files, write_results
+    from studies.study import write_results
 
     with one_sentence():
         files = open_files(workdir, study)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from studies.cli.options import Address, AsJson, DataRoot, Overrides, StorageUrl, StudyName, TrackingUri, Workdir
 from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean, warn
-from studies.workspace import DEFAULT_WORKDIR, study_files
+from studies.workspace import DEFAULT_WORKDIR, open_files, study_files
 
 if TYPE_CHECKING:
     from studies.export import ExportedTrial
@@ -66,7 +66,7 @@ def resume(
     from margin_core.data import resolve_data_root
     from studies.storage import Storage
     from studies.stored import fetch_ledger
-    from studies.study import open_files, recorded_spec
+    from studies.study import recorded_spec
 
     with one_sentence():
         if storage is not None and study is not None:

@@ -10,7 +10,7 @@ import typer
 
 from studies.cli.options import AsJson, DataRoot, StudyName, TrackingUri, Workdir
 from studies.cli.output import one_sentence, print_json, say, stdout, warn
-from studies.workspace import DEFAULT_WORKDIR
+from studies.workspace import DEFAULT_WORKDIR, open_files
 
 if TYPE_CHECKING:
     from studies.workspace import StudyFiles
@@ -28,7 +28,6 @@ def export(
     """Write the best configuration of each dataset as files that run."""
     from margin_core.data import resolve_data_root
     from studies.export import export_study
-    from studies.study import open_files
 
     lacking = ""
     with one_sentence():
@@ -51,8 +50,6 @@ def export(
 
 def sync(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, tracking_uri: TrackingUri = None, as_json: AsJson = False) -> None:
     """Send MLflow what it lacks of a study, also another server than the first."""
-    from studies.study import open_files
-
     with one_sentence():
         files = open_files(workdir, study)
         shown, lacking = _send(files, tracking_uri)

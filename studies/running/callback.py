@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,11 +59,16 @@ class Tolerance:
 
 
 class StopRequest(DriverOnly, tune.Stopper):
-    """Ends a stage in order: asked for by Ctrl-C or by an exceeded tolerance; what runs stays resumable."""
+    """Ends a stage in order: asked for by Ctrl-C, an exceeded tolerance or an event that cannot be dealt with; what runs stays resumable.
+
+    Attributes:
+        error: What was raised by the event that could not be dealt with, or None.
+    """
 
     def __init__(self, tolerance: Tolerance) -> None:
         self.tolerance = tolerance
         self.interrupted = False
+        self.error: Exception | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is stopped here."""
@@ -70,7 +76,51 @@ class StopRequest(DriverOnly, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether the stage shall end now."""
-        return self.interrupted or bool(self.tolerance.exceeded)
+        return self.interrupted or bool(self.tolerance.exceeded) or self.error is not None
+
+
+class Guarded(DriverOnly, tune.Callback):
+    """Hands events on to callbacks, until one of them raises; then the stage ends.
+
+    Ray Tune would take some of what is raised for the failure of a trial. And no later event may be recorded where one is missing: it comes
+    again, with what the trial's checkpoint has, when the study goes on.
+
+    Args:
+        callbacks: Are told each event in turn.
+        stop: Is told what one raises.
+    """
+
+    def __init__(self, callbacks: Sequence[tune.Callback], stop: StopRequest) -> None:
+        self._callbacks = callbacks
+        self._stop = stop
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Hand it on."""
+        self._tell("on_trial_start", iteration=iteration, trials=trials, trial=trial, **info)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Hand it on."""
+        self._tell("on_trial_result", iteration=iteration, trials=trials, trial=trial, result=result, **info)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Hand it on."""
+        self._tell("on_trial_complete", iteration=iteration, trials=trials, trial=trial, **info)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Hand it on."""
+        self._tell("on_trial_error", iteration=iteration, trials=trials, trial=trial, **info)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Hand it on."""
+        self._tell("on_step_end", iteration=iteration, trials=trials, **info)
+
+    def _tell(self, name: str, **event: Any) -> None:
+        try:
+            for callback in self._callbacks:
+                if self._stop.error is None:
+                    getattr(callback, name)(**event)
+        except Exception as error:
+            self._stop.error = error
 
 
 class LedgerCallback(DriverOnly, tune.Callback):

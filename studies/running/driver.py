@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import shutil
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from studies.early_stopping import stopping_rule
 from studies.extension import processor
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
-from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.callback import Guarded, LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.loop import StageLoop
 from studies.running.racing import RacingTrials
-from studies.running.scheduler import EarlyStopping
+from studies.running.scheduler import EarlyStopping, InTurn
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
-from studies.running.trainable import TrialActor
 from studies.running.trial_run import TrialSetting
 from studies.running.whereabouts import PlacementCallback
 from studies.spec import StudySpec
@@ -49,10 +50,6 @@ def ray_session(address: str | None) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "86400"
     import ray
 
     here = address in (None, "local")
@@ -185,43 +182,23 @@ def _fit(
     watcher: Watcher,
     stop: StopRequest,
 ) -> None:
-    from ray import tune
-
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
-    rule = stopping_rule(spec) if stage == "screen" else None
     setting = _setting(spec, stage, directory, data_root, storage)
-    needs: dict[str, float]
-    scheduler = None
-    if rule is not None:
-        scheduler = EarlyStopping(rule, spec.metric)
-        scheduler.recall(ledger, stage)
-    if spec.recipe.processes > 1:
-        # Ray Train reserves what the processes take, all or nothing, in a placement group of its own. What is reserved here is for an
-        # actor that does nothing but pass reports on, so there must be no more of them than such groups.
-        needs = {"memory": ACTOR_MEMORY}
-        searcher = SourceSearcher(source, setting, spec.tolerance.retries, lambda: slots(spec) + (address not in (None, "local")))
-    else:
-        needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-        searcher = SourceSearcher(source, setting, spec.tolerance.retries)
-    tuner = tune.Tuner(
-        tune.with_resources(TrialActor, needs),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=-1,
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: str(trial.trial_id),
-        ),
-        run_config=tune.RunConfig(
-            name=stage,
-            storage_path=str((directory / "ray").resolve()),
-            callbacks=[LedgerCallback(ledger, searcher, watcher, stop), PlacementCallback(directory, spec.resources)],
-            stop=stop,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            verbose=0,
-        ),
+    here = address in (None, "local")
+    # Ray Train reserves what several processes take, all or nothing, in a placement group of its own. What is reserved here is then for an
+    # actor that does nothing but pass reports on, so there must be no more of them than such groups.
+    needs: dict[str, float] = (
+        {"memory": ACTOR_MEMORY} if spec.recipe.processes > 1 else {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
     )
-    tuner.fit()
+    searcher = SourceSearcher(source, setting, spec.tolerance.retries, _at_once(spec, here))
+    rule = stopping_rule(spec) if stage == "screen" else None
+    scheduler = InTurn(room_for_all=here)
+    if rule is not None:
+        scheduler = EarlyStopping(rule, spec.metric, room_for_all=here)
+        scheduler.recall(ledger, stage)
+    callbacks = Guarded([LedgerCallback(ledger, searcher, watcher, stop), PlacementCallback(directory, spec.resources)], stop)
+    StageLoop(stage, directory / "ray", needs, searcher, scheduler, callbacks, stop, _waiting(spec, source, here)).run()
+    if stop.error is not None:
+        raise stop.error
     shutil.rmtree(str(setting.scratch), ignore_errors=True)  # what groups that were killed have left
 
 
@@ -249,13 +226,22 @@ def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | N
     )
 
 
-def _pending_trials(spec: StudySpec, source: TrialSource) -> int:
-    """How many trials may wait for an actor at once.
+def _at_once(spec: StudySpec, here: bool) -> Callable[[], float]:
+    """Tells how many trials may run or wait to run at present.
 
-    Ray Tune's own choice beside a searcher is one. It takes the first actor that falls free, sooner than a new actor can start, so
-    short trials would never use a second one. A searcher that learns should not be asked further ahead than there are slots.
+    On this machine as many as there is room for: each takes over the actor of the one before it, and Ray is not asked for others that would
+    never be started. Of a cluster more is asked, so that it grows.
     """
-    return max(1, slots(spec)) if isinstance(source, TpeTrials) else max(16, 2 * slots(spec))
+    if spec.recipe.processes > 1:
+        return lambda: slots(spec) + (not here)
+    room = max(1, slots(spec))
+    return lambda: room if here else math.inf
+
+
+def _waiting(spec: StudySpec, source: TrialSource, here: bool) -> int:
+    """How many trials may wait for an actor; a searcher that learns should not be asked further ahead than there are slots."""
+    room = max(1, slots(spec))
+    return room if here or isinstance(source, TpeTrials) else max(16, 2 * room)
 
 
 def slots(spec: StudySpec) -> int:

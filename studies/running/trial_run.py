@@ -10,7 +10,9 @@ import json
 import logging
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +81,13 @@ def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
 
 def planned_trial(config: dict[str, Any]) -> PlannedTrial:
     """The trial in a Ray config."""
-    return PlannedTrial.from_dict(json.loads(config["trial"]))
+    return _decoded(config["trial"])
+
+
+@lru_cache(maxsize=1024)
+def _decoded(trial: str) -> PlannedTrial:
+    """Each event of a trial asks for it anew."""
+    return PlannedTrial.from_dict(json.loads(trial))
 
 
 def trial_setting(config: dict[str, Any]) -> TrialSetting:
@@ -220,12 +228,23 @@ class TrialRun:
                 file.unlink(missing_ok=True)
             self._copies.remove(self._path)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
+            self._save(trial)
+
+    def _save(self, trial: Trial) -> None:
+        """Save a checkpoint; a full disk costs the trial this one, and nothing else."""
+        new = self._history_path.with_suffix(".new")
+        try:
             # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
-            self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
-            self._history_path.with_suffix(".new").replace(self._history_path)
+            new.write_text(json.dumps(self._history))
+            new.replace(self._history_path)
             trial.save(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink()
+            logger.warning("trial %s goes on without a checkpoint: %s", self._planned.key, error)
+        else:
             self._copies.send(self._path)
-            self._saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
 
 
 def _sentence(error: Exception) -> str:

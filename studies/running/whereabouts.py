@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ class PlacementCallback(DriverOnly, tune.Callback):
         free = _of_machines(ray.available_resources())  # type: ignore[no-untyped-call]
         used = {name: round(amount - free.get(name, 0.0), 4) for name, amount in there.items()}
         nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
-        write_placement(self._directory, Placement(list(self._places.values()), nodes, there, used))
+        with suppress(OSError):  # a full disk: it is no part of the record
+            write_placement(self._directory, Placement(list(self._places.values()), nodes, there, used))
 
 
 def _of_machines(resources: dict[str, float]) -> dict[str, float]:

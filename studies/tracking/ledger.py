@@ -17,14 +17,17 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from studies.choosing import refuse_test_metric
-from studies.extension import Difference
-from studies.plan import PlannedTrial, ScreenResult
+from studies.difference import Difference
 from studies.tracking.schema import VERSION, upgrade, upgraded_copy, version_of
+from studies.workspace import StudyError
+
+if TYPE_CHECKING:  # who asks how far a study is does not wait for torch and pandas
+    import pandas as pd
+
+    from studies.plan import PlannedTrial, ScreenResult
 
 Status = Literal["running", "interrupted", "finished", "stopped", "diverged", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "diverged", "failed")
@@ -151,13 +154,18 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise LedgerError(
+                    f"the ledger {self.path} cannot be written: {error}; once it can be, the study goes on from it"
+                ) from error
             raise
-        self._connection.execute("COMMIT")
 
     # What the study is
 
@@ -165,6 +173,17 @@ class Ledger:
         """A fact about the study, or None."""
         row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row["value"])
+
+    def study_file(self) -> dict[str, Any]:
+        """The study file that the ledger goes by, as plain data.
+
+        Raises:
+            StudyError: The study was cut short before its file was written.
+        """
+        recorded = self.meta("spec")
+        if recorded is None:
+            raise StudyError(f"the ledger {self.path} has no study yet; run its study file again")
+        return dict(json.loads(recorded))
 
     def set_meta(self, key: str, value: str) -> None:
         """Write a fact about the study."""
@@ -267,6 +286,37 @@ class Ledger:
         )
         return [TrialRecord(**{**dict(row), "config": json.loads(row["config"])}) for row in rows]
 
+    def counts(self) -> list[dict[str, Any]]:
+        """How many trials there are of each ``stage`` and ``status``."""
+        rows = self._connection.execute(
+            "SELECT stage, status, COUNT(*) AS trials FROM trials GROUP BY stage, status ORDER BY stage, status"
+        )
+        return [dict(row) for row in rows]
+
+    def lost(self) -> list[dict[str, Any]]:
+        """The trials that diverged or failed: ``key, dataset, family, seed, status, reason``, in the order in which they first started."""
+        rows = self._connection.execute(
+            "SELECT key, dataset, family, seed, status, reason FROM trials JOIN cells USING (cell_id)"
+            " WHERE status IN ('diverged', 'failed') ORDER BY started, key"
+        )
+        return [dict(row) for row in rows]
+
+    def seconds(self) -> float:
+        """How long the epochs of trials that have ended took, all together."""
+        (total,) = self._connection.execute(
+            "SELECT TOTAL(seconds) FROM epochs JOIN trials USING (key) WHERE status IN ('finished', 'stopped', 'diverged', 'failed')"
+        ).fetchone()
+        return float(total)
+
+    def parent(self) -> str:
+        """The study that this one is a branch of, or empty."""
+        return str(json.loads(self.meta("parent") or "{}").get("study", ""))
+
+    def copied(self) -> int:
+        """How many of its trials ran in the study that it is a branch of."""
+        (count,) = self._connection.execute("SELECT COUNT(*) FROM trials WHERE copied_from <> ''").fetchone()
+        return int(count)
+
     def trial(self, key: str) -> TrialRecord:
         """One trial."""
         query = "SELECT trials.*, cells.dataset, cells.family, cells.config FROM trials JOIN cells USING (cell_id) WHERE key = ?"
@@ -309,6 +359,8 @@ class Ledger:
 
         The last epoch is the trial's result. The best epoch would be chosen on the very examples that measure it.
         """
+        import pandas as pd
+
         rows = self._connection.execute(
             "SELECT trials.key, stage, cell_id, dataset, family, seed, status, reason, ended - started AS wall_seconds, metrics, epoch,"
             " (SELECT SUM(seconds) FROM epochs WHERE epochs.key = trials.key) AS seconds"
@@ -336,6 +388,8 @@ class Ledger:
         Raises:
             ValueError: Where ``metric`` is measured on the test split.
         """
+        from studies.plan import ScreenResult
+
         refuse_test_metric(metric)
         trials = self.trials("screen")
         table = self.final_metrics("screen")

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from studies.extension import Difference, differences, hindrances
+from studies.difference import Difference
+from studies.extension import differences, hindrances
 from tests.studies.builders import STUDY, TWO_DATASETS, WITHOUT_SCREEN, study
 
 GRID: dict[str, Any] = {"screen": {"searcher": "grid"}}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.study import open_files, recorded_spec
-from studies.workspace import StudyError, check_workdir, find_studies, study_files
+from studies.study import recorded_spec
+from studies.workspace import StudyError, check_workdir, find_studies, open_files, study_files
 from tests.studies import builders
 
 

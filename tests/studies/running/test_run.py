@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -274,46 +273,6 @@ def test_a_worker_that_dies_between_two_trials_costs_neither_of_them(tmp_path: P
         trials = ledger.trials()
     assert len(trials) == 12
     assert {trial.status for trial in trials} == {"finished"}
-
-
-@pytest.mark.faults
-def test_a_study_whose_workers_are_killed_again_and_again_loses_no_trial(tmp_path: Path) -> None:
-    study = {**SMALL, "name": "shot", "recipe": {"epochs": 1, "batch_size": 256}, "families": {"gds": {"lam": [0, 1], "tau": [1, 2]}}}
-    study |= {"screen": {"searcher": "grid", "seeds": 30}, "nuisance": {"lr": 0.1}, "confirm": None, "tolerance": {"retries": 12}}
-    process = start("run", write(tmp_path, study), "--workdir", tmp_path, "--json")
-    wait_until(lambda: ended(tmp_path, "shot") >= 1, process)
-    blows = 0
-    while blows < 12 and ended(tmp_path, "shot") < 110:
-        for actor in _actors(process)[:1]:
-            actor.kill()
-            blows += 1
-        time.sleep(1.5)
-    assert finish(process, 0)["complete"]
-    assert blows >= 6
-    with read(tmp_path, "shot") as ledger:
-        trials = ledger.trials()
-    assert len(trials) == 120
-    assert {trial.status for trial in trials} == {"finished"}
-
-
-@pytest.mark.faults
-def test_a_study_killed_again_and_again_ends_with_the_rows_of_an_unbroken_one(whole: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    """The driver and, so that none of its actors goes on writing, all that it started."""
-    write(tmp_path, WHOLE)
-    for blow, goal in enumerate((1, 4, 7, 10)):
-        process = start(*(["run", tmp_path / "small.yaml"] if blow == 0 else ["resume"]), "--workdir", tmp_path)
-        wait_until(lambda goal=goal: ended(tmp_path, "small") >= goal, process)  # type: ignore[misc]
-        kept = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.communicate()
-        for child in kept:
-            with suppress(psutil.NoSuchProcess):
-                child.kill()
-    outcome = run("resume", "--workdir", tmp_path)
-    assert outcome["complete"]
-    with read(whole[0]) as unbroken, read(tmp_path) as resumed:
-        assert resumed.rows() == unbroken.rows()
-    assert outcome["verdicts"] == whole[1]["verdicts"]
 
 
 def test_trials_that_raise_stop_the_study_with_their_reason_and_status_1(tmp_path: Path) -> None:

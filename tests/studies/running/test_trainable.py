@@ -67,6 +67,15 @@ def test_a_checkpoint_without_its_reports_is_not_gone_on_from(tmp_path: Path) ->
     assert [row["epoch"] for row in reports(actor(tmp_path), 4)] == [1, 2, 3, 4]
 
 
+def test_a_trial_that_cannot_save_its_checkpoint_goes_on_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = reports(actor(tmp_path / "whole"), 4)
+    full = actor(tmp_path / "full")
+    (tmp_path / "full").rmdir()
+    (tmp_path / "full").write_text("a file, in which nothing can be saved")
+    assert reports(full, 4) == whole
+    assert "goes on without a checkpoint: " in caplog.text
+
+
 def test_what_a_study_records_comes_with_the_reports_and_comes_again(tmp_path: Path) -> None:
     record = Record(train=True, top_k=(3,), first_steps=2, every_steps=9, class_counts=True)
     rows = actor(tmp_path, record=record).step()["rows"]

@@ -249,8 +249,25 @@ def test_a_reader_follows_a_writer_and_writes_nothing_itself(ledger: Ledger, spe
         assert [record.key for record in reader.trials()] == [first.key]
         write(ledger, second, {"val_accuracy": 91.0})
         assert len(reader.rows()) == 2
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(LedgerError, match="readonly"):
             reader.start(second)
+
+
+def test_a_full_disk_is_told_in_a_sentence_and_what_was_written_stays(ledger: Ledger, spec: StudySpec) -> None:
+    first, second = screen_trials(spec)[:2]
+    write(ledger, first, {"val_accuracy": 90.0})
+    (pages,) = ledger._connection.execute("PRAGMA page_count").fetchone()
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    ledger.start(second)
+    with pytest.raises(LedgerError) as caught:
+        ledger.report(second.key, [epoch(number, {"val_accuracy": 1.0 / number}) for number in range(1, 200)])
+    assert str(caught.value) == (
+        f"the ledger {ledger.path} cannot be written: database or disk is full; once it can be, the study goes on from it"
+    )
+    assert len(ledger.rows()) == 1
+    ledger._connection.execute("PRAGMA max_page_count = 1000")
+    write(ledger, second, {"val_accuracy": 91.0})
+    assert [record.status for record in ledger.trials()] == ["finished", "finished"]
 
 
 def test_a_ledger_opens_again_with_everything(new_ledger: NewLedger, spec: StudySpec, trial: PlannedTrial) -> None:

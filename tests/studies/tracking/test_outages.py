@@ -55,10 +55,10 @@ def write(ledger: Ledger, trial: PlannedTrial, status: str, epochs: int = 3) -> 
         ledger.end(trial.key, status, "")  # type: ignore[arg-type]
 
 
-def assert_whole_and_once(files: StudyFiles, uri: str) -> None:
+def assert_whole_and_once(files: StudyFiles, uri: str, study: str = SPEC.name) -> None:
     """The store has each run of the study once, with each value once, the parameters, the tags and the status; and the report."""
     client = connect(uri)
-    experiment = client.get_experiment_by_name(SPEC.name)
+    experiment = client.get_experiment_by_name(study)
     assert experiment is not None
     with Ledger(files.ledger, read_only=True) as ledger:
         identity = ledger.meta("study_id")
