@@ -26,6 +26,7 @@ from studies.later_stages import metric_on_test, tested_arms, zoom_arms
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec
+from studies.spending import spent
 from studies.tracking.ledger import Ledger, TrialRecord
 
 # Where a ledger holds the configurations that were chosen to be tested.
@@ -119,6 +120,8 @@ def answer(ledger: Ledger) -> Answer:
         counts=_counts(trials),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
         seconds=float(table["seconds"].fillna(0.0).sum()),
+        spent=spent(ledger),
+        ended_early=ledger.meta("ended_early") or "",
         history=tuple(ledger.changes()),
         parent=json.loads(ledger.meta("parent") or "{}").get("study", ""),
         copied=sum(bool(trial.copied_from) for trial in trials),

@@ -15,6 +15,7 @@ from margin_core.knobs import Knob
 from studies.analysis import Gain, Summary, Verdict
 from studies.plan import Stage
 from studies.spec import StudySpec
+from studies.spending import Spent
 from studies.tracking.ledger import Change
 
 
@@ -151,6 +152,8 @@ class Answer:
         counts: Trials by ``stage`` and ``status``.
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         seconds: Trial time, summed over trials.
+        spent: What the study's runs have taken.
+        ended_early: Why the last run ended before the study was complete, by its budget or its failed trials; or empty.
         history: How the study came to be what it is, where it was branched or extended.
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
@@ -168,6 +171,8 @@ class Answer:
     counts: pd.DataFrame
     lost: pd.DataFrame
     seconds: float
+    spent: Spent
+    ended_early: str
     history: tuple[Change, ...]
     parent: str
     copied: int

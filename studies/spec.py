@@ -25,6 +25,7 @@ from margin_core.models import check_model
 from margin_core.training import TASK_METRICS, check_frozen
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
+from studies.budget import BudgetSection
 from studies.choosing import comparable, refuse_test_metric
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
 from studies.sections import (
@@ -71,6 +72,7 @@ class StudySpec(Section):
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
     resources: ResourceSection = ResourceSection()
     tolerance: ToleranceSection = ToleranceSection()
+    budget: BudgetSection = BudgetSection()
 
     @property
     def maximize(self) -> bool:
@@ -233,6 +235,7 @@ def _keys_at(location: list[str]) -> list[str]:
         "test": FinalTestSection,
         "resources": ResourceSection,
         "tolerance": ToleranceSection,
+        "budget": BudgetSection,
     }
     for part in location:
         section = sections.get(part, section)

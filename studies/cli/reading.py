@@ -19,6 +19,7 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     """Show how far a study is, where its trials run, and which were lost."""
     from studies.answer import open_answer
     from studies.placement import read_placement
+    from studies.spending import spent_words
     from studies.study import open_files
 
     with one_sentence():
@@ -31,6 +32,8 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         where = None if placement is None else asdict(placement)
         about = {"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds}
         history = [change.to_dict() for change in found.history]
+        about["spent"] = {"hours": found.spent.hours, "device_hours": found.spent.device_hours, "runs": found.spent.runs}
+        about["ended_early"] = found.ended_early
         print_json({**about, "branch_of": found.parent, "copied": found.copied, "history": history, "placement": where})
         return
     console = stdout()
@@ -40,6 +43,10 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
     console.print(table)
     if placement is not None:
         print_placement(placement, console)
+    if found.spent.runs:
+        say(console, spent_words(found.spent, found.spec))
+    if found.ended_early:
+        say(console, f"ended early: {found.ended_early}")
     if found.parent:
         say(console, f"branch of {found.parent}, where {found.copied} of its trials ran")
     for change in found.history:

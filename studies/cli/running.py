@@ -129,6 +129,7 @@ def _run(
                 **outcome.answer.to_dict(),
                 "complete": outcome.complete,
                 "stopped": outcome.stopped,
+                "budget": outcome.budget,
                 "directory": str(outcome.files.directory),
                 "report": str(outcome.files.report),
                 "tracking_uri": outcome.tracking_uri,
@@ -139,7 +140,7 @@ def _run(
         _print_outcome(outcome, workdir, console)
     if outcome.stopped:
         raise typer.Exit(1)
-    if not outcome.complete:
+    if not outcome.complete and not outcome.budget:
         raise typer.Exit(130)
 
 
@@ -150,6 +151,8 @@ def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
     print_result(outcome.answer, console)
     if outcome.stopped:
         say(console, f"stopped: {outcome.stopped}", style="red")
+    elif outcome.budget:
+        say(console, f"budget    {outcome.budget}; go on with more of it:  margin-studies run STUDY{where} --set budget...", style="yellow")
     elif not outcome.complete:
         say(console, f"interrupted; finish it with:  margin-studies resume {outcome.spec.name}{where}")
     say(console, f"report    {outcome.files.report}")

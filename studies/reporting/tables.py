@@ -96,6 +96,8 @@ def notes(answer: Answer) -> list[str]:
     open_trials = int(counts.loc[counts["status"].isin(UNFINISHED), "trials"].sum()) if len(counts) else 0
     if not begun:
         said.append("No trial has started yet.")
+    if answer.ended_early:
+        said.append(f"The study ended before it was complete: {answer.ended_early}.")
     if open_trials:
         said.append(f"{counted(open_trials, 'trial')} still running or interrupted: this is the answer so far.")
     if spec.confirm is None:

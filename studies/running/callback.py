@@ -12,6 +12,7 @@ from studies.running.driver_only import DriverOnly
 from studies.running.searcher import SourceSearcher
 from studies.running.trial_run import planned_trial
 from studies.sections import ToleranceSection
+from studies.spending import Account
 from studies.tracking.ledger import Ledger, Status
 
 
@@ -58,10 +59,11 @@ class Tolerance:
 
 
 class StopRequest(DriverOnly, tune.Stopper):
-    """Ends a stage in order: asked for by Ctrl-C or by an exceeded tolerance; what runs stays resumable."""
+    """Ends a stage in order: asked for by Ctrl-C, an exceeded tolerance or a budget that is used up; what runs stays resumable."""
 
-    def __init__(self, tolerance: Tolerance) -> None:
+    def __init__(self, tolerance: Tolerance, account: Account) -> None:
         self.tolerance = tolerance
+        self.account = account
         self.interrupted = False
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -70,7 +72,7 @@ class StopRequest(DriverOnly, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether the stage shall end now."""
-        return self.interrupted or bool(self.tolerance.exceeded)
+        return self.interrupted or bool(self.tolerance.exceeded) or bool(self.account.used_up())
 
 
 class LedgerCallback(DriverOnly, tune.Callback):

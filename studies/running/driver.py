@@ -20,15 +20,18 @@ from studies.early_stopping import stopping_rule
 from studies.extension import processor
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
+from studies.running.bounded import BoundedTrials
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
+from studies.running.spending import SpendingCallback
 from studies.running.trainable import TrialActor
 from studies.running.trial_run import TrialSetting
 from studies.running.whereabouts import PlacementCallback
 from studies.spec import StudySpec
+from studies.spending import Account
 from studies.tracking.ledger import ENDED, Ledger
 from studies.workspace import StudyFiles
 
@@ -38,6 +41,10 @@ ACTOR_MEMORY = 400 * 1024**2
 
 class StudyStopped(RuntimeError):
     """A study ended early because too many of its trials failed; the message says why."""
+
+
+class BudgetReachedError(Exception):
+    """A study ended in order because its budget is used up; the message says which bound."""
 
 
 @contextmanager
@@ -116,23 +123,34 @@ def run_stages(
 
     Raises:
         StudyStopped: Too many trials failed.
+        BudgetReachedError: The study's budget is used up, and trials are missing.
     """
     ledger.interrupt_running()
     stages = [stage for stage in STAGES if getattr(spec, stage) is not None]
     running = False
     with ExitStack() as session:
+        account = session.enter_context(Account(ledger, spec))
         for stage in stages:
             take_over(spec, stage, ledger, StudyFiles(directory))
-            source = trial_source(spec, stage, ledger)
+            source = _bounded(spec, stage, ledger)
             watcher.stage_started(stage, source.total, source.done)
-            if source.exhausted:
+            if source.exhausted and not source.used_up:
                 continue
+            if reason := source.used_up or account.used_up():
+                raise BudgetReachedError(reason)
             if not running:
                 session.enter_context(ray_session(address))
                 running = True
-            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, storage, watcher):
+            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, storage, watcher, account):
                 return False
     return True
+
+
+def _bounded(spec: StudySpec, stage: Stage, ledger: Ledger) -> BoundedTrials:
+    """The trials of a stage that are missing, as far as the study's budget allows."""
+    begun = [trial for trial in ledger.trials() if not trial.copied_from]
+    unfinished = [trial.key for trial in begun if trial.stage == stage and trial.status not in ENDED]
+    return BoundedTrials(trial_source(spec, stage, ledger), [trial.key for trial in begun], unfinished, spec.budget.trials)
 
 
 def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
@@ -157,26 +175,33 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
 def _run_stage(
     spec: StudySpec,
     stage: Stage,
-    source: TrialSource,
+    source: BoundedTrials,
     ledger: Ledger,
     directory: Path,
     address: str | None,
     data_root: Path | None,
     storage: str | None,
     watcher: Watcher,
+    account: Account,
 ) -> bool:
-    stop = StopRequest(Tolerance(spec.tolerance, source.total))
+    stop = StopRequest(Tolerance(spec.tolerance, source.total), account)
     with _stopping_on_interrupt(stop):
         _fit(spec, stage, source, ledger, directory, address, data_root, storage, watcher, stop)
+    account.count(0)
     if stop.tolerance.exceeded:
         raise StudyStopped(stop.tolerance.exceeded)
-    return not stop.interrupted
+    if stop.interrupted:
+        return False
+    whole = source.exhausted and all(trial.status in ENDED for trial in ledger.trials(stage))
+    if reason := source.used_up or ("" if whole else account.used_up()):
+        raise BudgetReachedError(reason)
+    return True
 
 
 def _fit(
     spec: StudySpec,
     stage: Stage,
-    source: TrialSource,
+    source: BoundedTrials,
     ledger: Ledger,
     directory: Path,
     address: str | None,
@@ -187,7 +212,7 @@ def _fit(
 ) -> None:
     from ray import tune
 
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source.source))
     rule = stopping_rule(spec) if stage == "screen" else None
     setting = _setting(spec, stage, directory, data_root, storage)
     needs: dict[str, float]
@@ -215,7 +240,11 @@ def _fit(
         run_config=tune.RunConfig(
             name=stage,
             storage_path=str((directory / "ray").resolve()),
-            callbacks=[LedgerCallback(ledger, searcher, watcher, stop), PlacementCallback(directory, spec.resources)],
+            callbacks=[
+                LedgerCallback(ledger, searcher, watcher, stop),
+                SpendingCallback(stop.account),
+                PlacementCallback(directory, spec.resources),
+            ],
             stop=stop,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,

@@ -107,3 +107,5 @@ def _work(config: dict[str, Any]) -> None:
             ray.get(post.answer.remote(progress))
         if progress.status == "failed":
             raise RuntimeError(progress.reason)  # the others may wait for this process: Ray Train ends them
+    if rank == 0 and run is not None:
+        run.leave()

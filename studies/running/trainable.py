@@ -61,7 +61,9 @@ class TrialActor(tune.Trainable):
         return progress
 
     def cleanup(self) -> None:
-        """Give the group's resources back."""
+        """Leave a trial that has not ended where it can be gone on with, and give the group's resources back."""
+        if self._run is not None:
+            self._run.leave()
         if self._group is not None:
             self._group.close()
             self._group = None

@@ -126,6 +126,7 @@ class TrialRun:
         self._trial: Trial | None = None
         self._history: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
+        self._saved_epoch = 0
 
     def advance(self) -> Progress:
         """Train one or more epochs, of a trial of several processes one: these have not the same clock.
@@ -137,6 +138,7 @@ class TrialRun:
         try:
             status = self._run(rows)
         except Exception as error:
+            self._trial = None  # somewhere within an epoch: nothing to go on from, and its memory is wanted
             if self._number > 1 and isinstance(error, ConnectionError):
                 raise
             logger.exception("trial %s raised", self._planned.key)
@@ -144,10 +146,16 @@ class TrialRun:
         reason = f"loss or weights not finite in epoch {rows[-1]['epoch']}" if status == "diverged" else ""
         return Progress(rows, status, reason)
 
+    def leave(self) -> None:
+        """Write a checkpoint of a trial that has not ended, where it is now, for whoever goes on with it."""
+        if self._trial is not None and not self._trial.done and self._trial.epoch > self._saved_epoch:
+            self._save(self._trial)
+
     def _run(self, rows: list[dict[str, Any]]) -> str:
         torch.set_num_threads(self._setting.threads)
         if self._trial is None:
             self._trial = self._open()
+            self._saved_epoch = self._trial.epoch
             rows.extend(self._history)  # the driver may have gone before these reached it
         trial = self._trial
         until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
@@ -220,12 +228,15 @@ class TrialRun:
                 file.unlink(missing_ok=True)
             self._copies.remove(self._path)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
-            # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
-            self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
-            self._history_path.with_suffix(".new").replace(self._history_path)
-            trial.save(self._path)
-            self._copies.send(self._path)
-            self._saved_at = time.monotonic()
+            self._save(trial)
+
+    def _save(self, trial: Trial) -> None:
+        # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
+        self._history_path.with_suffix(".new").write_text(json.dumps(self._history))
+        self._history_path.with_suffix(".new").replace(self._history_path)
+        trial.save(self._path)
+        self._copies.send(self._path)
+        self._saved_at, self._saved_epoch = time.monotonic(), trial.epoch
 
 
 def _sentence(error: Exception) -> str:
