@@ -23,6 +23,7 @@ from studies.claim import recorded_study
 from studies.described import describe
 from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
+from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec
@@ -119,6 +120,7 @@ def answer(ledger: Ledger) -> Answer:
         screen=_screen_table(spec, results),
         counts=_counts(trials),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
+        lost_cells=tuple(lost_cells(trials, alpha=spec.alpha)),
         seconds=float(table["seconds"].fillna(0.0).sum()),
         spent=spent(ledger),
         ended_early=ledger.meta("ended_early") or "",

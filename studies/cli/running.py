@@ -1,4 +1,4 @@
-"""The commands that run trials: ``run``, ``resume``, and ``preview``, which only tells what would run."""
+"""The commands that run trials: ``run`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -74,30 +74,6 @@ def resume(
         files = open_files(workdir, study)
         spec = recorded_spec(files)
     _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), storage, as_json)
-
-
-def preview(
-    study: Annotated[str, typer.Argument(help="A preset's name or a study file.")], overrides: Overrides = None, as_json: AsJson = False
-) -> None:
-    """Show what a study would run: stages, cells, trials and epochs."""
-    from studies.plan import stage_sizes
-    from studies.spec import read_study
-
-    with one_sentence():
-        spec = read_study(study, overrides or ())
-        sizes = stage_sizes(spec)
-    stages = [
-        {"stage": s.stage, "cells": s.cells, "trials": s.trials, "epochs": s.trials * spec.recipe.epochs, "at_most": s.at_most}
-        for s in sizes
-    ]
-    if as_json:
-        print_json({"study": spec.name, "stages": stages})
-        return
-    table = Table("stage", "cells", "trials", "epochs", title=f"{spec.name}: {', '.join(d.config().key for d in spec.datasets)}")
-    for row in stages:
-        bound = "≤ " if row["at_most"] else ""
-        table.add_row(str(row["stage"]), f"{bound}{row['cells']}", f"{bound}{row['trials']}", f"{bound}{row['epochs']}")
-    stdout().print(table)
 
 
 def _run(

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.bounded import BoundedTrials
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.limits import LimitsCallback
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping
 from studies.running.searcher import SourceSearcher
@@ -216,6 +217,7 @@ def _fit(
     rule = stopping_rule(spec) if stage == "screen" else None
     setting = _setting(spec, stage, directory, data_root, storage)
     needs: dict[str, float]
+    policies = spec.failures.policies(spec.tolerance)
     scheduler = None
     if rule is not None:
         scheduler = EarlyStopping(rule, spec.metric)
@@ -224,10 +226,10 @@ def _fit(
         # Ray Train reserves what the processes take, all or nothing, in a placement group of its own. What is reserved here is for an
         # actor that does nothing but pass reports on, so there must be no more of them than such groups.
         needs = {"memory": ACTOR_MEMORY}
-        searcher = SourceSearcher(source, setting, spec.tolerance.retries, lambda: slots(spec) + (address not in (None, "local")))
+        searcher = SourceSearcher(source, setting, policies, lambda: slots(spec) + (address not in (None, "local")))
     else:
         needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-        searcher = SourceSearcher(source, setting, spec.tolerance.retries)
+        searcher = SourceSearcher(source, setting, policies, room_beside=lambda nodes: slots(spec, nodes) > 0)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, needs),
         tune_config=tune.TuneConfig(
@@ -242,6 +244,7 @@ def _fit(
             storage_path=str((directory / "ray").resolve()),
             callbacks=[
                 LedgerCallback(ledger, searcher, watcher, stop),
+                LimitsCallback(spec.budget.trial, ledger, searcher),
                 SpendingCallback(stop.account),
                 PlacementCallback(directory, spec.resources),
             ],
@@ -275,6 +278,7 @@ def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | N
         scratch=str((directory / "ray" / "train").resolve()),
         storage=storage,
         study=spec.name,
+        memory_gib=spec.budget.trial.memory_gib,
     )
 
 
@@ -287,11 +291,12 @@ def _pending_trials(spec: StudySpec, source: TrialSource) -> int:
     return max(1, slots(spec)) if isinstance(source, TpeTrials) else max(16, 2 * slots(spec))
 
 
-def slots(spec: StudySpec) -> int:
-    """How many trials of a study there is room for at once, on all nodes that are there now."""
+def slots(spec: StudySpec, beside: Collection[str] = ()) -> int:
+    """How many trials of a study there is room for at once, on all nodes that are there now but those that are named."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in alive if not {node["NodeID"], f"ip:{node['NodeManagerAddress']}"} & set(beside)]
     needs = [(name.upper(), need) for name, need in spec.resources if need > 0.0]
     return int(sum(min(int(node.get(name, 0.0) / need) for name, need in needs) for node in nodes) // spec.recipe.processes)
 

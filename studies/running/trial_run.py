@@ -10,6 +10,7 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ import torch
 
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from margin_core.training.processes import Processes
+from studies.failures import Cause
 from studies.plan import PlannedTrial
+from studies.running.causes import cause_of, spoils_process
 from studies.running.trial_copies import TrialCopies, own_folder
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class TrialSetting:
         scratch: Directory for what Ray Train writes of trials of several processes; every node must see it.
         storage: The URL of a storage through which checkpoints and examples go, or None; nodes then work in folders of their own.
         study: The study's folder there.
+        memory_gib: How much memory a process of a trial may have for itself, or None.
     """
 
     study_seed: int
@@ -63,6 +67,7 @@ class TrialSetting:
     scratch: str | None = None
     storage: str | None = None
     study: str = ""
+    memory_gib: float | None = None
 
     @property
     def on_this_node(self) -> TrialSetting:
@@ -72,9 +77,21 @@ class TrialSetting:
         return replace(self, checkpoints=own_folder(), examples=None if self.examples is None else own_folder())
 
 
-def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
-    """A Ray config: two strings, so that Ray neither flattens nor samples anything in it."""
-    return {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
+def encode(planned: PlannedTrial, setting: TrialSetting, elsewhere: Collection[str] = ()) -> dict[str, str]:
+    """A Ray config: strings, so that Ray neither flattens nor samples anything in it.
+
+    Args:
+        planned: The trial.
+        setting: How it is run.
+        elsewhere: The nodes that shall not run it.
+    """
+    config = {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
+    return config | ({"elsewhere": json.dumps(sorted(elsewhere))} if elsewhere else {})
+
+
+def note_name(planned: PlannedTrial, setting: TrialSetting) -> str:
+    """By what a note about the trial's end is found; no other study has the same."""
+    return f"{setting.checkpoints}:{planned.key}"
 
 
 def planned_trial(config: dict[str, Any]) -> PlannedTrial:
@@ -96,16 +113,20 @@ class Progress:
         rows: Its epochs as they travel to the ledger.
         status: ``running``, ``finished``, ``diverged`` or ``failed``.
         reason: Why it diverged or failed, else empty.
+        cause: The same as one of a few causes.
+        spoilt: Whether its process is no good for another trial.
     """
 
     rows: list[dict[str, Any]]
     status: str
     reason: str = ""
+    cause: Cause | None = None
+    spoilt: bool = False
 
     @classmethod
     def of_error(cls, error: Exception, rows: list[dict[str, Any]] | None = None) -> Progress:
         """That of a trial that raised."""
-        return cls(rows or [], "failed", _sentence(error))
+        return cls(rows or [], "failed", _sentence(error), cause_of(error), spoils_process(error))
 
 
 class TrialRun:
@@ -143,8 +164,9 @@ class TrialRun:
                 raise
             logger.exception("trial %s raised", self._planned.key)
             return Progress.of_error(error, rows)
-        reason = f"loss or weights not finite in epoch {rows[-1]['epoch']}" if status == "diverged" else ""
-        return Progress(rows, status, reason)
+        if status == "diverged":
+            return Progress(rows, status, f"loss or weights in epoch {rows[-1]['epoch']}", "diverged")
+        return Progress(rows, status)
 
     def leave(self) -> None:
         """Write a checkpoint of a trial that has not ended, where it is now, for whoever goes on with it."""

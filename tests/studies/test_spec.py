@@ -108,7 +108,7 @@ SENTENCES = {
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
         "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, record, "
-        "screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance, budget)"
+        "screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance, failures, budget)"
     ),
     "noequals": "--set takes key=value, got 'noequals'",
     "=3": "--set takes key=value, got '=3'",
