@@ -23,9 +23,11 @@ from studies.claim import recorded_study
 from studies.described import describe
 from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
+from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec
+from studies.spending import spent
 from studies.tracking.ledger import Ledger, TrialRecord
 
 # Where a ledger holds the configurations that were chosen to be tested.
@@ -118,7 +120,10 @@ def answer(ledger: Ledger) -> Answer:
         screen=_screen_table(spec, results),
         counts=pd.DataFrame(ledger.counts(), columns=["stage", "status", "trials"]),
         lost=pd.DataFrame(ledger.lost(), columns=["key", "dataset", "family", "seed", "status", "reason"]),
+        lost_cells=tuple(lost_cells(trials, alpha=spec.alpha)),
         seconds=ledger.seconds(),
+        spent=spent(ledger),
+        ended_early=ledger.meta("ended_early") or "",
         history=tuple(ledger.changes()),
         parent=ledger.parent(),
         copied=ledger.copied(),

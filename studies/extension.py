@@ -16,7 +16,7 @@ from studies.spec import StudySpec
 
 _SPACE = ("families", "regularizers", "nuisance")
 _COUNTS = ("screen.trials", "screen.seeds", "confirm.seeds", "zoom.families", "zoom.seeds", "test.seeds")
-_JUDGED_BY = ("description", "alpha", "sesoi", "tolerance")  # read anew whenever the study is judged or run
+_JUDGED_BY = ("description", "alpha", "sesoi", "tolerance", "failures", "budget")  # read anew whenever the study is judged or run
 _LATER = ("confirm", "zoom", "test")
 _SECTIONS = ("screen", *_LATER)
 

@@ -13,8 +13,10 @@ import pandas as pd
 
 from margin_core.knobs import Knob
 from studies.analysis import Gain, Summary, Verdict
+from studies.lost_cells import LostCell
 from studies.plan import Stage
 from studies.spec import StudySpec
+from studies.spending import Spent
 from studies.tracking.ledger import Change
 
 
@@ -150,7 +152,10 @@ class Answer:
         screen: One row per screened configuration: ``dataset, family, setting, value, config``.
         counts: Trials by ``stage`` and ``status``.
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
+        lost_cells: The cells that they are of, with the share that each lost.
         seconds: Trial time, summed over trials.
+        spent: What the study's runs have taken.
+        ended_early: Why the last run ended before the study was complete, by its budget or its failed trials; or empty.
         history: How the study came to be what it is, where it was branched or extended.
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
@@ -167,7 +172,10 @@ class Answer:
     screen: pd.DataFrame
     counts: pd.DataFrame
     lost: pd.DataFrame
+    lost_cells: tuple[LostCell, ...]
     seconds: float
+    spent: Spent
+    ended_early: str
     history: tuple[Change, ...]
     parent: str
     copied: int
@@ -204,6 +212,7 @@ class Answer:
                 for winner in self.winners
             ],
             **({"test": [_tested_dict(tested) for tested in self.tested]} if self.tested else {}),
+            **({"lost": [cell.to_dict() for cell in self.lost_cells]} if self.lost_cells else {}),
             **({"branch_of": self.parent} if self.parent else {}),
             **({"history": [change.to_dict() for change in self.history]} if self.history else {}),
         }

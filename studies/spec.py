@@ -25,7 +25,9 @@ from margin_core.models import check_model
 from margin_core.training import TASK_METRICS, check_frozen
 from search_spaces import Space, grid_size, joint_space
 from search_spaces.entries import did_you_mean
+from studies.budget import BudgetSection, TrialBudgetSection
 from studies.choosing import comparable, refuse_test_metric
+from studies.failures import FailuresSection, PolicySection
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
 from studies.sections import (
     ConfirmSection,
@@ -71,6 +73,8 @@ class StudySpec(Section):
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
     resources: ResourceSection = ResourceSection()
     tolerance: ToleranceSection = ToleranceSection()
+    failures: FailuresSection = FailuresSection()
+    budget: BudgetSection = BudgetSection()
 
     @property
     def maximize(self) -> bool:
@@ -233,6 +237,10 @@ def _keys_at(location: list[str]) -> list[str]:
         "test": FinalTestSection,
         "resources": ResourceSection,
         "tolerance": ToleranceSection,
+        "failures": FailuresSection,
+        "budget": BudgetSection,
+        "trial": TrialBudgetSection,
+        **dict.fromkeys(FailuresSection.model_fields, PolicySection),
     }
     for part in location:
         section = sections.get(part, section)

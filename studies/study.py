@@ -38,7 +38,8 @@ class Outcome:
         spec: The study file.
         files: Where everything lies.
         complete: Whether every stage is done.
-        stopped: Why the study was stopped early, or empty.
+        stopped: Why the study was stopped early for its failed trials, or empty.
+        budget: Which bound of its budget it has reached, or empty.
         answer: What it found so far.
         tracking_uri: Where MLflow's record is, without credentials.
         mirror_error: What MLflow's record lacks and why, or empty.
@@ -48,6 +49,7 @@ class Outcome:
     files: StudyFiles
     complete: bool
     stopped: str
+    budget: str
     answer: Answer
     tracking_uri: str
     mirror_error: str
@@ -86,7 +88,7 @@ def run_study(
     check_claim(spec, files, origin)
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
-    complete, stopped = False, ""
+    complete, stopped, budget = False, "", ""
     storage = storage or recorded_storage(files)
     kept = None if storage is None else Storage(storage, spec.name)
     with sole_driver(files), ledger_kept(files, kept), Ledger(files.ledger) as ledger:
@@ -94,8 +96,9 @@ def run_study(
         if kept is not None:
             ledger.set_meta("storage", kept.url)
             copy_ledger(files.ledger, kept)
+        ledger.set_meta("ended_early", "")
         keep_to_this_machine(address)
-        from studies.running.driver import StudyStopped, run_stages  # imports Ray: not for a call that is refused
+        from studies.running.driver import BudgetReachedError, StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
         mirror = MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir)
         mirror.start()
@@ -103,8 +106,11 @@ def run_study(
             complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, storage=storage, watcher=watcher)
         except StudyStopped as error:
             stopped = str(error)
+        except BudgetReachedError as error:
+            budget = str(error)
         finally:
             ledger.interrupt_running()
+            ledger.set_meta("ended_early", stopped or budget)
             found = answer(ledger)
             write_results(found, files)
             collect(files, kept, complete=complete, keep=_kept_checkpoints(found))
@@ -112,7 +118,7 @@ def run_study(
             if complete:
                 _drop_checkpoints(found, files)
             problem = mirror.finish(results_of(found, files), complete=complete)
-    return Outcome(spec, files, complete, stopped, found, without_credentials(uri), problem)
+    return Outcome(spec, files, complete, stopped, budget, found, without_credentials(uri), problem)
 
 
 def write_results(found: Answer, files: StudyFiles) -> None:

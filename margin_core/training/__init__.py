@@ -2,6 +2,7 @@
 
 from margin_core.training.cell import Backbone, Cell, Setting, check_frozen
 from margin_core.training.checkpoint import CheckpointError, checkpoint_files
+from margin_core.training.cost import TrialCost, trial_cost
 from margin_core.training.embeddings import TASK_METRICS
 from margin_core.training.examples import Examples
 from margin_core.training.recipe import Recipe
@@ -22,6 +23,8 @@ __all__ = [
     "Split",
     "StepReport",
     "Trial",
+    "TrialCost",
     "check_frozen",
     "checkpoint_files",
+    "trial_cost",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -195,6 +196,14 @@ class Trial:
         measured.update(self._recorded() if processes.first else {})
         return EpochReport(self.epoch, measured, time.perf_counter() - started, self.diverged, steps)
 
+    def rehearse(self, steps: int) -> None:
+        """Take so many steps, at most an epoch's, to see what they cost. The trial has changed, and is to be thrown away after it.
+
+        Args:
+            steps: At least 1.
+        """
+        self._train_epoch(Processes.joined(1), steps)
+
     def _recorded(self) -> dict[str, float]:
         """What an epoch or a step reports beside the validation split's metrics."""
         measured: dict[str, float] = {}
@@ -291,8 +300,8 @@ class Trial:
         if self.epoch > 0:
             self.objective.set_progress(self._progress(self.epoch * len(self._batch_sizes) - 1))
 
-    def _train_epoch(self, processes: Processes) -> tuple[float, tuple[StepReport, ...]]:
-        """Train on every example once; the mean of the objective over them, and what was measured on the way."""
+    def _train_epoch(self, processes: Processes, most: int | None = None) -> tuple[float, tuple[StepReport, ...]]:
+        """Train on every example once, or for ``most`` steps; the mean of the objective, and what was measured on the way."""
         images, labels = self._train
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", self.epoch))
@@ -316,7 +325,7 @@ class Trial:
             seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch, *of_its_own),
             self._step.epoch(mixup_generator, processes),
         ):
-            for step, (batch, stored) in enumerate(images.batches(order, sizes), start=first_step):
+            for step, (batch, stored) in enumerate(islice(images.batches(order, sizes), most), start=first_step):
                 whole = self._batch_sizes[step - first_step]
                 pictures = self._seen(augment(stored, batch), labels[batch])
                 losses.append(self._step(pictures, labels[batch], self._progress(step), whole) * whole)

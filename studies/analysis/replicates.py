@@ -97,7 +97,7 @@ class Replicates:
         """What a reader must know about failed, missing and left out runs, a clause each."""
         clauses = []
         everything = (*self.cells, *self.left_out)
-        failed = ", ".join(f"{cell.name(knob)}: {cell.failed}" for cell in everything if cell.failed)
+        failed = ", ".join(f"{cell.name(knob)}: {cell.failed} of {cell.finished + cell.failed}" for cell in everything if cell.failed)
         if failed:
             clauses.append(f"{_counted(sum(cell.failed for cell in everything), 'run')} failed ({failed})")
         for cell in self.left_out:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import describing, listing, reading, reproducing, running, sending
+from studies.cli import describing, listing, previewing, reading, reproducing, running, sending
 
 __all__ = ["app", "main"]
 
@@ -23,7 +23,7 @@ app = typer.Typer(
 for command in (
     running.run,
     running.resume,
-    running.preview,
+    previewing.preview,
     reproducing.reproduce,
     reading.status,
     reading.report,

@@ -18,27 +18,34 @@ from studies.workspace import DEFAULT_WORKDIR, open_files
 def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
     """Show how far a study is, where its trials run, and which were lost."""
     from studies.placement import read_placement
+    from studies.spending import spent, spent_words
     from studies.tracking.ledger import Ledger
 
     with one_sentence():
         files = open_files(workdir, study)
         with Ledger(files.ledger, read_only=True) as ledger:
-            name, counts, lost, seconds = ledger.study_file()["name"], ledger.counts(), ledger.lost(), ledger.seconds()
+            study_file, counts, lost, seconds = ledger.study_file(), ledger.counts(), ledger.lost(), ledger.seconds()
             history, parent, copied = ledger.changes(), ledger.parent(), ledger.copied()
+            spending, early = spent(ledger), ledger.meta("ended_early") or ""
     placement = read_placement(files)
     if as_json:
         where = None if placement is None else asdict(placement)
-        about = {"study": name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": seconds}
+        about = {"study": study_file["name"], "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": seconds}
+        about["spent"] = {"hours": spending.hours, "device_hours": spending.device_hours, "runs": spending.runs}
         told = [change.to_dict() for change in history]
-        print_json({**about, "branch_of": parent, "copied": copied, "history": told, "placement": where})
+        print_json({**about, "ended_early": early, "branch_of": parent, "copied": copied, "history": told, "placement": where})
         return
     console = stdout()
-    table = Table("stage", "status", "trials", title=name)
+    table = Table("stage", "status", "trials", title=study_file["name"])
     for row in counts:
         table.add_row(str(row["stage"]), str(row["status"]), str(row["trials"]))
     console.print(table)
     if placement is not None:
         print_placement(placement, console)
+    if spending.runs:
+        say(console, spent_words(spending, study_file))
+    if early:
+        say(console, f"ended early: {early}")
     if parent:
         say(console, f"branch of {parent}, where {copied} of its trials ran")
     for change in history:

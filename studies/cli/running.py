@@ -1,4 +1,4 @@
-"""The commands that run trials: ``run``, ``resume``, and ``preview``, which only tells what would run."""
+"""The commands that run trials: ``run`` and ``resume``."""
 
 from __future__ import annotations
 
@@ -76,30 +76,6 @@ def resume(
     _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), storage, as_json)
 
 
-def preview(
-    study: Annotated[str, typer.Argument(help="A preset's name or a study file.")], overrides: Overrides = None, as_json: AsJson = False
-) -> None:
-    """Show what a study would run: stages, cells, trials and epochs."""
-    from studies.plan import stage_sizes
-    from studies.spec import read_study
-
-    with one_sentence():
-        spec = read_study(study, overrides or ())
-        sizes = stage_sizes(spec)
-    stages = [
-        {"stage": s.stage, "cells": s.cells, "trials": s.trials, "epochs": s.trials * spec.recipe.epochs, "at_most": s.at_most}
-        for s in sizes
-    ]
-    if as_json:
-        print_json({"study": spec.name, "stages": stages})
-        return
-    table = Table("stage", "cells", "trials", "epochs", title=f"{spec.name}: {', '.join(d.config().key for d in spec.datasets)}")
-    for row in stages:
-        bound = "≤ " if row["at_most"] else ""
-        table.add_row(str(row["stage"]), f"{bound}{row['cells']}", f"{bound}{row['trials']}", f"{bound}{row['epochs']}")
-    stdout().print(table)
-
-
 def _run(
     spec: StudySpec,
     workdir: Path,
@@ -129,6 +105,7 @@ def _run(
                 **outcome.answer.to_dict(),
                 "complete": outcome.complete,
                 "stopped": outcome.stopped,
+                "budget": outcome.budget,
                 "directory": str(outcome.files.directory),
                 "report": str(outcome.files.report),
                 "tracking_uri": outcome.tracking_uri,
@@ -139,7 +116,7 @@ def _run(
         _print_outcome(outcome, workdir, console)
     if outcome.stopped:
         raise typer.Exit(1)
-    if not outcome.complete:
+    if not outcome.complete and not outcome.budget:
         raise typer.Exit(130)
 
 
@@ -150,6 +127,8 @@ def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
     print_result(outcome.answer, console)
     if outcome.stopped:
         say(console, f"stopped: {outcome.stopped}", style="red")
+    elif outcome.budget:
+        say(console, f"budget    {outcome.budget}; go on with more of it:  margin-studies run STUDY{where} --set budget...", style="yellow")
     elif not outcome.complete:
         say(console, f"interrupted; finish it with:  margin-studies resume {outcome.spec.name}{where}")
     say(console, f"report    {outcome.files.report}")

@@ -43,6 +43,7 @@ def render_report(answer: Answer) -> str:
     words, rows = metric_words(answer.spec), tables.verdict_rows(answer)
     statuses, stages = tables.trial_counts(answer)
     lost, more_lost = tables.lost_rows(answer)
+    lost_cells, more_lost_cells = tables.lost_cell_rows(answer)
     return _template().render(
         spec=answer.spec,
         words=words,
@@ -72,6 +73,8 @@ def render_report(answer: Answer) -> str:
         history=tables.history_rows(answer),
         lost=lost,
         more_lost=more_lost,
+        lost_cells=lost_cells,
+        more_lost_cells=more_lost_cells,
         method=tables.method(answer),
     )
 

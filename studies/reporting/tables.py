@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from margin_core.losses import get_family
 from studies.analysis.rule import MOST_SEEDS
+from studies.failures import WORDS
 from studies.findings import Answer, Contender, Curve
 from studies.plan import STAGES
 from studies.reporting.sentences import called, optimum_words
@@ -96,6 +97,8 @@ def notes(answer: Answer) -> list[str]:
     open_trials = int(counts.loc[counts["status"].isin(UNFINISHED), "trials"].sum()) if len(counts) else 0
     if not begun:
         said.append("No trial has started yet.")
+    if answer.ended_early:
+        said.append(f"The study ended before it was complete: {answer.ended_early}.")
     if open_trials:
         said.append(f"{counted(open_trials, 'trial')} still running or interrupted: this is the answer so far.")
     if spec.confirm is None:
@@ -264,6 +267,24 @@ def lost_rows(answer: Answer) -> tuple[list[Row], int]:
     grouped = kinds.groupby(["dataset", "family", "stage", "status", "reason"], sort=False).size().reset_index(name="trials")
     rows = [{str(name): str(value) for name, value in row.items()} for row in grouped.to_dict("records")]
     return rows[:MOST_LOST], max(len(rows) - MOST_LOST, 0)
+
+
+def lost_cell_rows(answer: Answer) -> tuple[list[Row], int]:
+    """The cells that lost replicates, the greatest share first, and how many are left out for length."""
+    rows = []
+    for cell in answer.lost_cells[:MOST_LOST]:
+        causes = sorted(cell.causes.items(), key=lambda item: -item[1])
+        rows.append(
+            {
+                "dataset": cell.dataset,
+                "loss": called(cell.family, cell.setting),
+                "stage": cell.stage,
+                "lost": f"{cell.diverged + cell.failed} of {cell.ended}",
+                "rate": f"{100 * cell.rate.rate:.0f} % ({100 * cell.rate.low:.0f} to {100 * cell.rate.high:.0f})",
+                "causes": ", ".join(f"{WORDS[cause]} {count}" if len(causes) > 1 else WORDS[cause] for cause, count in causes),
+            }
+        )
+    return rows, max(len(answer.lost_cells) - MOST_LOST, 0)
 
 
 def method(answer: Answer) -> list[str]:

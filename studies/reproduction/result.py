@@ -21,7 +21,7 @@ from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger
 
 # Keys of a study file that change nothing in what a trial is.
-_NO_PROTOCOL = ("name", "description", "seed", "resources", "tolerance", "sesoi", "alpha")
+_NO_PROTOCOL = ("name", "description", "seed", "resources", "tolerance", "failures", "budget", "sesoi", "alpha")
 
 
 @dataclass(frozen=True)

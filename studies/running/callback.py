@@ -13,6 +13,7 @@ from studies.running.driver_only import DriverOnly
 from studies.running.searcher import SourceSearcher
 from studies.running.trial_run import planned_trial
 from studies.sections import ToleranceSection
+from studies.spending import Account
 from studies.tracking.ledger import Ledger, Status
 
 
@@ -59,14 +60,17 @@ class Tolerance:
 
 
 class StopRequest(DriverOnly, tune.Stopper):
-    """Ends a stage in order: asked for by Ctrl-C, an exceeded tolerance or an event that cannot be dealt with; what runs stays resumable.
+    """Ends a stage in order; what runs stays resumable.
+
+    That is asked for by Ctrl-C, an exceeded tolerance, a budget that is used up or an event that cannot be dealt with.
 
     Attributes:
         error: What was raised by the event that could not be dealt with, or None.
     """
 
-    def __init__(self, tolerance: Tolerance) -> None:
+    def __init__(self, tolerance: Tolerance, account: Account) -> None:
         self.tolerance = tolerance
+        self.account = account
         self.interrupted = False
         self.error: Exception | None = None
 
@@ -76,7 +80,7 @@ class StopRequest(DriverOnly, tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether the stage shall end now."""
-        return self.interrupted or bool(self.tolerance.exceeded) or self.error is not None
+        return self.interrupted or bool(self.tolerance.exceeded) or bool(self.account.used_up()) or self.error is not None
 
 
 class Guarded(DriverOnly, tune.Callback):
@@ -131,15 +135,17 @@ class LedgerCallback(DriverOnly, tune.Callback):
         self._searcher = searcher
         self._watcher = watcher
         self._stop = stop
+        self._started: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record the start."""
-        planned = planned_trial(trial.config)
-        self._ledger.start(planned)
-        self._watcher.trial_started(planned)
+        """Record the start; of a trial that may be declined where it is, its first report tells."""
+        if "elsewhere" not in trial.config:
+            self._start(trial)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Record the epochs of a report."""
+        if trial.trial_id not in self._started and result.get("status") != "declined":
+            self._start(trial)
         if result.get("rows"):
             planned = planned_trial(trial.config)
             self._ledger.report(planned.key, result["rows"])
@@ -150,6 +156,13 @@ class LedgerCallback(DriverOnly, tune.Callback):
         """Record the end: as the trial said, or as the scheduler or a stop request made it."""
         last = trial.last_result or {}
         status, reason = last.get("status", "running"), last.get("reason", "")
+        if status == "declined":
+            return
+        if status in ("failed", "diverged"):
+            given_up, reason = self._searcher.failed(trial.trial_id, last)
+            if not given_up and status == "diverged":
+                self._ledger.forget_epochs(planned_trial(trial.config).key)
+            status = status if given_up else "interrupted"
         if status == "running":
             status, reason = (
                 ("interrupted", "") if self._stop.stop_all() else ("stopped", f"by the scheduler after epoch {last.get('epoch', 0)}")
@@ -157,14 +170,22 @@ class LedgerCallback(DriverOnly, tune.Callback):
         self._end(trial, status, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record a trial whose process died: interrupted, or failed if that has happened more often than is tolerated."""
+        """Record a trial whose process died: interrupted, or failed if it is given up."""
         # Ray writes its words here at once; the exception itself is where it can be had only some time later.
         cause = Path(trial.error_file).read_text() if trial.error_file else ""
-        given_up, reason = self._searcher.died(trial.trial_id, cause)
+        address = (trial.last_result or {}).get("node_ip", "")
+        given_up, reason = self._searcher.died(trial.trial_id, cause, f"ip:{address}" if address else "")
         self._end(trial, "failed" if given_up else "interrupted", reason)
+
+    def _start(self, trial: Any) -> None:
+        planned = planned_trial(trial.config)
+        self._started.add(trial.trial_id)
+        self._ledger.start(planned)
+        self._watcher.trial_started(planned)
 
     def _end(self, trial: Any, status: Status, reason: str) -> None:
         planned = planned_trial(trial.config)
+        self._started.discard(trial.trial_id)
         self._ledger.end(planned.key, status, reason)
         if status != "interrupted":
             self._stop.tolerance.count(status, reason)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,19 @@ from studies.early_stopping import stopping_rule
 from studies.extension import processor
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
+from studies.running.bounded import BoundedTrials
 from studies.running.callback import Guarded, LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.limits import LimitsCallback
 from studies.running.loop import StageLoop
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping, InTurn
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TpeTrials, TrialSource
+from studies.running.spending import SpendingCallback
 from studies.running.trial_run import TrialSetting
 from studies.running.whereabouts import PlacementCallback
 from studies.spec import StudySpec
+from studies.spending import Account
 from studies.tracking.ledger import ENDED, Ledger
 from studies.workspace import StudyFiles
 
@@ -39,6 +43,10 @@ ACTOR_MEMORY = 400 * 1024**2
 
 class StudyStopped(RuntimeError):
     """A study ended early because too many of its trials failed; the message says why."""
+
+
+class BudgetReachedError(Exception):
+    """A study ended in order because its budget is used up; the message says which bound."""
 
 
 @contextmanager
@@ -113,23 +121,34 @@ def run_stages(
 
     Raises:
         StudyStopped: Too many trials failed.
+        BudgetReachedError: The study's budget is used up, and trials are missing.
     """
     ledger.interrupt_running()
     stages = [stage for stage in STAGES if getattr(spec, stage) is not None]
     running = False
     with ExitStack() as session:
+        account = session.enter_context(Account(ledger, spec))
         for stage in stages:
             take_over(spec, stage, ledger, StudyFiles(directory))
-            source = trial_source(spec, stage, ledger)
+            source = _bounded(spec, stage, ledger)
             watcher.stage_started(stage, source.total, source.done)
-            if source.exhausted:
+            if source.exhausted and not source.used_up:
                 continue
+            if reason := source.used_up or account.used_up():
+                raise BudgetReachedError(reason)
             if not running:
                 session.enter_context(ray_session(address))
                 running = True
-            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, storage, watcher):
+            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, storage, watcher, account):
                 return False
     return True
+
+
+def _bounded(spec: StudySpec, stage: Stage, ledger: Ledger) -> BoundedTrials:
+    """The trials of a stage that are missing, as far as the study's budget allows."""
+    begun = [trial for trial in ledger.trials() if not trial.copied_from]
+    unfinished = [trial.key for trial in begun if trial.stage == stage and trial.status not in ENDED]
+    return BoundedTrials(trial_source(spec, stage, ledger), [trial.key for trial in begun], unfinished, spec.budget.trials)
 
 
 def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
@@ -154,26 +173,33 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
 def _run_stage(
     spec: StudySpec,
     stage: Stage,
-    source: TrialSource,
+    source: BoundedTrials,
     ledger: Ledger,
     directory: Path,
     address: str | None,
     data_root: Path | None,
     storage: str | None,
     watcher: Watcher,
+    account: Account,
 ) -> bool:
-    stop = StopRequest(Tolerance(spec.tolerance, source.total))
+    stop = StopRequest(Tolerance(spec.tolerance, source.total), account)
     with _stopping_on_interrupt(stop):
         _fit(spec, stage, source, ledger, directory, address, data_root, storage, watcher, stop)
+    account.count(0)
     if stop.tolerance.exceeded:
         raise StudyStopped(stop.tolerance.exceeded)
-    return not stop.interrupted
+    if stop.interrupted:
+        return False
+    whole = source.exhausted and all(trial.status in ENDED for trial in ledger.trials(stage))
+    if reason := source.used_up or ("" if whole else account.used_up()):
+        raise BudgetReachedError(reason)
+    return True
 
 
 def _fit(
     spec: StudySpec,
     stage: Stage,
-    source: TrialSource,
+    source: BoundedTrials,
     ledger: Ledger,
     directory: Path,
     address: str | None,
@@ -189,14 +215,29 @@ def _fit(
     needs: dict[str, float] = (
         {"memory": ACTOR_MEMORY} if spec.recipe.processes > 1 else {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
     )
-    searcher = SourceSearcher(source, setting, spec.tolerance.retries, _at_once(spec, here))
+    searcher = SourceSearcher(
+        source,
+        setting,
+        spec.failures.policies(spec.tolerance),
+        _at_once(spec, here),
+        lambda nodes: spec.recipe.processes == 1 and slots(spec, nodes) > 0,
+    )
     rule = stopping_rule(spec) if stage == "screen" else None
     scheduler = InTurn(room_for_all=here)
     if rule is not None:
         scheduler = EarlyStopping(rule, spec.metric, room_for_all=here)
         scheduler.recall(ledger, stage)
-    callbacks = Guarded([LedgerCallback(ledger, searcher, watcher, stop), PlacementCallback(directory, spec.resources)], stop)
-    StageLoop(stage, directory / "ray", needs, searcher, scheduler, callbacks, stop, _waiting(spec, source, here)).run()
+    callbacks = Guarded(
+        [
+            LedgerCallback(ledger, searcher, watcher, stop),
+            LimitsCallback(spec.budget.trial, ledger, searcher),
+            SpendingCallback(stop.account),
+            PlacementCallback(directory, spec.resources),
+        ],
+        stop,
+    )
+    waiting = _waiting(spec, source.source, here)
+    StageLoop(stage, directory / "ray", needs, searcher, scheduler, callbacks, stop, waiting).run()
     if stop.error is not None:
         raise stop.error
     shutil.rmtree(str(setting.scratch), ignore_errors=True)  # what groups that were killed have left
@@ -223,6 +264,7 @@ def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | N
         scratch=str((directory / "ray" / "train").resolve()),
         storage=storage,
         study=spec.name,
+        memory_gib=spec.budget.trial.memory_gib,
     )
 
 
@@ -244,11 +286,12 @@ def _waiting(spec: StudySpec, source: TrialSource, here: bool) -> int:
     return room if here or isinstance(source, TpeTrials) else max(16, 2 * room)
 
 
-def slots(spec: StudySpec) -> int:
-    """How many trials of a study there is room for at once, on all nodes that are there now."""
+def slots(spec: StudySpec, beside: Collection[str] = ()) -> int:
+    """How many trials of a study there is room for at once, on all nodes that are there now but those that are named."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [node["Resources"] for node in alive if not {node["NodeID"], f"ip:{node['NodeManagerAddress']}"} & set(beside)]
     needs = [(name.upper(), need) for name, need in spec.resources if need > 0.0]
     return int(sum(min(int(node.get(name, 0.0) / need) for name, need in needs) for node in nodes) // spec.recipe.processes)
 

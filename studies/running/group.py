@@ -20,8 +20,9 @@ from ray.exceptions import RayActorError
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.placement_group import get_current_placement_group
 
+from studies.running.memory import guard_memory
 from studies.running.post import Post
-from studies.running.trial_run import Progress, TrialRun, planned_trial, trial_setting
+from studies.running.trial_run import Progress, TrialRun, note_name, planned_trial, trial_setting
 
 # How long an answer is waited for before a look at whether the processes live, and how long an end in order may take, in seconds.
 PATIENCE, END = 1.0, 60.0
@@ -54,6 +55,7 @@ class Group:
             ),
             run_config=train.RunConfig(name="group", storage_path=self._folder),
         )
+        self._asked = self._begun = False
         self._ended: Future[None] = Future()
         # A thread that does not keep its process: where that is to end, Ray ends the rest.
         threading.Thread(target=self._fit, args=(trainer,), daemon=True).start()
@@ -68,15 +70,23 @@ class Group:
     def advance(self, order: dict[str, Any]) -> Progress:
         """Begin the trial of an order, a Ray config, or go on with it, where that is empty; what the first process reports.
 
+        A report without epochs says that the group waits for its processes, for which there may be no room yet.
+
         Raises:
             ConnectionError: Where a process has died. The group is then over, and its resources are free.
         """
-        ray.get(self._post.order.remote(order))
+        if not self._asked:
+            ray.get(self._post.order.remote(order))
+            self._asked = True
         while True:
             over = self._ended.done()
             progress: Progress | None = ray.get(self._post.next_answer.remote(PATIENCE))
             if progress is not None:
+                self._asked = False
                 return progress
+            if not over and not self._begun:
+                self._begun = ray.get(self._post.begun.remote())
+                return Progress([], "running")
             if over:
                 reason = str(self._ended.exception() or "it has ended").strip().splitlines()[-1]
                 raise ConnectionError(f"a process of the trial's group is gone: {reason}")
@@ -100,6 +110,8 @@ def _work(config: dict[str, Any]) -> None:
     while (order := ray.get(post.next_order.remote(rank))) is not None:
         if order:
             setting = trial_setting(order)
+            if setting.memory_gib is not None:
+                guard_memory(setting.memory_gib, note_name(planned_trial(order), setting))
             run = TrialRun(planned_trial(order), setting, get_device() if setting.device == "cuda" else None)
         assert run is not None
         progress = run.advance()
@@ -107,3 +119,5 @@ def _work(config: dict[str, Any]) -> None:
             ray.get(post.answer.remote(progress))
         if progress.status == "failed":
             raise RuntimeError(progress.reason)  # the others may wait for this process: Ray Train ends them
+    if rank == 0 and run is not None:
+        run.leave()

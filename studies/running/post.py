@@ -59,6 +59,10 @@ class Post:
             self.free()
             ray.actor.exit_actor()  # type: ignore[no-untyped-call]
 
+    async def begun(self) -> bool:
+        """Whether the processes are there."""
+        return self._reserved is not None
+
     def free(self) -> None:
         """Free what is reserved, if it still is."""
         if self._reserved is not None:

@@ -3,55 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from ray.tune.search import Searcher
 
+from studies.failures import Cause, Policy
 from studies.plan import PlannedTrial
+from studies.running.attempts import Attempts
+from studies.running.causes import cause_of_death, gist
 from studies.running.driver_only import DriverOnly
+from studies.running.notes import take_note
 from studies.running.sources import TrialSource
-from studies.running.trial_run import TrialSetting, encode
-
-NODES_LOST = 20  # times that a trial may lose its node
-
-
-def lost_node(cause: str) -> bool:
-    """Whether a process died with its node, and not by itself, by the words in which Ray tells its death.
-
-    Of a death by itself the node tells. A node that took its leave, was preempted or missed its health checks has died; one that fell
-    silent a moment ago Ray does not know to be dead yet, and calls its processes unavailable.
-    """
-    return "its node has died" in cause or "is unavailable" in cause
+from studies.running.trial_run import TrialSetting, encode, note_name
 
 
 class SourceSearcher(DriverOnly, Searcher):
     """Hands a source's trials to Ray Tune, and Ray Tune's results to the source.
 
-    A trial whose process died is handed out again, to go on from its checkpoint. Ray Tune can start a trial again by itself, but gives
-    up at once where the process was one of an earlier trial that it wanted to use again.
-
-    A trial that lost its node is handed out again too, and that is no failure of its own: a node that may be taken back at any time is
-    lost many times in the life of a study. The bound on it is for a trial that takes its node down with it.
+    A trial that failed is handed out again, to go on from its checkpoint, as often as the policy for the cause says. Ray Tune can start a
+    trial again by itself, but gives up at once where the process was one of an earlier trial that it wanted to use again.
 
     Args:
         source: Where the trials come from.
         setting: What every trial of the stage shares.
-        retries: How often a trial whose process died is handed out again.
+        policies: What is done about failures of each cause.
         at_once: Tells how many trials may run or wait to run at present; by default any number may.
+        room_beside: Tells whether a trial finds room on a node that is none of these, by their names.
     """
 
-    def __init__(self, source: TrialSource, setting: TrialSetting, retries: int, at_once: Callable[[], float] = lambda: math.inf) -> None:
+    def __init__(
+        self,
+        source: TrialSource,
+        setting: TrialSetting,
+        policies: Mapping[Cause, Policy],
+        at_once: Callable[[], float] = lambda: math.inf,
+        room_beside: Callable[[Collection[str]], bool] = lambda nodes: False,
+    ) -> None:
         super().__init__()
         self._at_once = at_once
+        self._room_beside = room_beside
         self._source = source
         self._setting = setting
-        self.retries = retries
+        self._attempts = Attempts(policies)
         self._running: dict[str, PlannedTrial] = {}
         self._again: deque[PlannedTrial] = deque()
-        self._deaths: Counter[str] = Counter()
-        self._lost_nodes: Counter[str] = Counter()
+        self._declined: deque[PlannedTrial] = deque()
+        self._blamed: dict[str, tuple[Cause, str]] = {}
         self._told: dict[str, tuple[bool, str]] = {}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
@@ -63,50 +62,62 @@ class SourceSearcher(DriverOnly, Searcher):
         if self._running and len(self._running) >= self._at_once():
             return None
         planned = self._again.popleft() if self._again else self._source.next()
+        if planned is None and self._declined:
+            planned = self._declined.popleft()
         if planned is None:  # what runs may have to be started again
             return cast("None", Searcher.FINISHED) if self._source.exhausted and not self._running else None
         self._running[trial_id] = planned
-        return encode(planned, self._setting)
+        left = self._attempts.left(planned.key)
+        return encode(planned, self._setting, left if left and self._room_beside(left) else ())
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the source how the trial ended; of one whose process died (``error``) the callback tells more, by `died`."""
         if error:
             return
+        if result is not None and result.get("status") in ("failed", "diverged"):
+            self.failed(trial_id, result)
+            return
         planned = self._running.pop(trial_id, None)
+        if planned is not None and result is not None and result.get("status") == "declined":
+            self._declined.append(planned)
+            return
         if planned is not None:
-            bad = result is None or result.get("status") in ("failed", "diverged")
-            self._source.tell(planned, None if bad or result is None else result.get(self._setting.metric))
+            self._source.tell(planned, None if result is None else result.get(self._setting.metric))
 
-    def died(self, trial_id: str, cause: str) -> tuple[bool, str]:
+    def blame(self, trial_id: str, cause: Cause, told: str) -> None:
+        """Take note of why a trial's process is about to be killed."""
+        self._blamed[trial_id] = cause, told
+
+    def died(self, trial_id: str, words: str, node: str = "") -> tuple[bool, str]:
         """Take note that a trial's process died, in Ray's words; returns whether the trial is given up, and what to say of it.
 
-        A death counts once, however often it is told.
+        What the study itself or the process has said of it before counts more than Ray's words. A death counts once, however often it
+        is told.
         """
         if trial_id not in self._told:
-            self._told[trial_id] = self._count(self._running.pop(trial_id), cause)
+            planned = self._running.pop(trial_id)
+            note = self._blamed.pop(trial_id, None) or take_note(note_name(planned, self._setting))
+            cause, told = note or (cause_of_death(words), gist(words))
+            self._told[trial_id] = self._count(planned, cause, told, node)
         return self._told[trial_id]
 
-    def _count(self, planned: PlannedTrial, cause: str) -> tuple[bool, str]:
-        if lost_node(cause):
-            count, limit, what = self._lost_nodes, NODES_LOST, "its node was lost"
-        else:
-            count, limit, what = self._deaths, self.retries, "its process died"
-        count[planned.key] += 1
-        again = count[planned.key] <= limit
+    def failed(self, trial_id: str, result: Mapping[str, Any]) -> tuple[bool, str]:
+        """Take note that a trial failed or diverged by its own report; returns what `died` returns."""
+        if trial_id not in self._told:
+            planned = self._running.pop(trial_id)
+            self._told[trial_id] = self._count(planned, result["cause"], result["reason"], result.get("node", ""))
+        return self._told[trial_id]
+
+    def _count(self, planned: PlannedTrial, cause: Cause, told: str, node: str) -> tuple[bool, str]:
+        again, reason = self._attempts.again(planned.key, cause, told, node)
         if again:
             self._again.append(planned)
         else:
             self._source.tell(planned, None)
-        return not again, f"{what} in attempt {count[planned.key]} of {limit + 1}: {_gist(cause)}"
+        return not again, reason
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a resumed study reads its ledger."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a resumed study reads its ledger."""
-
-
-def _gist(cause: str) -> str:
-    """The sentence of Ray's that tells why, without the advice after it."""
-    sentence = next((line for line in cause.splitlines() if line.startswith("The actor ") and "because" in line), cause)
-    return " ".join(sentence.partition("Some common causes")[0].split())[:200] or "Ray does not tell why"

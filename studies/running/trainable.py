@@ -6,14 +6,23 @@ What is done with the reports is left to `studies.running.callback`.
 
 from __future__ import annotations
 
+import json
+import time
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
-from studies.running.trial_run import Progress, TrialRun, planned_trial, trial_setting
+from studies.running.memory import guard_memory
+from studies.running.notes import leave_note
+from studies.running.trial_run import Progress, TrialRun, note_name, planned_trial, trial_setting
 
 if TYPE_CHECKING:
     from studies.running.group import Group
+
+
+# How long a process waits before it declines a trial that is to run on another node, in seconds.
+DECLINE = 1.0
 
 
 class TrialActor(tune.Trainable):
@@ -35,18 +44,30 @@ class TrialActor(tune.Trainable):
         self._setting = trial_setting(config)
         self._run: TrialRun | None = None
         self._order: dict[str, Any] = config
+        self._nodes = _names_of_this_node()
+        self._elsewhere = not set(self._nodes).isdisjoint(json.loads(config.get("elsewhere", "[]")))
 
     def step(self) -> dict[str, Any]:
         """Train one or more epochs and report them, with the status once the trial has ended.
 
         Raises:
             ConnectionError: Where a process of a group has died: to Ray Tune as if this one had.
+            ChildProcessError: Where the trial has failed in a way after which this process is no good for another one: Ray Tune ends it.
         """
+        if self._elsewhere:
+            time.sleep(DECLINE)
+            return {"rows": [], "status": "declined", "reason": "", "done": True}
         if self._planned.cell.recipe.processes > 1:
             return self._result(self._advance_group())
         if self._run is None:
+            if self._setting.memory_gib is not None:
+                guard_memory(self._setting.memory_gib, note_name(self._planned, self._setting))
             self._run = TrialRun(self._planned, self._setting)
-        return self._result(self._run.advance())
+        progress = self._run.advance()
+        if progress.spoilt and progress.cause is not None:
+            leave_note(note_name(self._planned, self._setting), progress.cause, progress.reason)
+            raise ChildProcessError(progress.reason)
+        return self._result(progress)
 
     def _advance_group(self) -> Progress:
         if self._group is None:
@@ -61,7 +82,9 @@ class TrialActor(tune.Trainable):
         return progress
 
     def cleanup(self) -> None:
-        """Give the group's resources back."""
+        """Leave a trial that has not ended where it can be gone on with, and give the group's resources back."""
+        if self._run is not None:
+            self._run.leave()
         if self._group is not None:
             self._group.close()
             self._group = None
@@ -69,9 +92,19 @@ class TrialActor(tune.Trainable):
     def _result(self, progress: Progress) -> dict[str, Any]:
         result: dict[str, Any] = {"rows": progress.rows, "status": progress.status, "reason": progress.reason}
         result["done"] = progress.status != "running"
+        if progress.cause is not None:
+            result |= {"cause": progress.cause, "node": self._nodes[0] if self._nodes else ""}
         if progress.rows:
             result["epoch"] = progress.rows[-1]["epoch"]
             value = progress.rows[-1]["metrics"].get(self._setting.metric)
             if value is not None and progress.status != "diverged":
                 result[self._setting.metric] = value
         return result
+
+
+def _names_of_this_node() -> tuple[str, ...]:
+    """What this node is called: by Ray, and by its address, which is all that is known of where a process died."""
+    if not ray.is_initialized():
+        return ()
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return ray.get_runtime_context().get_node_id(), f"ip:{address}"

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -20,7 +21,9 @@ import torch
 
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from margin_core.training.processes import Processes
+from studies.failures import Cause
 from studies.plan import PlannedTrial
+from studies.running.causes import cause_of, spoils_process
 from studies.running.trial_copies import TrialCopies, own_folder
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class TrialSetting:
         scratch: Directory for what Ray Train writes of trials of several processes; every node must see it.
         storage: The URL of a storage through which checkpoints and examples go, or None; nodes then work in folders of their own.
         study: The study's folder there.
+        memory_gib: How much memory a process of a trial may have for itself, or None.
     """
 
     study_seed: int
@@ -65,6 +69,7 @@ class TrialSetting:
     scratch: str | None = None
     storage: str | None = None
     study: str = ""
+    memory_gib: float | None = None
 
     @property
     def on_this_node(self) -> TrialSetting:
@@ -74,9 +79,21 @@ class TrialSetting:
         return replace(self, checkpoints=own_folder(), examples=None if self.examples is None else own_folder())
 
 
-def encode(planned: PlannedTrial, setting: TrialSetting) -> dict[str, str]:
-    """A Ray config: two strings, so that Ray neither flattens nor samples anything in it."""
-    return {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
+def encode(planned: PlannedTrial, setting: TrialSetting, elsewhere: Collection[str] = ()) -> dict[str, str]:
+    """A Ray config: strings, so that Ray neither flattens nor samples anything in it.
+
+    Args:
+        planned: The trial.
+        setting: How it is run.
+        elsewhere: The nodes that shall not run it.
+    """
+    config = {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
+    return config | ({"elsewhere": json.dumps(sorted(elsewhere))} if elsewhere else {})
+
+
+def note_name(planned: PlannedTrial, setting: TrialSetting) -> str:
+    """By what a note about the trial's end is found; no other study has the same."""
+    return f"{setting.checkpoints}:{planned.key}"
 
 
 def planned_trial(config: dict[str, Any]) -> PlannedTrial:
@@ -104,16 +121,20 @@ class Progress:
         rows: Its epochs as they travel to the ledger.
         status: ``running``, ``finished``, ``diverged`` or ``failed``.
         reason: Why it diverged or failed, else empty.
+        cause: The same as one of a few causes.
+        spoilt: Whether its process is no good for another trial.
     """
 
     rows: list[dict[str, Any]]
     status: str
     reason: str = ""
+    cause: Cause | None = None
+    spoilt: bool = False
 
     @classmethod
     def of_error(cls, error: Exception, rows: list[dict[str, Any]] | None = None) -> Progress:
         """That of a trial that raised."""
-        return cls(rows or [], "failed", _sentence(error))
+        return cls(rows or [], "failed", _sentence(error), cause_of(error), spoils_process(error))
 
 
 class TrialRun:
@@ -134,6 +155,7 @@ class TrialRun:
         self._trial: Trial | None = None
         self._history: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
+        self._saved_epoch = 0
 
     def advance(self) -> Progress:
         """Train one or more epochs, of a trial of several processes one: these have not the same clock.
@@ -145,17 +167,25 @@ class TrialRun:
         try:
             status = self._run(rows)
         except Exception as error:
+            self._trial = None  # somewhere within an epoch: nothing to go on from, and its memory is wanted
             if self._number > 1 and isinstance(error, ConnectionError):
                 raise
             logger.exception("trial %s raised", self._planned.key)
             return Progress.of_error(error, rows)
-        reason = f"loss or weights not finite in epoch {rows[-1]['epoch']}" if status == "diverged" else ""
-        return Progress(rows, status, reason)
+        if status == "diverged":
+            return Progress(rows, status, f"loss or weights in epoch {rows[-1]['epoch']}", "diverged")
+        return Progress(rows, status)
+
+    def leave(self) -> None:
+        """Write a checkpoint of a trial that has not ended, where it is now, for whoever goes on with it."""
+        if self._trial is not None and not self._trial.done and self._trial.epoch > self._saved_epoch:
+            self._save(self._trial)
 
     def _run(self, rows: list[dict[str, Any]]) -> str:
         torch.set_num_threads(self._setting.threads)
         if self._trial is None:
             self._trial = self._open()
+            self._saved_epoch = self._trial.epoch
             rows.extend(self._history)  # the driver may have gone before these reached it
         trial = self._trial
         until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
@@ -244,6 +274,7 @@ class TrialRun:
             logger.warning("trial %s goes on without a checkpoint: %s", self._planned.key, error)
         else:
             self._copies.send(self._path)
+            self._saved_epoch = trial.epoch
         self._saved_at = time.monotonic()
 
 

@@ -256,6 +256,12 @@ class Ledger:
                 (status, reason, time.time() if status in ENDED else None, key),
             )
 
+    def forget_epochs(self, key: str) -> None:
+        """Drop what a trial has reported, for it begins anew and may come to other numbers."""
+        with self._writing():
+            for table in ("epochs", "steps", "class_counts"):
+                self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))
+
     def interrupt_running(self) -> None:
         """Mark every trial that is still called running as interrupted: its driver is gone."""
         with self._writing():

@@ -157,7 +157,7 @@ def test_a_preview_counts_trials_and_epochs() -> None:
     data = said("preview", "quickstart", "--set", "recipe.epochs=7", "--set", "screen.trials=11")
     assert data["study"] == "quickstart"
     screen, confirm = data["stages"]
-    assert screen == {"stage": "screen", "cells": 22, "trials": 22, "epochs": 154, "at_most": True}
+    assert screen == {"stage": "screen", "cells": 22, "seeds": 1, "trials": 22, "epochs": 154, "at_most": True}
     assert confirm["trials"] == 5 * confirm["cells"] and confirm["at_most"]
     assert "≤ 22" in printed("preview", "quickstart", "--set", "screen.trials=11")
 

@@ -108,7 +108,7 @@ SENTENCES = {
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
         "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, record, "
-        "screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance)"
+        "screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance, failures, budget)"
     ),
     "noequals": "--set takes key=value, got 'noequals'",
     "=3": "--set takes key=value, got '=3'",
@@ -365,6 +365,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
         "alpha": 0.1,
         "resources": {"cpu": 0.5, "gpu": 0.25},
         "tolerance": {"failed_share": 0, "consecutive": 2, "retries": 0},
+        "budget": {"trials": 9, "hours": 0.5, "device_hours": 2},
     },
 }
 

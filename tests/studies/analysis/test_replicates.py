@@ -39,7 +39,7 @@ def test_failed_runs_are_counted_and_named_and_missing_ones_told() -> None:
     replicates = read_replicates(table(scores), knob="lam", metric="accuracy", baseline=0.0)
     assert [(cell.finished, cell.failed) for cell in replicates.cells] == [(5, 0), (4, 1), (3, 1)]
     assert replicates.notes("lam") == [
-        "2 runs failed (lam = 1: 1, lam = 2: 1)",
+        "2 runs failed (lam = 1: 1 of 5, lam = 2: 1 of 4)",
         "11 of the 12 runs compared finished, which the allowances take into account",
         "1 seed left out that finished in one cell only",
     ]
@@ -49,7 +49,7 @@ def test_a_cell_that_fails_as_often_as_it_finishes_is_left_out_but_was_tried() -
     scores = [[1.0, 2.0, 3.0], [4.0, 5.0, NAN], [7.0, 8.0, NAN], [1.0, 2.0, 3.0]]
     replicates = read_replicates(table(scores), knob="lam", metric="accuracy", baseline=0.0)
     assert (replicates.values, replicates.tried) == ((0.0, 1.0), (0.0, 1.0, 2.0))
-    assert replicates.notes("lam") == ["2 runs failed (lam = 2: 2)", "lam = 2 is left out: 2 runs finished, 2 failed"]
+    assert replicates.notes("lam") == ["2 runs failed (lam = 2: 2 of 4)", "lam = 2 is left out: 2 runs finished, 2 failed"]
 
 
 def test_a_cell_with_a_single_run_among_others_with_more_is_left_out_and_not_tried() -> None:

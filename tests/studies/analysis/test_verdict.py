@@ -171,7 +171,7 @@ def test_failed_runs_are_told_and_do_not_turn_the_verdict() -> None:
     runs.loc[(runs["seed"] == 4) & (runs["lam"] == 2.0), "accuracy"] = np.nan
     answer = verdict(runs)
     assert (answer.label, answer.n_seeds) == ("LOCATED", 5)
-    assert "1 run failed (lam = 2: 1)" in answer.reason
+    assert "1 run failed (lam = 2: 1 of 5)" in answer.reason
     assert "24 of the 25 runs compared finished" in answer.reason
     assert [(cell.finished, cell.failed) for cell in answer.cells][-1] == (4, 1)
 
@@ -200,7 +200,7 @@ def test_a_baseline_that_failed_leaves_the_question_open() -> None:
     runs.loc[(runs["lam"] == 0.0) & (runs["seed"] > 0), "accuracy"] = np.nan
     answer = verdict(runs)
     assert (answer.label, answer.better) == ("UNDECIDED", False)
-    assert answer.reason.startswith("The baseline has too few finished runs to compare with; 4 runs failed (lam = 0: 4)")
+    assert answer.reason.startswith("The baseline has too few finished runs to compare with; 4 runs failed (lam = 0: 4 of 5)")
 
 
 def test_equal_numbers_without_noise_are_flat_and_a_tie_with_the_baseline_stays_open() -> None:

@@ -6,7 +6,9 @@ import pytest
 from ray import tune
 
 from studies.running.callback import Guarded, StopRequest, Tolerance
-from studies.sections import ToleranceSection
+from studies.spending import Account
+from tests.studies import builders
+from tests.studies.conftest import NewLedger
 
 pytestmark = pytest.mark.ray
 
@@ -24,8 +26,11 @@ class Told(tune.Callback):
         self.trials.append(trial)
 
 
-def test_an_event_that_cannot_be_dealt_with_ends_the_stage_and_none_after_it_is_handed_on() -> None:
-    stop = StopRequest(Tolerance(ToleranceSection(), total=10))
+def test_an_event_that_cannot_be_dealt_with_ends_the_stage_and_none_after_it_is_handed_on(
+    new_ledger: NewLedger,
+) -> None:
+    spec = builders.study()
+    stop = StopRequest(Tolerance(spec.tolerance, total=10), Account(new_ledger(spec), spec))
     first, second = Told(hated="b"), Told()
     guarded = Guarded([first, second], stop)
     for trial in "abc":

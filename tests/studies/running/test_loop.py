@@ -16,7 +16,9 @@ from studies.running.scheduler import InTurn
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials
 from studies.running.trial_run import TrialSetting
+from studies.spending import Account
 from tests.studies import builders
+from tests.studies.conftest import NewLedger
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -36,12 +38,13 @@ class Counting(tune.Callback):
         self.most = max(self.most, len(trials))
 
 
-def test_a_stage_holds_the_trials_that_run_and_wait_and_uses_its_processes_again(tmp_path: Path) -> None:
-    trials = screen_trials(builders.study(screen={"searcher": "grid", "seeds": 2}))
+def test_a_stage_holds_the_trials_that_run_and_wait_and_uses_its_processes_again(tmp_path: Path, new_ledger: NewLedger) -> None:
+    spec = builders.study(screen={"searcher": "grid", "seeds": 2})
+    trials = screen_trials(spec)
     setting = TrialSetting(0, str(tmp_path), None, threads=1, device="cpu", metric="val_accuracy", every_epoch=True, keep_final=False)
-    seen, stop = Counting(), StopRequest(Tolerance(builders.study().tolerance, len(trials)))
+    seen, stop = Counting(), StopRequest(Tolerance(spec.tolerance, len(trials)), Account(new_ledger(spec), spec))
     with ray_session("local"):
-        searcher = SourceSearcher(ListedTrials(trials), setting, retries=0, at_once=lambda: 2)
+        searcher = SourceSearcher(ListedTrials(trials), setting, spec.failures.policies(spec.tolerance), at_once=lambda: 2)
         StageLoop("screen", tmp_path / "ray", {"cpu": 0.5}, searcher, InTurn(room_for_all=True), seen, stop, waiting=2).run()
     assert seen.ended == len(trials) > 20
     assert seen.most <= 3
