@@ -69,7 +69,8 @@ class Change:
     """What was changed of a study, and when.
 
     Attributes:
-        kind: ``branched`` from its parent, ``extended`` by a changed study file, or ``continued`` with other versions of packages.
+        kind: ``branched`` from its parent, ``extended`` by a changed study file, or ``continued`` with other versions of packages, another
+            budget or the like.
         at: When, in seconds since 1970.
         ended: How many of the study's trials had ended by then.
         differences: What was changed.
