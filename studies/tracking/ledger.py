@@ -238,6 +238,11 @@ class Ledger:
                 (status, reason, time.time() if status in ENDED else None, key),
             )
 
+    def retry_failed(self) -> int:
+        """Let every trial that failed be tried again, from where it was; returns how many there are. Those that diverged stay."""
+        with self._writing():
+            return self._connection.execute("UPDATE trials SET status = 'interrupted', ended = NULL WHERE status = 'failed'").rowcount
+
     def forget_epochs(self, key: str) -> None:
         """Drop what a trial has reported, for it begins anew and may come to other numbers."""
         with self._writing():
