@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from margin_core.entry_points import other_packages
 from studies.difference import Difference
-from studies.extension import differences, hindrances
+from studies.extension import differences, extends, hindrances
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import ChangeKind, Ledger
 from studies.workspace import StudyError, StudyFiles
@@ -59,7 +59,7 @@ def claim(ledger: Ledger, spec: StudySpec, parent: StudyFiles | None = None) -> 
     facts = {"spec": json.dumps(spec.model_dump(mode="json")), "environment": json.dumps(_environment())}
     if ledger.meta("spec") is not None:
         changed = differences(recorded_study(ledger), spec)
-        kind: ChangeKind = "extended" if changed else "continued"
+        kind: ChangeKind = "extended" if extends(changed) else "continued"
         changed += _other_versions(ledger)
         ledger.write_study(facts, (kind, changed) if changed else None)
         return

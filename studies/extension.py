@@ -6,7 +6,7 @@ change would mix two studies in one ledger. Here are the differences and which o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from studies.difference import Difference
@@ -17,6 +17,7 @@ from studies.spec import StudySpec
 _SPACE = ("families", "regularizers", "nuisance")
 _COUNTS = ("screen.trials", "screen.seeds", "confirm.seeds", "zoom.families", "zoom.seeds", "test.seeds")
 _JUDGED_BY = ("description", "alpha", "sesoi", "tolerance", "failures", "budget")  # read anew whenever the study is judged or run
+_RUN_BY = ("description", "tolerance", "failures", "budget", "resources")  # say nothing of what is measured or how it is judged
 _LATER = ("confirm", "zoom", "test")
 _SECTIONS = ("screen", *_LATER)
 
@@ -38,6 +39,11 @@ def hindrances(was: StudySpec, now: StudySpec) -> list[Difference]:
     space = not any(difference.key.partition(".")[0] in _SPACE for difference in found) or _space_grows(was, now)
     curves = _curves_grow(was, now)
     return [difference for difference in found if not _only_adds(difference, was, now, space=space, curves=curves)]
+
+
+def extends(found: Iterable[Difference]) -> bool:
+    """Whether some of the differences between two study files ask for more to be measured, or for another judgement of it."""
+    return any(difference.key.partition(".")[0] not in _RUN_BY for difference in found)
 
 
 def processor(spec: StudySpec) -> tuple[int, str]:

@@ -79,6 +79,8 @@ class StudyDisplay:
         """Move the bar; a lost trial is named with its reason."""
         self._running.pop(trial.key, None)
         if status == "interrupted":
+            if reason:
+                self._say(f"[yellow]again[/yellow] {trial.key} ({describe(trial.config)}): {escape(reason)}")
             return
         self._ended += 1
         if self._task is not None:

@@ -65,6 +65,7 @@ def run_study(
     data_root: Path | None = None,
     storage: str | None = None,
     parent: str | None = None,
+    retry_failed: bool = False,
 ) -> Outcome:
     """Run what is missing of ``spec`` in ``workdir``; see `studies.preflight` for what to check before.
 
@@ -78,6 +79,7 @@ def run_study(
         storage: The URL of a storage, or None for the one that the ledger names, if it does. Trials keep their checkpoints there, and the
             ledger is copied there.
         parent: The name of the study in ``workdir`` that this one is a branch of.
+        retry_failed: Whether trials that failed in an earlier run are tried again.
 
     Raises:
         StudyError: ``workdir`` holds a study of this name that cannot go on with this study file, another process runs it now, or there
@@ -97,6 +99,8 @@ def run_study(
             ledger.set_meta("storage", kept.url)
             copy_ledger(files.ledger, kept)
         ledger.set_meta("ended_early", "")
+        if retry_failed:
+            ledger.retry_failed()
         keep_to_this_machine(address)
         from studies.running.driver import BudgetReachedError, StudyStopped, run_stages  # imports Ray: not for a call that is refused
 

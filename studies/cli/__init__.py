@@ -1,8 +1,8 @@
 """The command ``margin-studies``.
 
 Each command checks its call, hands the work to the rest of the package and prints the outcome, for a person or, with ``--json``,
-for a machine. Exit status: 0 for success, 2 for a wrong call or study file, 1 for a study that too many failed trials ended, and
-130 after Ctrl-C. Heavy libraries are imported only by the commands that need them.
+for a machine. Exit status: 0 for success, also where a study's budget is used up, 2 for a wrong call or study file, 1 for a study that too
+many failed trials ended, and 130 after Ctrl-C. Heavy libraries are imported only by the commands that need them.
 """
 
 from __future__ import annotations

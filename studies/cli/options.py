@@ -21,5 +21,6 @@ StorageUrl = Annotated[
         "--storage", help="Where checkpoints and a copy of the ledger go, s3://bucket/folder or the like; by default the work directory."
     ),
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try trials again that failed in an earlier run.")]
 StudyName = Annotated[str | None, typer.Argument(help="A study's name or directory; not needed where the work directory holds one.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key of the study file: --set screen.trials=20.")]

@@ -27,11 +27,12 @@ def preview(
 ) -> None:
     """Show what a study would run: stages, cells, seeds, trials and epochs; and what that would take and cost."""
     from studies.estimate import estimate
+    from studies.preflight import CallError
     from studies.spec import read_study
 
-    if price is not None and not probe:
-        raise typer.BadParameter("a price needs device-hours, which --probe estimates", param_hint="--price")
     with one_sentence():
+        if price is not None and not probe:
+            raise CallError("a price needs device-hours, which --probe estimates")
         spec = read_study(study, overrides or ())
         stages = estimate(spec)
     if probe:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from studies.cli.options import Address, AsJson, DataRoot, Overrides, StorageUrl, StudyName, TrackingUri, Workdir
+from studies.cli.options import Address, AsJson, DataRoot, Overrides, RetryFailed, StorageUrl, StudyName, TrackingUri, Workdir
 from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean, warn
 from studies.workspace import DEFAULT_WORKDIR, open_files, study_files
 
@@ -31,6 +31,7 @@ def run(
     tracking_uri: TrackingUri = None,
     data_root: DataRoot = None,
     storage: StorageUrl = None,
+    retry_failed: RetryFailed = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study to its report, going on from where it stopped or from less that was asked for; or repeat an exported trial."""
@@ -50,7 +51,7 @@ def run(
         parent = None if branch is None else spec.name
         if branch is not None:
             spec = study_from({**spec.model_dump(mode="json"), "name": branch})
-    _run(spec, workdir, address, tracking_uri, root, storage, as_json, parent)
+    _run(spec, workdir, address, tracking_uri, root, storage, retry_failed, as_json, parent)
 
 
 def resume(
@@ -60,6 +61,7 @@ def resume(
     tracking_uri: TrackingUri = None,
     data_root: DataRoot = None,
     storage: StorageUrl = None,
+    retry_failed: RetryFailed = False,
     as_json: AsJson = False,
 ) -> None:
     """Finish a study that was interrupted, by the name of one whose ledger is on a storage on another machine too."""
@@ -73,7 +75,7 @@ def resume(
             fetch_ledger(study_files(workdir, study), Storage(storage, study))
         files = open_files(workdir, study)
         spec = recorded_spec(files)
-    _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), storage, as_json)
+    _run(spec, files.directory.parent, address, tracking_uri, resolve_data_root(data_root), storage, retry_failed, as_json)
 
 
 def _run(
@@ -83,6 +85,7 @@ def _run(
     tracking_uri: str | None,
     data_root: Path | None,
     storage: str | None,
+    retry_failed: bool,
     as_json: bool,
     parent: str | None = None,
 ) -> None:
@@ -97,8 +100,8 @@ def _run(
         warn(check_call(spec, workdir=workdir, address=address, tracking_uri=tracking_uri, data_root=data_root, storage=storage))
     console = stdout()
     with one_sentence(), stdout_kept_clean(as_json), StudyDisplay(spec, None if as_json else console) as display:
-        options = {"address": address, "tracking_uri": tracking_uri, "storage": storage}
-        outcome = run_study(spec, workdir=workdir, watcher=display, data_root=data_root, parent=parent, **options)
+        options = {"address": address, "tracking_uri": tracking_uri, "storage": storage, "parent": parent}
+        outcome = run_study(spec, workdir=workdir, watcher=display, data_root=data_root, retry_failed=retry_failed, **options)
     if as_json:
         print_json(
             {

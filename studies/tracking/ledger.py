@@ -72,7 +72,8 @@ class Change:
     """What was changed of a study, and when.
 
     Attributes:
-        kind: ``branched`` from its parent, ``extended`` by a changed study file, or ``continued`` with other versions of packages.
+        kind: ``branched`` from its parent, ``extended`` by a changed study file, or ``continued`` with other versions of packages, another
+            budget or the like.
         at: When, in seconds since 1970.
         ended: How many of the study's trials had ended by then.
         differences: What was changed.
@@ -255,6 +256,11 @@ class Ledger:
                 "UPDATE trials SET status = ?, reason = ?, ended = ? WHERE key = ? AND status IN ('running', 'interrupted')",
                 (status, reason, time.time() if status in ENDED else None, key),
             )
+
+    def retry_failed(self) -> int:
+        """Let every trial that failed be tried again, from where it was; returns how many there are. Those that diverged stay."""
+        with self._writing():
+            return self._connection.execute("UPDATE trials SET status = 'interrupted', ended = NULL WHERE status = 'failed'").rowcount
 
     def forget_epochs(self, key: str) -> None:
         """Drop what a trial has reported, for it begins anew and may come to other numbers."""

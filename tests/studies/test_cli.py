@@ -162,6 +162,30 @@ def test_a_preview_counts_trials_and_epochs() -> None:
     assert "≤ 22" in printed("preview", "quickstart", "--set", "screen.trials=11")
 
 
+def test_a_preview_with_a_probe_has_device_hours_and_with_a_price_their_cost(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(json.dumps({**builders.STUDY, "budget": {"device_hours": 1e-9}}))
+    data = said("preview", path, "--probe", "--price", "3")
+    assert data["device_hours"] == pytest.approx(sum(stage["device_hours"] for stage in data["stages"]))
+    for stage in data["stages"]:
+        assert stage["cost"] == pytest.approx(3 * stage["device_hours"]) and stage["cost"] > 0
+    told = printed("preview", path, "--probe", "--set", "budget.price=2")
+    assert "processor-hours" in told and "at 2 each" in told
+    assert "budget.device_hours is 1e-09: the study may end before it is complete" in told
+    assert "cost" not in said("preview", path, "--set", "budget.price=2")["stages"][0]
+
+
+def test_a_price_without_a_probe_is_a_wrong_call() -> None:
+    assert refused("preview", "quickstart", "--price", "2") == "a price needs device-hours, which --probe estimates"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is of machines without a GPU")
+def test_a_probe_of_a_study_on_gpus_is_refused_where_there_is_none() -> None:
+    assert refused("preview", "quickstart", "--probe", "--set", "resources.gpu=1") == (
+        "--probe tries a few steps where it is called, and resources.gpu asks for a GPU, which this machine has not"
+    )
+
+
 def test_status_counts_trials_and_names_the_lost_with_their_whole_reasons(tmp_path: Path) -> None:
     spec = builders.study(confirm=None)
     files = study_files(tmp_path, spec.name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from studies.difference import Difference
-from studies.extension import differences, hindrances
+from studies.extension import differences, extends, hindrances
 from tests.studies.builders import STUDY, TWO_DATASETS, WITHOUT_SCREEN, study
 
 GRID: dict[str, Any] = {"screen": {"searcher": "grid"}}
@@ -35,6 +35,18 @@ def test_a_study_goes_on_with_more(screen: dict[str, Any], more: dict[str, Any])
     was, now = study(**screen), study(**{**screen, **more})
     assert hindrances(was, now) == []
     assert differences(was, now) != []
+
+
+@pytest.mark.parametrize(
+    ("change", "extended"),
+    [
+        ({"budget": {"hours": 2}, "tolerance": {"retries": 5}, "failures": {"hang": {"tries": 3}}, "resources": {"cpu": 0.5}}, False),
+        ({"budget": {"hours": 2}, "alpha": 0.1}, True),
+        ({"confirm": {**STUDY["confirm"], "seeds": 10}}, True),
+    ],
+)
+def test_what_only_says_how_a_study_is_run_is_no_extension(change: dict[str, Any], extended: bool) -> None:
+    assert extends(differences(study(), study(**change))) == extended
 
 
 @pytest.mark.parametrize("screen", DRAWN)

@@ -5,7 +5,7 @@ import pytest
 from studies.failures import CAUSES, WORDS, Policy, cause_in
 from studies.lost_cells import lost_cells
 from studies.plain_yaml import StudyFileError
-from studies.plan import confirm_trials
+from studies.plan import confirm_trials, screen_trials
 from tests.studies import builders
 from tests.studies.conftest import NewLedger
 
@@ -58,3 +58,17 @@ def test_the_share_that_a_cell_lost_and_its_causes_are_told_the_greatest_first(n
     assert (other.ended, other.diverged, other.failed, other.causes) == (4, 0, 1, {"code": 1})
     assert (worst.rate.rate, other.rate.rate) == (0.75, 0.25)
     assert worst.rate.low < 0.75 < worst.rate.high < 1.0
+
+
+def test_trials_that_failed_may_be_tried_again_and_those_that_diverged_stay(new_ledger: NewLedger) -> None:
+    ledger = new_ledger(builders.study())
+    failed, diverged, finished = screen_trials(builders.study())[:3]
+    builders.write(ledger, failed, {"val_accuracy": 1.0}, "failed")
+    builders.write(ledger, diverged, {"val_accuracy": 1.0}, "diverged")
+    builders.write(ledger, finished, {"val_accuracy": 1.0})
+    assert ledger.retry_failed() == 1
+    assert [trial.status for trial in ledger.trials()] == ["interrupted", "diverged", "finished"]
+    ledger.start(failed)
+    ledger.end(failed.key, "finished")
+    assert (ledger.trial(failed.key).status, ledger.trial(failed.key).attempts) == ("finished", 2)
+    assert ledger.retry_failed() == 0

@@ -42,13 +42,14 @@ def run(folder: Path, study: dict[str, Any], *kinds: str, status: int = 0, addre
 
 
 def test_trials_in_trouble_are_killed_and_tried_again_and_end_with_the_rows_of_others(tmp_path: Path) -> None:
-    assert run(tmp_path / "calm", STUDY)["complete"]
-    assert run(tmp_path / "struck", STUDY, "hang", "stop", "memory", "cuda")["complete"]
+    study = {**STUDY, "failures": {"hang": {"tries": 3}, "memory": {"tries": 3}}}  # for one trial may meet two troubles of a cause
+    assert run(tmp_path / "calm", study)["complete"]
+    assert run(tmp_path / "struck", study, "hang", "stop", "memory", "cuda")["complete"]
     with read(tmp_path / "calm", "troubled") as calm, read(tmp_path / "struck", "troubled") as struck:
         assert struck.rows() == calm.rows()
         trials = struck.trials()
         assert {trial.status for trial in trials} == {"finished"}
-        assert sorted(trial.attempts for trial in trials) == [1, 1, 2, 2, 2, 2]
+        assert sum(trial.attempts for trial in trials) == 6 + 4
 
 
 @pytest.mark.parametrize(
