@@ -27,6 +27,7 @@ from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger, TrialRecord
+from studies.warm_start import recorded_warm_start
 
 # Where a ledger holds the configurations that were chosen to be tested.
 _CHOSEN = "chosen_for_test"
@@ -123,6 +124,7 @@ def answer(ledger: Ledger) -> Answer:
         parent=json.loads(ledger.meta("parent") or "{}").get("study", ""),
         copied=sum(bool(trial.copied_from) for trial in trials),
         superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
+        warm_start=recorded_warm_start(ledger),
     )
 
 

@@ -16,6 +16,7 @@ from studies.analysis import Gain, Summary, Verdict
 from studies.plan import Stage
 from studies.spec import StudySpec
 from studies.tracking.ledger import Change
+from studies.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class Answer:
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
+        warm_start: What the search began with from an earlier study, which counts nowhere here.
     """
 
     spec: StudySpec
@@ -172,6 +174,7 @@ class Answer:
     parent: str
     copied: int
     superseded: int
+    warm_start: WarmStart | None
 
     @property
     def datasets(self) -> list[str]:
@@ -205,6 +208,7 @@ class Answer:
             ],
             **({"test": [_tested_dict(tested) for tested in self.tested]} if self.tested else {}),
             **({"branch_of": self.parent} if self.parent else {}),
+            **({"warm_start": self.warm_start.to_dict()} if self.warm_start else {}),
             **({"history": [change.to_dict() for change in self.history]} if self.history else {}),
         }
 

@@ -28,6 +28,7 @@ from search_spaces.entries import did_you_mean
 from studies.choosing import comparable, refuse_test_metric
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
 from studies.sections import (
+    STUDY_NAME,
     ConfirmSection,
     Dataset,
     DatasetEntry,
@@ -52,7 +53,7 @@ from studies.sections import (
 class StudySpec(Section):
     """A whole study file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)
+    name: str = Field(pattern=STUDY_NAME, max_length=80)
     description: str = ""
     seed: int = Field(0, ge=0)
     datasets: list[Dataset] = Field(min_length=1)
@@ -123,6 +124,8 @@ class StudySpec(Section):
             raise ValueError("recipe.precision: tf32 is of GPUs only, but resources.gpu is 0")
         if self.recipe.processes > 1 and self.resources.gpu not in (0.0, 1.0):
             raise ValueError(f"resources.gpu must be 0 or 1 with recipe.processes {self.recipe.processes}, got {self.resources.gpu:g}")
+        if self.screen is not None and self.screen.warm_start == self.name:
+            raise ValueError(f"screen.warm_start must be another study than this one, got {self.name!r}")
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)

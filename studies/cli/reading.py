@@ -31,7 +31,10 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         where = None if placement is None else asdict(placement)
         about = {"study": found.spec.name, "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": found.seconds}
         history = [change.to_dict() for change in found.history]
-        print_json({**about, "branch_of": found.parent, "copied": found.copied, "history": history, "placement": where})
+        began = None if found.warm_start is None else found.warm_start.to_dict()
+        print_json(
+            {**about, "branch_of": found.parent, "copied": found.copied, "warm_start": began, "history": history, "placement": where}
+        )
         return
     console = stdout()
     table = Table("stage", "status", "trials", title=found.spec.name)
@@ -42,6 +45,8 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         print_placement(placement, console)
     if found.parent:
         say(console, f"branch of {found.parent}, where {found.copied} of its trials ran")
+    if found.warm_start:
+        say(console, str(found.warm_start))
     for change in found.history:
         say(console, str(change))
     for row in lost:

@@ -84,6 +84,8 @@ def notes(answer: Answer) -> list[str]:
     spec, said = answer.spec, []
     if answer.parent:
         said.append(f"A branch of {answer.parent}: {counted(answer.copied, 'trial')} ran there and not here.")
+    if answer.warm_start:
+        said.append(f"{str(answer.warm_start)[:1].upper()}{str(answer.warm_start)[1:]}.")
     if seen := sum(change.kind == "extended" and change.ended > 0 for change in answer.history):
         said.append(
             f"Extended {counted(seen, 'time')} after trials had ended. Intervals and verdicts do not allow for looks in between: "

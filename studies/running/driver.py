@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from search_spaces import Outcome
 from studies.answer import stage_arms
 from studies.branching import take_over
 from studies.early_stopping import stopping_rule
@@ -21,15 +22,18 @@ from studies.extension import processor
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.callback import LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.learning import LearningTrials
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping
 from studies.running.searcher import SourceSearcher
-from studies.running.sources import ListedTrials, TpeTrials, TrialSource
+from studies.running.sources import ListedTrials, TrialSource
 from studies.running.trainable import TrialActor
 from studies.running.trial_run import TrialSetting
 from studies.running.whereabouts import PlacementCallback
+from studies.sections import LEARNING
 from studies.spec import StudySpec
 from studies.tracking.ledger import ENDED, Ledger
+from studies.warm_start import recorded_warm_start
 from studies.workspace import StudyFiles
 
 # Bytes of an actor whose trial runs in processes of Ray Train's.
@@ -141,17 +145,20 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     ended = {record.key for record in records if record.status in ENDED}
     if stage != "screen":
         return ListedTrials(arm_trials(spec, stage, stage_arms(spec, stage, ledger)), ended)
-    if spec.screen is None or (spec.screen.searcher != "tpe" and spec.screen.racing is None):
+    if spec.screen is None or (spec.screen.searcher not in LEARNING and spec.screen.racing is None):
         return ListedTrials(screen_trials(spec), ended)
-    table = ledger.final_metrics("screen")
-    good = table.dropna(subset=[spec.metric]) if spec.metric in table else table.iloc[:0]
-    values = dict.fromkeys(ended, None) | (dict(zip(good["key"], good[spec.metric], strict=True)) if len(good) else {})
+    outcomes = _outcomes(spec, ledger)
     if spec.screen.racing is not None:
-        return RacingTrials(spec, values)
-    history: dict[str, dict[str, Any]] = {}
-    for record in records:
-        history.setdefault(record.dataset, {}).setdefault(record.cell_id, record.config)
-    return TpeTrials(spec, {dataset: list(configs.values()) for dataset, configs in history.items()}, values)
+        return RacingTrials(spec, outcomes)
+    earlier = recorded_warm_start(ledger)
+    return LearningTrials(spec, ledger.suggestions(), outcomes, earlier.cells if earlier else {}, ledger.suggest)
+
+
+def _outcomes(spec: StudySpec, ledger: Ledger) -> dict[str, Outcome]:
+    """What came of the screen's trials that have ended."""
+    table = ledger.final_metrics("screen")
+    rows = table.reindex(columns=["key", "status", "epoch", spec.metric]).itertuples(index=False)
+    return {key: Outcome.of(value, stopped_after=int(epoch) if status == "stopped" else None) for key, status, epoch, value in rows}
 
 
 def _run_stage(
@@ -255,7 +262,7 @@ def _pending_trials(spec: StudySpec, source: TrialSource) -> int:
     Ray Tune's own choice beside a searcher is one. It takes the first actor that falls free, sooner than a new actor can start, so
     short trials would never use a second one. A searcher that learns should not be asked further ahead than there are slots.
     """
-    return max(1, slots(spec)) if isinstance(source, TpeTrials) else max(16, 2 * slots(spec))
+    return max(1, slots(spec)) if isinstance(source, LearningTrials) else max(16, 2 * slots(spec))
 
 
 def slots(spec: StudySpec) -> int:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ray.tune.search import Searcher
 
+from search_spaces import Outcome
 from studies.plan import PlannedTrial
 from studies.running.driver_only import DriverOnly
 from studies.running.sources import TrialSource
@@ -74,8 +75,14 @@ class SourceSearcher(DriverOnly, Searcher):
             return
         planned = self._running.pop(trial_id, None)
         if planned is not None:
-            bad = result is None or result.get("status") in ("failed", "diverged")
-            self._source.tell(planned, None if bad or result is None else result.get(self._setting.metric))
+            self._source.tell(planned, self._outcome(result or {}))
+
+    def _outcome(self, result: dict[str, Any]) -> Outcome:
+        """A trial that is still called running was ended by the scheduler."""
+        status = result.get("status", "failed")
+        if status in ("failed", "diverged"):
+            return Outcome(None)
+        return Outcome.of(result.get(self._setting.metric), stopped_after=result.get("epoch") if status == "running" else None)
 
     def died(self, trial_id: str, cause: str) -> tuple[bool, str]:
         """Take note that a trial's process died, in Ray's words; returns whether the trial is given up, and what to say of it.
@@ -96,7 +103,7 @@ class SourceSearcher(DriverOnly, Searcher):
         if again:
             self._again.append(planned)
         else:
-            self._source.tell(planned, None)
+            self._source.tell(planned, Outcome(None))
         return not again, f"{what} in attempt {count[planned.key]} of {limit + 1}: {_gist(cause)}"
 
     def save(self, checkpoint_path: str) -> None:

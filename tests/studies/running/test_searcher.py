@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ray.tune.search import Searcher
 
+from search_spaces import Outcome
 from studies.plan import PlannedTrial, screen_trials
 from studies.running.searcher import NODES_LOST, SourceSearcher
 from studies.running.sources import ListedTrials
@@ -30,8 +31,8 @@ UNAVAILABLE = "The actor fc72 is unavailable: The actor is temporarily unavailab
 class Told(ListedTrials):
     """A list that remembers what it was told."""
 
-    def tell(self, trial: PlannedTrial, value: float | None) -> None:
-        self.told = [*getattr(self, "told", []), (trial.key, value)]
+    def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:
+        self.told = [*getattr(self, "told", []), (trial.key, outcome)]
 
 
 @pytest.fixture
@@ -52,12 +53,27 @@ def test_a_trial_is_handed_out_again_until_its_process_has_died_too_often(settin
     assert searcher.suggest("c") == handed[0]
     searcher.on_trial_complete("b", {"status": "finished", "val_accuracy": 90.0})
     assert searcher.suggest("early") is None
-    assert source.told == [(second.key, 90.0)]
+    assert source.told == [(second.key, Outcome.of(90.0))]
 
     searcher.on_trial_complete("c", error=True)
     assert searcher.died("c", DIED) == (True, f"its process died in attempt 2 of 2: {GIST}")
-    assert source.told == [(second.key, 90.0), (first.key, None)]
+    assert source.told == [(second.key, Outcome.of(90.0)), (first.key, Outcome(None))]
     assert searcher.suggest("end") == Searcher.FINISHED
+
+
+def test_a_trial_that_the_scheduler_ended_is_told_with_the_epoch_that_it_had_come_to(setting: TrialSetting) -> None:
+    planned = screen_trials(builders.study())[:3]
+    source = Told(planned)
+    searcher = SourceSearcher(source, setting, retries=1)
+    results = [
+        {"status": "running", "epoch": 4, "val_accuracy": 80.0},
+        {"status": "finished", "epoch": 9, "val_accuracy": 90.0},
+        {"status": "diverged", "epoch": 2, "val_accuracy": 10.0},
+    ]
+    for name, result in zip("abc", results, strict=True):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, result)
+    assert [outcome for _, outcome in source.told] == [Outcome((80.0,), stopped_after=4), Outcome((90.0,)), Outcome(None)]
 
 
 def test_no_trial_is_handed_out_before_there_is_room_for_it(setting: TrialSetting) -> None:
@@ -90,4 +106,4 @@ def test_a_lost_node_is_no_death_of_its_trial_however_often_within_reason(settin
     assert reason == f"its node was lost in attempt 20 of 21: {UNAVAILABLE}"
     assert searcher.suggest("last") is not None
     assert searcher.died("last", UNAVAILABLE)[0]
-    assert source.told == [(first.key, None)]
+    assert source.told == [(first.key, Outcome(None))]
