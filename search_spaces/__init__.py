@@ -3,7 +3,8 @@
 from search_spaces.arms import Arm, arms
 from search_spaces.grid import grid, grid_size
 from search_spaces.joint import Parts, decode, joint_space
-from search_spaces.learning import METHODS, Learner, Method, Outcome
+from search_spaces.learning import METHODS, Learner, Method
+from search_spaces.outcome import Outcome
 from search_spaces.quasi_random import sample_random, sobol
 from search_spaces.space import Choice, Condition, Config, Dimension, Parameter, Range, Space, Value
 

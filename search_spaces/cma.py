@@ -15,7 +15,7 @@ from cmaes import CMAwM, get_warm_start_mgd
 from numpy.typing import NDArray
 
 from margin_core.seeds import numpy_generator
-from search_spaces.learning import Outcome
+from search_spaces.outcome import Outcome
 from search_spaces.space import Choice, Config, Dimension, Parameter, Value
 
 _SPREAD = 0.3  # the first distribution's standard deviation, around the middle of the unit cube
@@ -44,11 +44,11 @@ class CmaModel:
     def __init__(self, parameters: Sequence[Parameter], *, maximize: bool, population: int) -> None:
         self._parameters = tuple(parameters)
         self._dimensions = [_stepped(parameter.dimension) for parameter in parameters]
-        self._sign = -1.0 if maximize else 1.0
+        self._maximize = maximize
         self._population = population
         self._pending: dict[int, Point] = {}
         self._told: list[tuple[Point, Outcome]] = []
-        self._recalled: list[tuple[Point, float]] = []
+        self._recalled: list[tuple[Point, Outcome]] = []
         self._restarts = 0
         self._evolution: CMAwM | None = None
 
@@ -69,7 +69,7 @@ class CmaModel:
             return
         self._told.append((self._pending.pop(number), outcome))
         if len(self._told) == self._population:
-            ranked = sorted(self._told, key=lambda told: self._cost(told[1]))
+            ranked = sorted(self._told, key=lambda told: told[1].badness(self._maximize))
             evolution = self._present()
             evolution.tell([(point, float(rank)) for rank, (point, _) in enumerate(ranked)])
             self._told = []
@@ -80,7 +80,7 @@ class CmaModel:
     def recall(self, values: Config, outcome: Outcome) -> None:
         """What is known from elsewhere: the first distribution is that of the best tenth (Nomura et al., AAAI 2021)."""
         if self._parameters and outcome.values is not None and outcome.stopped_after is None:
-            self._recalled.append((self._point(values), self._cost(outcome)))
+            self._recalled.append((self._point(values), outcome))
 
     def _draw(self, seed: int) -> tuple[Point, Point]:
         """A point as it is measured, and as the distribution is told of it."""
@@ -102,12 +102,10 @@ class CmaModel:
             return numpy_generator("restart", self._restarts).uniform(0.2, 0.8, size), _SPREAD, None
         if not self._recalled:
             return np.full(size, 0.5), _SPREAD, None
-        best = sorted(self._recalled, key=lambda known: known[1])[: math.ceil(len(self._recalled) / 10)]
+        ranked = sorted(self._recalled, key=lambda known: known[1].badness(self._maximize))
+        best = [(point, 0.0) for point, _ in ranked[: math.ceil(len(ranked) / 10)]]
         mean, sigma, covariance = get_warm_start_mgd(best, gamma=1.0)
         return mean, sigma, covariance
-
-    def _cost(self, outcome: Outcome) -> float:
-        return math.inf if outcome.value is None else self._sign * outcome.value
 
     def _values(self, point: Point) -> Config:
         return {

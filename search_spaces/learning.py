@@ -1,9 +1,10 @@
 """Searchers that learn: Optuna's TPE and Gaussian process, and CMA-ES, over a conditional space.
 
-A model learns within one arm of the space (`search_spaces.arms`), where it meets no conditions. Which arm is next, TPE learns too; with
-the others, the families take turns. A suggestion depends on the seed, on its number and on what the learner has been told, never on how
-that came about: told the same in the same order, it suggests the same. When it is told is left to the caller, and `Learner.waits_for`
-says what it has to be told for suggestions that do not depend on the number of workers.
+A model learns within one arm of the space (`search_spaces.arms`), where it meets no conditions. Which arm is next, TPE learns too
+(`search_spaces.arm_choice`); with the others, and for several values, the families take turns. A suggestion depends on the seed, on its
+number and on what the learner has been told, never on how that came about: told the same in the same order, it suggests the same. When
+it is told is left to the caller, and `Learner.waits_for` says what it has to be told for suggestions that do not depend on the number of
+workers.
 """
 
 from __future__ import annotations
@@ -11,47 +12,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from margin_core.seeds import derive_seed
+from search_spaces.arm_choice import ArmChoice
 from search_spaces.arms import Arm, arms
+from search_spaces.outcome import Outcome
 from search_spaces.quasi_random import sobol
 from search_spaces.space import Choice, Config, Parameter, Space
 
 Method = Literal["tpe", "gp", "cma_es"]
 METHODS: tuple[Method, ...] = ("tpe", "gp", "cma_es")
 
-_ARM = "arm"  # what the choice among arms is called where TPE makes it
 _STARTUP = 10  # cells of which families take turns, before TPE chooses among them; Optuna's own number
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a configuration.
-
-    Attributes:
-        values: What was measured, the study's metric first; None where it was lost.
-        stopped_after: The epoch after which a rule ended it, so that its values are those of a shorter training; None if none did.
-
-    Example:
-        >>> Outcome.of(93.5).value, Outcome.of(float("nan")).value
-        (93.5, None)
-    """
-
-    values: tuple[float, ...] | None
-    stopped_after: int | None = None
-
-    @classmethod
-    def of(cls, *values: float | None, stopped_after: int | None = None) -> Outcome:
-        """The outcome with these values; lost where one of them is none or no number."""
-        numbers = tuple(value for value in values if value is not None and not math.isnan(value))
-        return cls(numbers if len(numbers) == len(values) else None, stopped_after)
-
-    @property
-    def value(self) -> float | None:
-        """The study's metric."""
-        return None if self.values is None else self.values[0]
 
 
 class Model(Protocol):
@@ -92,9 +65,8 @@ class Learner:
         self._begun = [0] * len(self._arms)
         self._of_family: Counter[object] = Counter()
         self._arm_of: dict[int, int] = {}
-        self._finished = 0
         self._batch, self._lag = batch, 1
-        self._which: Model | None = None
+        self._which: ArmChoice | None = None
         if method == "cma_es":
             from search_spaces.cma import CmaModel, least_population
 
@@ -106,8 +78,8 @@ class Learner:
             from search_spaces.optuna_model import OptunaModel
 
             self._models = [OptunaModel(arm.free, method, maximize) for arm in self._arms]
-            if method == "tpe":
-                self._which = OptunaModel((Parameter(_ARM, Choice(tuple(range(len(self._arms))))),), "tpe", maximize)
+            if method == "tpe" and len(maximize) == 1:
+                self._which = ArmChoice(len(self._arms), maximize=maximize[0])
 
     @property
     def in_batches(self) -> bool:
@@ -149,29 +121,29 @@ class Learner:
         self._arm_of[number] = place
         self._models[place].begin(number, config, self._seed_of(number))
         if self._which is not None:
-            self._which.begin(number, {_ARM: place}, self._seed_of(number, _ARM))
+            self._which.begin(place)
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """What came of a configuration that has begun."""
-        self._models[self._arm_of.pop(number)].tell(number, outcome)
+        place = self._arm_of.pop(number)
+        self._models[place].tell(number, outcome)
         if self._which is not None:
-            self._which.tell(number, outcome)
-        self._finished += 1
+            self._which.tell(place, outcome)
 
     def recall(self, config: Config, outcome: Outcome) -> None:
         """What an earlier study knows of a configuration, which may be asked for all the same; before anything begins."""
         place = self._place(config)
         self._models[place].recall(config, outcome)
         if self._which is not None:
-            self._which.recall({_ARM: place}, outcome)
-        self._finished += 1
+            self._which.begin(place)
+            self._which.tell(place, outcome)
 
     def _choose(self, number: int) -> int | None:
         """The arm to go on with: one that TPE chooses, or the one whose turn it is."""
-        if self._which is not None and self._finished >= _STARTUP and len(self._arms) > 1:
-            chosen = self._which.ask(self._seed_of(number, _ARM))
-            if chosen is not None and self._open(int(chosen[_ARM])):
-                return int(chosen[_ARM])
+        if self._which is not None and self._which.known >= _STARTUP:
+            chosen = self._which.ask(self._seed_of(number, "arm"))
+            if self._open(chosen):
+                return chosen
         there = [place for place in range(len(self._arms)) if self._open(place)]
         return min(there, key=lambda place: (self._of_family[self._first(self._arms[place])], self._begun[place]), default=None)
 

@@ -17,7 +17,7 @@ from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from search_spaces.learning import Outcome
+from search_spaces.outcome import Outcome
 from search_spaces.space import Choice, Config, Dimension, Parameter
 
 MOST = 100
@@ -90,11 +90,9 @@ class OptunaModel:
         return [self._known[place] for place in sorted([*best, *others[::3]])]
 
     def _badness(self, outcome: Outcome) -> tuple[float, ...]:
-        """Smaller is better: first whole trainings, then those that were stopped, the longest first; then how many others are better."""
-        assert outcome.values is not None
-        stopped = 0.0 if outcome.stopped_after is None else 1.0
+        """Smaller is better; with several values, how many others are as good in all of them."""
         if len(self._directions) == 1:
-            return stopped, -float(outcome.stopped_after or 0), self._costs(outcome)[0]
+            return outcome.badness(self._directions[0] == StudyDirection.MAXIMIZE)
         mine = self._costs(outcome)
         others = (self._costs(known.outcome) for known in self._known)
         return (float(sum(theirs != mine and all(t <= m for t, m in zip(theirs, mine, strict=True)) for theirs in others)),)

@@ -24,6 +24,7 @@ from studies.described import describe
 from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
 from studies.nomination import chosen_beforehand, zoomed_beforehand
+from studies.pareto import pareto_front
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger, TrialRecord
@@ -117,6 +118,7 @@ def answer(ledger: Ledger) -> Answer:
         zoom_baselines=zoom.baselines(),
         winners=tuple(_winners(confirm, zoom, screened)),
         screen=_screen_table(spec, results),
+        front=pareto_front(spec, trials, table),
         counts=_counts(trials),
         lost=table.loc[table["status"].isin(["diverged", "failed"]), ["key", "dataset", "family", "seed", "status", "reason"]],
         seconds=float(table["seconds"].fillna(0.0).sum()),

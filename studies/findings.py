@@ -149,6 +149,8 @@ class Answer:
         zoom_baselines: The same of the zoom stage.
         winners: For each dataset the cell to export.
         screen: One row per screened configuration: ``dataset, family, setting, value, config``.
+        front: Where the screen trades metrics off, its Pareto front on each dataset: ``dataset, family, setting, cell_id, seeds`` and each
+            metric.
         counts: Trials by ``stage`` and ``status``.
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         seconds: Trial time, summed over trials.
@@ -167,6 +169,7 @@ class Answer:
     zoom_baselines: Mapping[str, pd.DataFrame]
     winners: tuple[Winner, ...]
     screen: pd.DataFrame
+    front: pd.DataFrame
     counts: pd.DataFrame
     lost: pd.DataFrame
     seconds: float
@@ -208,6 +211,7 @@ class Answer:
             ],
             **({"test": [_tested_dict(tested) for tested in self.tested]} if self.tested else {}),
             **({"branch_of": self.parent} if self.parent else {}),
+            **({"front": self.front.to_dict("records")} if len(self.front) else {}),
             **({"warm_start": self.warm_start.to_dict()} if self.warm_start else {}),
             **({"history": [change.to_dict() for change in self.history]} if self.history else {}),
         }

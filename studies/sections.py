@@ -292,6 +292,7 @@ class ScreenSection(Section):
         batch: Of a searcher that learns: how many configurations it suggests together, for suggestions that do not depend on the number of
             workers; or none.
         warm_start: Of a searcher that learns: a study of the same work directory, whose screened cells it begins with; or none.
+        trade_off: Of ``tpe``: further metrics, for whose Pareto front with the study's own it looks.
         seeds: Replicates of each configuration, or of those that win their race.
         racing: More seeds for promising cells only, or none.
         asha: Early stopping by asynchronous successive halving, or none.
@@ -303,6 +304,7 @@ class ScreenSection(Section):
     trials: int | None = Field(None, ge=1)
     batch: int | None = Field(None, ge=1)
     warm_start: str | None = Field(None, pattern=STUDY_NAME)
+    trade_off: list[str] = Field(default_factory=list)
     seeds: int = Field(1, ge=1, le=MOST_SEEDS)
     racing: RacingSection | None = None
     asha: HalvingSection | None = None
@@ -323,8 +325,10 @@ class ScreenSection(Section):
         alone = [name for name in ("batch", "warm_start") if getattr(self, name) is not None]
         if alone and self.searcher not in LEARNING:
             raise ValueError(f"{alone[0]} is of searchers that learn ({', '.join(LEARNING)}), got searcher {self.searcher}")
-        if asked and (self.batch is not None or self.searcher in ("gp", "cma_es")):
-            learner = "batch" if self.batch is not None else f"searcher {self.searcher}"
+        if self.trade_off and self.searcher != "tpe":
+            raise ValueError(f"trade_off needs searcher tpe, got {self.searcher}")
+        if asked and (self.batch is not None or self.trade_off or self.searcher in ("gp", "cma_es")):
+            learner = "batch" if self.batch is not None else "trade_off" if self.trade_off else f"searcher {self.searcher}"
             raise ValueError(f"{learner} goes by whole trials, and does not go with {asked[0]}, which stops some of them")
         if self.racing is not None and (asked or self.searcher in LEARNING):
             other = f"searcher {self.searcher}" if self.searcher in LEARNING else asked[0]

@@ -79,6 +79,12 @@ class StudySpec(Section):
         return self._comparable()[self.metric]
 
     @property
+    def objectives(self) -> tuple[tuple[str, bool], ...]:
+        """The metrics that the screen's searcher goes by, the study's own first, each with whether more of it is better."""
+        known = self._comparable()
+        return tuple((name, known[name]) for name in (self.metric, *(self.screen.trade_off if self.screen else ())))
+
+    @property
     def smallest_effect(self) -> float:
         """The smallest effect of interest, in the metric's units (0.2 percentage points of accuracy by default)."""
         return 0.2 if self.sesoi is None else self.sesoi
@@ -124,6 +130,7 @@ class StudySpec(Section):
             raise ValueError("recipe.precision: tf32 is of GPUs only, but resources.gpu is 0")
         if self.recipe.processes > 1 and self.resources.gpu not in (0.0, 1.0):
             raise ValueError(f"resources.gpu must be 0 or 1 with recipe.processes {self.recipe.processes}, got {self.resources.gpu:g}")
+        self._check_trade_off(metrics)
         if self.screen is not None and self.screen.warm_start == self.name:
             raise ValueError(f"screen.warm_start must be another study than this one, got {self.name!r}")
         space = self.space()
@@ -131,6 +138,16 @@ class StudySpec(Section):
             grid_size(space)
         self._check_confirm()
         return self
+
+    def _check_trade_off(self, metrics: Mapping[str, bool]) -> None:
+        others = [name for name in metrics if name != self.metric]
+        named = self.screen.trade_off if self.screen else []
+        for place, name in enumerate(named):
+            refuse_test_metric(name)
+            if name in named[:place]:
+                raise ValueError(f"screen.trade_off: {name!r} is listed twice")
+            if name not in others:
+                raise ValueError(f"screen.trade_off must be of {', '.join(others)}, got {name!r}{did_you_mean(name, others)}")
 
     def _check_confirm(self) -> None:
         if self.confirm is None:

@@ -89,12 +89,12 @@ def take_warm_start(spec: StudySpec, ledger: Ledger, files: StudyFiles) -> None:
 
 def _found(spec: StudySpec, files: StudyFiles) -> dict[str, Any]:
     assert spec.screen is not None and spec.screen.warm_start is not None
-    name = spec.screen.warm_start
+    name, metrics = spec.screen.warm_start, [metric for metric, _ in spec.objectives]
     origin = study_files(files.directory.parent, name)
     if not origin.ledger.is_file():
         raise StudyError(f"screen.warm_start: there is no study {name!r} in {origin.directory.parent}")
     with Ledger(origin.ledger, read_only=True) as source:
-        means, configs = _means(source.final_metrics("screen"), [spec.metric]), {}
+        means, configs = _means(source.final_metrics("screen"), metrics), {}
         for trial in source.trials("screen"):
             configs[trial.cell_id] = trial.config
         cells = {
@@ -104,7 +104,9 @@ def _found(spec: StudySpec, files: StudyFiles) -> dict[str, Any]:
         if not any(cells.values()):
             other = [entry for entry in differences(recorded_study(source), spec) if entry.key.partition(".")[0] in ("model", "recipe")]
             why = f" ({'; '.join(map(str, other))})" if other else ""
-            raise StudyError(f"screen.warm_start: no cell of {name!r} with a whole trial and {spec.metric} is a cell of this study{why}")
+            raise StudyError(
+                f"screen.warm_start: no cell of {name!r} with a whole trial and {' and '.join(metrics)} is a cell of this study{why}"
+            )
         return {"study": name, "study_id": source.meta("study_id"), "cells": cells}
 
 

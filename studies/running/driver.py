@@ -157,8 +157,8 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
 def _outcomes(spec: StudySpec, ledger: Ledger) -> dict[str, Outcome]:
     """What came of the screen's trials that have ended."""
     table = ledger.final_metrics("screen")
-    rows = table.reindex(columns=["key", "status", "epoch", spec.metric]).itertuples(index=False)
-    return {key: Outcome.of(value, stopped_after=int(epoch) if status == "stopped" else None) for key, status, epoch, value in rows}
+    rows = table.reindex(columns=["key", "status", "epoch", *(name for name, _ in spec.objectives)]).itertuples(index=False)
+    return {key: Outcome.of(*values, stopped_after=int(epoch) if status == "stopped" else None) for key, status, epoch, *values in rows}
 
 
 def _run_stage(
@@ -197,6 +197,7 @@ def _fit(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_pending_trials(spec, source))
     rule = stopping_rule(spec) if stage == "screen" else None
     setting = _setting(spec, stage, directory, data_root, storage)
+    further = [name for name, _ in spec.objectives[1:]]
     needs: dict[str, float]
     scheduler = None
     if rule is not None:
@@ -206,10 +207,12 @@ def _fit(
         # Ray Train reserves what the processes take, all or nothing, in a placement group of its own. What is reserved here is for an
         # actor that does nothing but pass reports on, so there must be no more of them than such groups.
         needs = {"memory": ACTOR_MEMORY}
-        searcher = SourceSearcher(source, setting, spec.tolerance.retries, lambda: slots(spec) + (address not in (None, "local")))
+        searcher = SourceSearcher(
+            source, setting, spec.tolerance.retries, at_once=lambda: slots(spec) + (address not in (None, "local")), trade_off=further
+        )
     else:
         needs = {"cpu": spec.resources.cpu, "gpu": spec.resources.gpu}
-        searcher = SourceSearcher(source, setting, spec.tolerance.retries)
+        searcher = SourceSearcher(source, setting, spec.tolerance.retries, trade_off=further)
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, needs),
         tune_config=tune.TuneConfig(

@@ -115,7 +115,7 @@ class _Search:
             self._space,
             _method(screen.searcher),
             seed=derive_seed(spec.seed, dataset.key, screen.searcher),
-            maximize=(spec.maximize,),
+            maximize=tuple(more for _, more in spec.objectives),
             batch=screen.batch,
         )
         self._note = note

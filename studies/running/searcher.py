@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from ray.tune.search import Searcher
@@ -41,10 +41,20 @@ class SourceSearcher(DriverOnly, Searcher):
         setting: What every trial of the stage shares.
         retries: How often a trial whose process died is handed out again.
         at_once: Tells how many trials may run or wait to run at present; by default any number may.
+        trade_off: Further metrics that the source is told, behind the setting's own.
     """
 
-    def __init__(self, source: TrialSource, setting: TrialSetting, retries: int, at_once: Callable[[], float] = lambda: math.inf) -> None:
+    def __init__(
+        self,
+        source: TrialSource,
+        setting: TrialSetting,
+        retries: int,
+        *,
+        at_once: Callable[[], float] = lambda: math.inf,
+        trade_off: Sequence[str] = (),
+    ) -> None:
         super().__init__()
+        self._trade_off = trade_off
         self._at_once = at_once
         self._source = source
         self._setting = setting
@@ -82,7 +92,9 @@ class SourceSearcher(DriverOnly, Searcher):
         status = result.get("status", "failed")
         if status in ("failed", "diverged"):
             return Outcome(None)
-        return Outcome.of(result.get(self._setting.metric), stopped_after=result.get("epoch") if status == "running" else None)
+        last = (result.get("rows") or [{"metrics": {}}])[-1]["metrics"]
+        values = [result.get(self._setting.metric), *(last.get(name) for name in self._trade_off)]
+        return Outcome.of(*values, stopped_after=result.get("epoch") if status == "running" else None)
 
     def died(self, trial_id: str, cause: str) -> tuple[bool, str]:
         """Take note that a trial's process died, in Ray's words; returns whether the trial is given up, and what to say of it.

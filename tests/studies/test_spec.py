@@ -75,6 +75,14 @@ SENTENCES = {
     "screen.trials=null": "screen: trials must be given with searcher sobol",
     "screen.warm_start=other": "screen: warm_start is of searchers that learn (tpe, gp, cma_es), got searcher sobol",
     "screen={searcher: tpe, trials: 9, warm_start: small}": "screen.warm_start must be another study than this one, got 'small'",
+    "screen.trade_off=[val_ece]": "screen: trade_off needs searcher tpe, got sobol",
+    "screen={searcher: tpe, trials: 9, trade_off: [val_ece], asha: {}}": (
+        "screen: trade_off goes by whole trials, and does not go with asha, which stops some of them"
+    ),
+    "screen={searcher: tpe, trials: 9, trade_off: [val_accuracy]}": (
+        "screen.trade_off must be of val_nll, val_ece, class_margin, val_sample_margin, got 'val_accuracy'"
+    ),
+    "screen={searcher: tpe, trials: 9, trade_off: [val_ece, val_ece]}": "screen.trade_off: 'val_ece' is listed twice",
     "screen.batch=4": "screen: batch is of searchers that learn (tpe, gp, cma_es), got searcher sobol",
     "screen={searcher: tpe, trials: 9, batch: 4, median: {}}": (
         "screen: batch goes by whole trials, and does not go with median, which stops some of them"

@@ -76,6 +76,16 @@ def test_a_trial_that_the_scheduler_ended_is_told_with_the_epoch_that_it_had_com
     assert [outcome for _, outcome in source.told] == [Outcome((80.0,), stopped_after=4), Outcome((90.0,)), Outcome(None)]
 
 
+def test_metrics_that_are_traded_off_are_told_from_the_last_epoch(setting: TrialSetting) -> None:
+    source = Told(screen_trials(builders.study())[:2])
+    searcher = SourceSearcher(source, setting, retries=1, trade_off=["val_ece"])
+    rows = [{"epoch": 1, "metrics": {"val_ece": 0.9}}, {"epoch": 2, "metrics": {"val_ece": 0.2}}]
+    for name, reported in (("a", rows), ("b", [{"epoch": 1, "metrics": {}}])):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, {"status": "finished", "val_accuracy": 90.0, "rows": reported})
+    assert [outcome for _, outcome in source.told] == [Outcome((90.0, 0.2)), Outcome(None)]
+
+
 def test_no_trial_is_handed_out_before_there_is_room_for_it(setting: TrialSetting) -> None:
     room = [2]
     searcher = SourceSearcher(ListedTrials(screen_trials(builders.study())[:4]), setting, retries=1, at_once=lambda: room[0])
