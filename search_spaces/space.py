@@ -1,7 +1,7 @@
 """A declarative, conditional search space: named dimensions, some of which exist only where a parent has certain values.
 
 This module says which parameters a configuration has and which values they may take. What the parameters mean is left to
-`search_spaces.joint`; how configurations are drawn, to `grid`, `quasi_random` and `optuna_space`.
+`search_spaces.joint`; how configurations are drawn, to `grid`, `quasi_random` and `learning`.
 """
 
 from __future__ import annotations

@@ -25,10 +25,12 @@ from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
 from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
+from studies.pareto import pareto_front
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.spec import StudySpec
 from studies.spending import spent
 from studies.tracking.ledger import Ledger, TrialRecord
+from studies.warm_start import recorded_warm_start
 
 # Where a ledger holds the configurations that were chosen to be tested.
 _CHOSEN = "chosen_for_test"
@@ -118,6 +120,7 @@ def answer(ledger: Ledger) -> Answer:
         zoom_baselines=zoom.baselines(),
         winners=tuple(_winners(confirm, zoom, screened)),
         screen=_screen_table(spec, results),
+        front=pareto_front(spec, trials, table),
         counts=pd.DataFrame(ledger.counts(), columns=["stage", "status", "trials"]),
         lost=pd.DataFrame(ledger.lost(), columns=["key", "dataset", "family", "seed", "status", "reason"]),
         lost_cells=tuple(lost_cells(trials, alpha=spec.alpha)),
@@ -128,6 +131,7 @@ def answer(ledger: Ledger) -> Answer:
         parent=ledger.parent(),
         copied=ledger.copied(),
         superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
+        warm_start=recorded_warm_start(ledger),
     )
 
 

@@ -15,6 +15,7 @@ from studies.answer import stage_arms
 from studies.claim import recorded_study
 from studies.extension import processor
 from studies.plan import Stage, arm_trials, screen_trials
+from studies.sections import LEARNING
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger, LedgerError, TrialRecord
 from studies.workspace import StudyFiles, study_files
@@ -39,6 +40,8 @@ def take_over(spec: StudySpec, stage: Stage, ledger: Ledger, files: StudyFiles) 
                 for suffix in suffixes:
                     _copy(origin.directory / folder / f"{trial.key}{suffix}", files.directory / folder)
         ledger.copy_trials(source, [trial.key for trial in same], parent["study"])
+        if stage == "screen" and same:
+            ledger.copy_suggestions(source, {entry.config().key for entry in spec.datasets})
     ledger.set_meta(f"taken_over.{stage}", str(len(same)))
 
 
@@ -60,7 +63,7 @@ def _same_trials(spec: StudySpec, was: StudySpec, stage: Stage, ledger: Ledger, 
         planned = {trial.key for trial in arm_trials(spec, stage, stage_arms(spec, stage, ledger))}
     elif not _same_search(spec, was):
         return []
-    elif spec.screen is not None and spec.screen.searcher == "tpe":
+    elif spec.screen is not None and spec.screen.searcher in LEARNING:
         datasets = {entry.config().key for entry in spec.datasets}
         return [trial for trial in trials if trial.dataset in datasets]
     else:
@@ -76,10 +79,11 @@ def _same_search(spec: StudySpec, was: StudySpec) -> bool:
     rules = here.asha, here.hyperband, here.median, here.racing
     if rules != (there.asha, there.hyperband, there.median, there.racing) or (any(rules) and spec.metric != was.metric):
         return False  # which trials are stopped early, or run at all, depends on the metric
-    if "tpe" not in (here.searcher, there.searcher):
+    if not {here.searcher, there.searcher} & {*LEARNING}:
         return True
-    alike = (here.searcher, spec.space(), spec.metric, spec.model, spec.recipe) == (
-        there.searcher,
+    amount = {"trials", "seeds"}
+    alike = (here.model_dump(exclude=amount), spec.space(), spec.metric, spec.model, spec.recipe) == (
+        there.model_dump(exclude=amount),
         was.space(),
         was.metric,
         was.model,

@@ -11,6 +11,7 @@ import platform
 import uuid
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from margin_core.entry_points import other_packages
 from studies.difference import Difference
@@ -19,7 +20,7 @@ from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import ChangeKind, Ledger
 from studies.workspace import StudyError, StudyFiles
 
-_RECORDED_PACKAGES = ("torch", "torchvision", "ray", "optuna", "mlflow", "timm", "numpy", "pandas")
+_RECORDED_PACKAGES = ("torch", "torchvision", "ray", "optuna", "cmaes", "mlflow", "timm", "numpy", "pandas")
 
 
 def recorded_study(ledger: Ledger) -> StudySpec:
@@ -106,7 +107,9 @@ def _lines(found: Sequence[Difference]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {name: version(name) for name in _RECORDED_PACKAGES} | other_packages() | {"python": platform.python_version()}
+    return (
+        {name: version(name) for name in _RECORDED_PACKAGES if find_spec(name)} | other_packages() | {"python": platform.python_version()}
+    )
 
 
 def _other_versions(ledger: Ledger) -> list[Difference]:

@@ -18,6 +18,7 @@ from studies.plan import Stage
 from studies.spec import StudySpec
 from studies.spending import Spent
 from studies.tracking.ledger import Change
+from studies.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ class Answer:
         zoom_baselines: The same of the zoom stage.
         winners: For each dataset the cell to export.
         screen: One row per screened configuration: ``dataset, family, setting, value, config``.
+        front: Where the screen trades metrics off, its Pareto front on each dataset: ``dataset, family, setting, cell_id, seeds`` and each
+            metric.
         counts: Trials by ``stage`` and ``status``.
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         lost_cells: The cells that they are of, with the share that each lost.
@@ -160,6 +163,7 @@ class Answer:
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
+        warm_start: What the search began with from an earlier study, which counts nowhere here.
     """
 
     spec: StudySpec
@@ -170,6 +174,7 @@ class Answer:
     zoom_baselines: Mapping[str, pd.DataFrame]
     winners: tuple[Winner, ...]
     screen: pd.DataFrame
+    front: pd.DataFrame
     counts: pd.DataFrame
     lost: pd.DataFrame
     lost_cells: tuple[LostCell, ...]
@@ -180,6 +185,7 @@ class Answer:
     parent: str
     copied: int
     superseded: int
+    warm_start: WarmStart | None
 
     @property
     def datasets(self) -> list[str]:
@@ -214,6 +220,8 @@ class Answer:
             **({"test": [_tested_dict(tested) for tested in self.tested]} if self.tested else {}),
             **({"lost": [cell.to_dict() for cell in self.lost_cells]} if self.lost_cells else {}),
             **({"branch_of": self.parent} if self.parent else {}),
+            **({"front": self.front.to_dict("records")} if len(self.front) else {}),
+            **({"warm_start": self.warm_start.to_dict()} if self.warm_start else {}),
             **({"history": [change.to_dict() for change in self.history]} if self.history else {}),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from margin_core.cache import check_cache
@@ -37,6 +38,8 @@ def check_call(
     warnings = []
     try:
         stage_sizes(spec)
+        if spec.screen is not None and spec.screen.searcher == "cma_es" and find_spec("cmaes") is None:
+            raise CallError("screen.searcher cma_es needs a package that is not there: pip install 'margin-studies[cma]'")
         for entry in spec.datasets:
             check_dataset(entry.dataset, data_root)
             # Only the data tell whether the classes are large enough; they are of one size in all replicates.

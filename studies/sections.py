@@ -21,8 +21,13 @@ from margin_core.data import (
 )
 from margin_core.training import Backbone, Recipe, Record
 from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
+from search_spaces import METHODS
 
-Searcher = Literal["grid", "sobol", "random", "tpe"]
+Searcher = Literal["grid", "sobol", "random", "tpe", "gp", "cma_es"]
+LEARNING: tuple[Searcher, ...] = METHODS
+"""Searchers that learn from what came of what they asked for."""
+
+STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 # The stages number their seeds in blocks of so many, so that no two share one.
 MOST_SEEDS = 1000
@@ -281,8 +286,13 @@ class ScreenSection(Section):
     """The search: few seeds, many cells.
 
     Attributes:
-        searcher: ``grid``, ``sobol`` (quasi-random), ``random`` or ``tpe`` (Optuna's conditional TPE).
+        searcher: ``grid``, ``sobol`` (quasi-random), ``random``, ``tpe`` (Optuna's TPE, which chooses among families too), or, for each
+            family by itself, ``gp`` (Optuna's Gaussian process) or ``cma_es``.
         trials: Configurations per dataset; the grid searcher takes its whole grid and needs none.
+        batch: Of a searcher that learns: how many configurations it suggests together, for suggestions that do not depend on the number of
+            workers; or none.
+        warm_start: Of a searcher that learns: a study of the same work directory, whose screened cells it begins with; or none.
+        trade_off: Of ``tpe``: further metrics, for whose Pareto front with the study's own it looks.
         seeds: Replicates of each configuration, or of those that win their race.
         racing: More seeds for promising cells only, or none.
         asha: Early stopping by asynchronous successive halving, or none.
@@ -292,6 +302,9 @@ class ScreenSection(Section):
 
     searcher: Searcher = "sobol"
     trials: int | None = Field(None, ge=1)
+    batch: int | None = Field(None, ge=1)
+    warm_start: str | None = Field(None, pattern=STUDY_NAME)
+    trade_off: list[str] = Field(default_factory=list)
     seeds: int = Field(1, ge=1, le=MOST_SEEDS)
     racing: RacingSection | None = None
     asha: HalvingSection | None = None
@@ -309,8 +322,16 @@ class ScreenSection(Section):
         asked = [name for name in ("asha", "hyperband", "median") if getattr(self, name) is not None]
         if len(asked) > 1:
             raise ValueError(f"only one of asha, hyperband and median can stop trials, got {' and '.join(asked)}")
-        if self.racing is not None and (asked or self.searcher == "tpe"):
-            other = f"searcher {self.searcher}" if self.searcher == "tpe" else asked[0]
+        alone = [name for name in ("batch", "warm_start") if getattr(self, name) is not None]
+        if alone and self.searcher not in LEARNING:
+            raise ValueError(f"{alone[0]} is of searchers that learn ({', '.join(LEARNING)}), got searcher {self.searcher}")
+        if self.trade_off and self.searcher != "tpe":
+            raise ValueError(f"trade_off needs searcher tpe, got {self.searcher}")
+        if asked and (self.batch is not None or self.trade_off or self.searcher in ("gp", "cma_es")):
+            learner = "batch" if self.batch is not None else "trade_off" if self.trade_off else f"searcher {self.searcher}"
+            raise ValueError(f"{learner} goes by whole trials, and does not go with {asked[0]}, which stops some of them")
+        if self.racing is not None and (asked or self.searcher in LEARNING):
+            other = f"searcher {self.searcher}" if self.searcher in LEARNING else asked[0]
             raise ValueError(f"racing compares whole trials of cells that are known beforehand, and does not go with {other}")
         if self.racing is not None and self.racing.first >= self.seeds:
             raise ValueError(f"racing needs more seeds than its first round has ({self.racing.first}), got seeds {self.seeds}")

@@ -30,6 +30,7 @@ from studies.choosing import comparable, refuse_test_metric
 from studies.failures import FailuresSection, PolicySection
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
 from studies.sections import (
+    STUDY_NAME,
     ConfirmSection,
     Dataset,
     DatasetEntry,
@@ -54,7 +55,7 @@ from studies.sections import (
 class StudySpec(Section):
     """A whole study file."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)
+    name: str = Field(pattern=STUDY_NAME, max_length=80)
     description: str = ""
     seed: int = Field(0, ge=0)
     datasets: list[Dataset] = Field(min_length=1)
@@ -80,6 +81,12 @@ class StudySpec(Section):
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
         return self._comparable()[self.metric]
+
+    @property
+    def objectives(self) -> tuple[tuple[str, bool], ...]:
+        """The metrics that the screen's searcher goes by, the study's own first, each with whether more of it is better."""
+        known = self._comparable()
+        return tuple((name, known[name]) for name in (self.metric, *(self.screen.trade_off if self.screen else ())))
 
     @property
     def smallest_effect(self) -> float:
@@ -127,11 +134,24 @@ class StudySpec(Section):
             raise ValueError("recipe.precision: tf32 is of GPUs only, but resources.gpu is 0")
         if self.recipe.processes > 1 and self.resources.gpu not in (0.0, 1.0):
             raise ValueError(f"resources.gpu must be 0 or 1 with recipe.processes {self.recipe.processes}, got {self.resources.gpu:g}")
+        self._check_trade_off(metrics)
+        if self.screen is not None and self.screen.warm_start == self.name:
+            raise ValueError(f"screen.warm_start must be another study than this one, got {self.name!r}")
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)
         self._check_confirm()
         return self
+
+    def _check_trade_off(self, metrics: Mapping[str, bool]) -> None:
+        others = [name for name in metrics if name != self.metric]
+        named = self.screen.trade_off if self.screen else []
+        for place, name in enumerate(named):
+            refuse_test_metric(name)
+            if name in named[:place]:
+                raise ValueError(f"screen.trade_off: {name!r} is listed twice")
+            if name not in others:
+                raise ValueError(f"screen.trade_off must be of {', '.join(others)}, got {name!r}{did_you_mean(name, others)}")
 
     def _check_confirm(self) -> None:
         if self.confirm is None:

@@ -24,6 +24,7 @@ from studies.stored import collect, copy_ledger, ledger_kept, recorded_storage
 from studies.tracking.address import embedded_uri, without_credentials
 from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror
+from studies.warm_start import check_warm_start, take_warm_start
 from studies.workspace import StudyError, StudyFiles, study_files
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def run_study(
     files = study_files(workdir, spec.name)
     origin = None if parent is None else study_files(workdir, parent)
     check_claim(spec, files, origin)
+    check_warm_start(spec, files)
     files.directory.mkdir(parents=True, exist_ok=True)
     uri = tracking_uri or embedded_uri(workdir)
     complete, stopped, budget = False, "", ""
@@ -95,6 +97,7 @@ def run_study(
     kept = None if storage is None else Storage(storage, spec.name)
     with sole_driver(files), ledger_kept(files, kept), Ledger(files.ledger) as ledger:
         claim(ledger, spec, origin)
+        take_warm_start(spec, ledger, files)
         if kept is not None:
             ledger.set_meta("storage", kept.url)
             copy_ledger(files.ledger, kept)

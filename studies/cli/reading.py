@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,10 @@ from rich.table import Table
 from studies.cli.options import AsJson, StudyName, Workdir
 from studies.cli.output import one_sentence, print_json, print_placement, say, stdout
 from studies.workspace import DEFAULT_WORKDIR, open_files
+
+if TYPE_CHECKING:
+    from studies.tracking.ledger import Ledger
+    from studies.warm_start import WarmStart
 
 
 def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
@@ -26,14 +30,14 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         with Ledger(files.ledger, read_only=True) as ledger:
             study_file, counts, lost, seconds = ledger.study_file(), ledger.counts(), ledger.lost(), ledger.seconds()
             history, parent, copied = ledger.changes(), ledger.parent(), ledger.copied()
-            spending, early = spent(ledger), ledger.meta("ended_early") or ""
+            spending, early, warm = spent(ledger), ledger.meta("ended_early") or "", _warm_start(ledger)
     placement = read_placement(files)
     if as_json:
         where = None if placement is None else asdict(placement)
         about = {"study": study_file["name"], "directory": str(files.directory), "trials": counts, "lost": lost, "seconds": seconds}
         about["spent"] = {"hours": spending.hours, "device_hours": spending.device_hours, "runs": spending.runs}
-        told = [change.to_dict() for change in history]
-        print_json({**about, "ended_early": early, "branch_of": parent, "copied": copied, "history": told, "placement": where})
+        about |= {"ended_early": early, "branch_of": parent, "copied": copied, "warm_start": None if warm is None else warm.to_dict()}
+        print_json({**about, "history": [change.to_dict() for change in history], "placement": where})
         return
     console = stdout()
     table = Table("stage", "status", "trials", title=study_file["name"])
@@ -48,10 +52,20 @@ def status(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
         say(console, f"ended early: {early}")
     if parent:
         say(console, f"branch of {parent}, where {copied} of its trials ran")
+    if warm is not None:
+        say(console, str(warm))
     for change in history:
         say(console, str(change))
     for row in lost:
         say(console, f"{row['status']} {row['key']}: {row['reason']}")
+
+
+def _warm_start(ledger: Ledger) -> WarmStart | None:
+    if ledger.meta("warm_start") is None:
+        return None
+    from studies.warm_start import recorded_warm_start  # brings torch and pandas, for which most studies need not wait here
+
+    return recorded_warm_start(ledger)
 
 
 def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:

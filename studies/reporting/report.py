@@ -65,6 +65,7 @@ def render_report(answer: Answer) -> str:
         gains_note=tables.gains_note(answer),
         screens=_screens(answer),
         screen_leaders=tables.screen_leaders(answer),
+        fronts=tables.fronts(answer),
         winners=tables.winner_rows(answer),
         statuses=statuses,
         stages=stages,

@@ -16,7 +16,19 @@ from studies.failures import WORDS
 from studies.findings import Answer, Contender, Curve
 from studies.plan import STAGES
 from studies.reporting.sentences import called, optimum_words
-from studies.reporting.wording import counted, duration, gain_words, listed, mean_words, metric_words, number, places, plain
+from studies.reporting.wording import (
+    METRICS,
+    MetricWords,
+    counted,
+    duration,
+    gain_words,
+    listed,
+    mean_words,
+    metric_words,
+    number,
+    places,
+    plain,
+)
 
 Row = dict[str, str]
 
@@ -85,6 +97,8 @@ def notes(answer: Answer) -> list[str]:
     spec, said = answer.spec, []
     if answer.parent:
         said.append(f"A branch of {answer.parent}: {counted(answer.copied, 'trial')} ran there and not here.")
+    if answer.warm_start:
+        said.append(f"{str(answer.warm_start)[:1].upper()}{str(answer.warm_start)[1:]}.")
     if seen := sum(change.kind == "extended" and change.ended > 0 for change in answer.history):
         said.append(
             f"Extended {counted(seen, 'time')} after trials had ended. Intervals and verdicts do not allow for looks in between: "
@@ -162,6 +176,16 @@ def screen_leaders(answer: Answer) -> list[tuple[str, list[Row]]]:
     return tables
 
 
+def fronts(answer: Answer) -> list[tuple[str, list[str], list[Row]]]:
+    """For each dataset of a screen that trades metrics off: their names, and the cells that no other beats in all of them."""
+    names = [name for name, _ in answer.spec.objectives]
+    tables = []
+    for dataset, cells in answer.front.groupby("dataset", sort=False):
+        rows = [{"loss": called(row["family"], row["setting"]), **{n: f"{row[n]:.4g}" for n in names}} for row in cells.to_dict("records")]
+        tables.append((str(dataset), [METRICS.get(name, MetricWords(name)).title for name in names], rows))
+    return tables
+
+
 def tested_rows(answer: Answer) -> list[Row]:
     """For each dataset that was tested what each stage said of the chosen setting, and at last the test split.
 
@@ -229,7 +253,8 @@ def recipe(answer: Answer) -> list[tuple[str, str]]:
     ]
     if spec.screen is not None:
         size = "" if spec.screen.trials is None else f", {spec.screen.trials} configurations"
-        rows.append(("Screen", f"{spec.screen.searcher}{size}, {counted(spec.screen.seeds, 'seed')} each"))
+        against = f", trading {listed([name for name, _ in spec.objectives])} off" if spec.screen.trade_off else ""
+        rows.append(("Screen", f"{spec.screen.searcher}{size}, {counted(spec.screen.seeds, 'seed')} each{against}"))
     if spec.confirm is not None:
         rows.append(("Confirm", f"{counted(spec.confirm.seeds, 'seed')} of each cell"))
     if spec.zoom is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from search_spaces import Outcome
 from studies.plan import PlannedTrial
 from studies.running.sources import TrialSource
 
@@ -44,9 +45,9 @@ class BoundedTrials:
             self._held_back = True
         return None
 
-    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+    def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:
         """Pass the result on."""
-        self.source.tell(trial, value)
+        self.source.tell(trial, outcome)
 
     @property
     def exhausted(self) -> bool:

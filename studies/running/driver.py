@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from search_spaces import Outcome
 from studies.answer import stage_arms
 from studies.branching import take_over
 from studies.early_stopping import stopping_rule
@@ -23,18 +24,21 @@ from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.running.bounded import BoundedTrials
 from studies.running.callback import Guarded, LedgerCallback, StopRequest, Tolerance, Watcher
+from studies.running.learning import LearningTrials
 from studies.running.limits import LimitsCallback
 from studies.running.loop import StageLoop
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping, InTurn
 from studies.running.searcher import SourceSearcher
-from studies.running.sources import ListedTrials, TpeTrials, TrialSource
+from studies.running.sources import ListedTrials, TrialSource
 from studies.running.spending import SpendingCallback
 from studies.running.trial_run import TrialSetting
 from studies.running.whereabouts import PlacementCallback
+from studies.sections import LEARNING
 from studies.spec import StudySpec
 from studies.spending import Account
 from studies.tracking.ledger import ENDED, Ledger
+from studies.warm_start import recorded_warm_start
 from studies.workspace import StudyFiles
 
 # Bytes of an actor whose trial runs in processes of Ray Train's.
@@ -157,17 +161,20 @@ def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
     ended = {record.key for record in records if record.status in ENDED}
     if stage != "screen":
         return ListedTrials(arm_trials(spec, stage, stage_arms(spec, stage, ledger)), ended)
-    if spec.screen is None or (spec.screen.searcher != "tpe" and spec.screen.racing is None):
+    if spec.screen is None or (spec.screen.searcher not in LEARNING and spec.screen.racing is None):
         return ListedTrials(screen_trials(spec), ended)
-    table = ledger.final_metrics("screen")
-    good = table.dropna(subset=[spec.metric]) if spec.metric in table else table.iloc[:0]
-    values = dict.fromkeys(ended, None) | (dict(zip(good["key"], good[spec.metric], strict=True)) if len(good) else {})
+    outcomes = _outcomes(spec, ledger)
     if spec.screen.racing is not None:
-        return RacingTrials(spec, values)
-    history: dict[str, dict[str, Any]] = {}
-    for record in records:
-        history.setdefault(record.dataset, {}).setdefault(record.cell_id, record.config)
-    return TpeTrials(spec, {dataset: list(configs.values()) for dataset, configs in history.items()}, values)
+        return RacingTrials(spec, outcomes)
+    earlier = recorded_warm_start(ledger)
+    return LearningTrials(spec, ledger.suggestions(), outcomes, earlier.cells if earlier else {}, ledger.suggest)
+
+
+def _outcomes(spec: StudySpec, ledger: Ledger) -> dict[str, Outcome]:
+    """What came of the screen's trials that have ended."""
+    table = ledger.final_metrics("screen")
+    rows = table.reindex(columns=["key", "status", "epoch", *(name for name, _ in spec.objectives)]).itertuples(index=False)
+    return {key: Outcome.of(*values, stopped_after=int(epoch) if status == "stopped" else None) for key, status, epoch, *values in rows}
 
 
 def _run_stage(
@@ -219,8 +226,9 @@ def _fit(
         source,
         setting,
         spec.failures.policies(spec.tolerance),
-        _at_once(spec, here),
-        lambda nodes: spec.recipe.processes == 1 and slots(spec, nodes) > 0,
+        at_once=_at_once(spec, here),
+        room_beside=lambda nodes: spec.recipe.processes == 1 and slots(spec, nodes) > 0,
+        trade_off=[name for name, _ in spec.objectives[1:]],
     )
     rule = stopping_rule(spec) if stage == "screen" else None
     scheduler = InTurn(room_for_all=here)
@@ -283,7 +291,7 @@ def _at_once(spec: StudySpec, here: bool) -> Callable[[], float]:
 def _waiting(spec: StudySpec, source: TrialSource, here: bool) -> int:
     """How many trials may wait for an actor; a searcher that learns should not be asked further ahead than there are slots."""
     room = max(1, slots(spec))
-    return room if here or isinstance(source, TpeTrials) else max(16, 2 * room)
+    return room if here or isinstance(source, LearningTrials) else max(16, 2 * room)
 
 
 def slots(spec: StudySpec, beside: Collection[str] = ()) -> int:

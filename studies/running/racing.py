@@ -11,6 +11,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from search_spaces import Outcome
 from studies.plan import PlannedTrial, race_rounds, screen_configs, screen_replicates
 from studies.spec import StudySpec
 
@@ -20,10 +21,10 @@ class RacingTrials:
 
     Args:
         spec: The study.
-        ended: Results by trial key of those trials that have ended; None for one that was lost.
+        ended: What came of those trials that have ended, by key.
     """
 
-    def __init__(self, spec: StudySpec, ended: Mapping[str, float | None]) -> None:
+    def __init__(self, spec: StudySpec, ended: Mapping[str, Outcome]) -> None:
         races: dict[tuple[str, str], dict[str, list[PlannedTrial]]] = {}
         for config in screen_configs(spec):
             for entry in spec.datasets:
@@ -48,23 +49,23 @@ class RacingTrials:
         ready = [race for race in self._races.values() if race.waiting]
         return min(ready, key=lambda race: race.progress).waiting.popleft() if ready else None
 
-    def tell(self, trial: PlannedTrial, value: float | None) -> None:
+    def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:
         """Pass the result to the trial's race."""
         race = self._races.get((trial.dataset, trial.cell.family))
         if race is not None:
-            race.tell(trial, value)
+            race.tell(trial, outcome)
 
 
 class _Race:
     """The cells of one family on one dataset."""
 
-    def __init__(self, spec: StudySpec, cells: Sequence[Sequence[PlannedTrial]], ended: Mapping[str, float | None]) -> None:
+    def __init__(self, spec: StudySpec, cells: Sequence[Sequence[PlannedTrial]], ended: Mapping[str, Outcome]) -> None:
         assert spec.screen is not None and spec.screen.racing is not None
         self._sign = 1.0 if spec.maximize else -1.0
         self._rounds = race_rounds(len(cells), spec.screen)
         self._place = 0
         self._alive = list(cells)
-        self._values = {trial.key: ended[trial.key] for cell in cells for trial in cell if trial.key in ended}
+        self._values = {trial.key: ended[trial.key].value for cell in cells for trial in cell if trial.key in ended}
         self.waiting: deque[PlannedTrial] = deque()
         self.total = sum(count * (seeds - before) for count, before, seeds in self._rounds)
         self._begin()
@@ -81,8 +82,8 @@ class _Race:
     def progress(self) -> float:
         return self.ended / self.total
 
-    def tell(self, trial: PlannedTrial, value: float | None) -> None:
-        self._values[trial.key] = value
+    def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:
+        self._values[trial.key] = outcome.value
         self._go_on()
 
     def _begin(self) -> None:

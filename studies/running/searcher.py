@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 from ray.tune.search import Searcher
 
+from search_spaces import Outcome
 from studies.failures import Cause, Policy
 from studies.plan import PlannedTrial
 from studies.running.attempts import Attempts
@@ -31,6 +32,7 @@ class SourceSearcher(DriverOnly, Searcher):
         policies: What is done about failures of each cause.
         at_once: Tells how many trials may run or wait to run at present; by default any number may.
         room_beside: Tells whether a trial finds room on a node that is none of these, by their names.
+        trade_off: Further metrics that the source is told, behind the setting's own.
     """
 
     def __init__(
@@ -38,10 +40,13 @@ class SourceSearcher(DriverOnly, Searcher):
         source: TrialSource,
         setting: TrialSetting,
         policies: Mapping[Cause, Policy],
+        *,
         at_once: Callable[[], float] = lambda: math.inf,
         room_beside: Callable[[Collection[str]], bool] = lambda nodes: False,
+        trade_off: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        self._trade_off = trade_off
         self._at_once = at_once
         self._room_beside = room_beside
         self._source = source
@@ -82,7 +87,15 @@ class SourceSearcher(DriverOnly, Searcher):
             self._declined.append(planned)
             return
         if planned is not None:
-            self._source.tell(planned, None if result is None else result.get(self._setting.metric))
+            self._source.tell(planned, self._outcome(result))
+
+    def _outcome(self, result: Mapping[str, Any] | None) -> Outcome:
+        """A trial that is still called running was ended by the scheduler."""
+        if result is None:
+            return Outcome(None)
+        last = (result.get("rows") or [{"metrics": {}}])[-1]["metrics"]
+        values = [result.get(self._setting.metric), *(last.get(name) for name in self._trade_off)]
+        return Outcome.of(*values, stopped_after=result.get("epoch") if result.get("status", "failed") == "running" else None)
 
     def blame(self, trial_id: str, cause: Cause, told: str) -> None:
         """Take note of why a trial's process is about to be killed."""
@@ -113,7 +126,7 @@ class SourceSearcher(DriverOnly, Searcher):
         if again:
             self._again.append(planned)
         else:
-            self._source.tell(planned, None)
+            self._source.tell(planned, Outcome(None))
         return not again, reason
 
     def save(self, checkpoint_path: str) -> None:

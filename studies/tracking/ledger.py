@@ -273,6 +273,17 @@ class Ledger:
         with self._writing():
             self._connection.execute("UPDATE trials SET status = 'interrupted' WHERE status = 'running'")
 
+    def suggest(self, dataset: str, number: int, config: Mapping[str, Any]) -> None:
+        """Record what a searcher that learns has suggested, before it is handed out."""
+        with self._writing():
+            self._connection.execute("INSERT OR IGNORE INTO suggestions VALUES (?, ?, ?)", (dataset, number, _dump(config)))
+
+    def copy_suggestions(self, other: Ledger, datasets: Collection[str]) -> None:
+        """Copy what the searcher of another ledger has suggested on some datasets; what is here already stays as it is."""
+        rows = other._connection.execute("SELECT dataset, number, config FROM suggestions").fetchall()
+        with self._writing():
+            self._connection.executemany("INSERT OR IGNORE INTO suggestions VALUES (?, ?, ?)", [tuple(r) for r in rows if r[0] in datasets])
+
     def copy_trials(self, other: Ledger, keys: Collection[str], study: str) -> None:
         """Copy whole trials from the ledger of ``study``, all or none of them; those that are here already stay as they are."""
         wanted = [(key,) for key in sorted({*keys} - {trial.key for trial in self.trials()})]
@@ -288,6 +299,13 @@ class Ledger:
             )
 
     # Reading
+
+    def suggestions(self) -> dict[str, list[dict[str, Any]]]:
+        """For each dataset the configurations that a searcher which learns has suggested, in their order."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for dataset, config in self._connection.execute("SELECT dataset, config FROM suggestions ORDER BY dataset, number"):
+            found.setdefault(dataset, []).append(json.loads(config))
+        return found
 
     def trials(self, stage: str | None = None) -> list[TrialRecord]:
         """Every trial, or those of one stage, in the order in which they first started."""

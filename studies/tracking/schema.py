@@ -59,6 +59,15 @@ _STEPS: tuple[tuple[str, ...], ...] = (
         # What has reached MLflow is noted by `studies.tracking.sent`, for each store.
         "DROP TABLE mirrored",
     ),
+    (
+        "CREATE TABLE suggestions (dataset TEXT NOT NULL, number INTEGER NOT NULL, config TEXT NOT NULL, PRIMARY KEY (dataset, number))",
+        # Earlier ledgers tell what TPE suggested by the order in which trials started.
+        """INSERT INTO suggestions
+            SELECT dataset, ROW_NUMBER() OVER (PARTITION BY dataset ORDER BY started, cell_id) - 1, config
+            FROM (SELECT dataset, cell_id, config, MIN(started) AS started FROM trials JOIN cells USING (cell_id)
+                  WHERE stage = 'screen' GROUP BY cell_id)
+            WHERE (SELECT json_extract(value, '$.screen.searcher') FROM meta WHERE key = 'spec') = 'tpe'""",
+    ),
 )
 
 VERSION = len(_STEPS)

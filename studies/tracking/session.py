@@ -19,6 +19,7 @@ from studies.tracking.asking import Patience, hopeless, milliseconds
 from studies.tracking.ledger import ENDED, Ledger, TrialRecord
 from studies.tracking.page import VIEW_TAG, cell_name, cells_page, cells_view, labels
 from studies.tracking.sent import Note, Sent
+from studies.warm_start import recorded_warm_start
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -258,6 +259,8 @@ def _study_tags(ledger: Ledger) -> dict[str, str]:
     """Where the study comes from, and what was changed of it."""
     parent = json.loads(ledger.meta("parent") or "{}")
     tags = {"branch_of": parent["study"], "branch_of_id": str(parent["study_id"])} if parent else {}
+    earlier = recorded_warm_start(ledger)
+    tags |= {"warm_start": earlier.study, "warm_start_id": earlier.study_id} if earlier else {}
     changes = "\n".join(map(str, ledger.changes()))
     return tags | ({"changes": changes[:_LONGEST_TAG]} if changes else {})
 

@@ -7,17 +7,29 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
-import optuna
 import pytest
 
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
 from margin_core.regularizers import get_regularizer, list_regularizers
-from search_spaces import Choice, Config, Space, decode, grid, grid_size, joint_space, sample_random, sobol, suggest, tpe_sampler
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+from search_spaces import (
+    METHODS,
+    Choice,
+    Config,
+    Learner,
+    Method,
+    Outcome,
+    Space,
+    decode,
+    grid,
+    grid_size,
+    joint_space,
+    sample_random,
+    sobol,
+)
 
 
 def list_grid(space: Space, seed: int, count: int) -> list[Config]:
@@ -33,18 +45,25 @@ def draw_random(space: Space, seed: int, count: int) -> list[Config]:
     return [sample_random(space, seed=seed, index=index) for index in range(count)]
 
 
-def ask_tpe(space: Space, seed: int, count: int) -> list[Config]:
-    study = optuna.create_study(direction="maximize", sampler=tpe_sampler(seed))
-    configs = []
-    for _ in range(count):
-        trial = study.ask()
-        configs.append(suggest(space, trial))
-        study.tell(trial, 90.0 - abs(float(configs[-1].get("gds.lam", 2.0)) - 1.0) - float(configs[-1]["lr"]))
+def learn(method: Method, space: Space, seed: int, count: int) -> list[Config]:
+    learner = Learner(space, method, seed=seed)
+    configs: list[Config] = []
+    for number in range(count):
+        config = learner.ask(number)
+        assert config is not None
+        learner.begin(number, config)
+        learner.tell(number, Outcome.of(90.0 - abs(float(config.get("gds.lam", 2.0)) - 1.0) - float(config["lr"])))
+        configs.append(config)
     return configs
 
 
 Searcher = Callable[[Space, int, int], list[Config]]
-SEARCHERS: dict[str, Searcher] = {"grid": list_grid, "sobol": draw_sobol, "random": draw_random, "tpe": ask_tpe}
+SEARCHERS: dict[str, Searcher] = {
+    "grid": list_grid,
+    "sobol": draw_sobol,
+    "random": draw_random,
+    **{method: partial(learn, method) for method in METHODS},
+}
 NEEDS_LISTS = {"grid"}
 
 WARM_UP = {"schedule": {"kind": ["constant", "linear", "cosine", "step"], "start": [0.01, 0.1], "end": 1.0}}

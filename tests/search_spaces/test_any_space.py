@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-import optuna
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from search_spaces import Choice, Condition, Config, Parameter, Range, Space, frozen_trial, grid, grid_size, sample_random, sobol, suggest
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+from search_spaces import Choice, Condition, Config, Parameter, Range, Space, arms, grid, grid_size, sample_random, sobol
 
 SEEDS = st.integers(0, 2**40)
 INDICES = st.integers(0, 5000)
@@ -80,16 +77,18 @@ def test_a_drawn_configuration_has_exactly_the_parameters_that_exist_with_allowe
     assert_belongs(space, sample_random(space, seed=seed, index=index))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=50)
-@given(spaces(), st.integers(0, 2**32 - 1))
-def test_optuna_is_asked_for_exactly_the_parameters_that_exist_and_a_record_of_it_equals_the_trial(space: Space, seed: int) -> None:
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
-    config = suggest(space, trial)
-    assert_belongs(space, config)
-    assert trial.params == config
-    record = frozen_trial(space, config, 1.0)
-    assert record.params == trial.params
-    assert record.distributions == trial.distributions
+@given(spaces(), SEEDS, INDICES)
+def test_a_configuration_is_of_exactly_one_arm_and_has_all_that_is_free_there(space: Space, seed: int, index: int) -> None:
+    config = sample_random(space, seed=seed, index=index)
+    [arm] = [arm for arm in arms(space) if {**config, **arm.fixed} == config]
+    free = {parameter.name: config[parameter.name] for parameter in arm.free}
+    assert {*arm.fixed, *free} == set(config)
+    assert arm.config(free) == config
+
+
+@given(spaces(finite=True))
+def test_the_arms_of_a_finite_space_add_up_to_its_grid(space: Space) -> None:
+    assert sum(arm.size for arm in arms(space)) == grid_size(space)
 
 
 @given(spaces(finite=True))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from search_spaces import Outcome
 from studies.answer import answer, open_answer
 from studies.branching import take_over
 from studies.claim import check_claim, claim, recorded_study
@@ -41,7 +42,7 @@ def run(workdir: Path, spec: StudySpec, parent: str | None = None, *, score: Any
             source = trial_source(spec, stage, ledger)  # type: ignore[arg-type]
             while len(ran) < stop_after and (trial := source.next()) is not None:
                 write(ledger, trial, {"val_accuracy": score(trial)})
-                source.tell(trial, score(trial))
+                source.tell(trial, Outcome.of(score(trial)))
                 ran.append(trial.key)
     return ran
 

@@ -73,6 +73,23 @@ SENTENCES = {
     "screen.asha.grace_epoch=1": "unknown key 'screen.asha.grace_epoch' (did you mean 'grace_epochs'?)",
     "screen.asha.rungs=1": "unknown key 'screen.asha.rungs' (known: grace_epochs, reduction)",
     "screen.trials=null": "screen: trials must be given with searcher sobol",
+    "screen.warm_start=other": "screen: warm_start is of searchers that learn (tpe, gp, cma_es), got searcher sobol",
+    "screen={searcher: tpe, trials: 9, warm_start: small}": "screen.warm_start must be another study than this one, got 'small'",
+    "screen.trade_off=[val_ece]": "screen: trade_off needs searcher tpe, got sobol",
+    "screen={searcher: tpe, trials: 9, trade_off: [val_ece], asha: {}}": (
+        "screen: trade_off goes by whole trials, and does not go with asha, which stops some of them"
+    ),
+    "screen={searcher: tpe, trials: 9, trade_off: [val_accuracy]}": (
+        "screen.trade_off must be of val_nll, val_ece, class_margin, val_sample_margin, got 'val_accuracy'"
+    ),
+    "screen={searcher: tpe, trials: 9, trade_off: [val_ece, val_ece]}": "screen.trade_off: 'val_ece' is listed twice",
+    "screen.batch=4": "screen: batch is of searchers that learn (tpe, gp, cma_es), got searcher sobol",
+    "screen={searcher: tpe, trials: 9, batch: 4, median: {}}": (
+        "screen: batch goes by whole trials, and does not go with median, which stops some of them"
+    ),
+    "screen={searcher: cma_es, trials: 9, asha: {}}": (
+        "screen: searcher cma_es goes by whole trials, and does not go with asha, which stops some of them"
+    ),
     "confirm.value=3": "unknown key 'confirm.value' (did you mean 'values'?)",
     "confirm.families=0": "confirm.families: must be a whole number >= 1 or a list of families, got 0",
     "confirm.families=[]": "confirm.families: must be a whole number >= 1 or a list of families, got []",
@@ -132,7 +149,7 @@ WORDS = {
     "record={every_steps: 0}": ("record.every_steps: ", "greater than or equal to 1", "got 0"),
     "recipe.lr_steps=[a]": ("recipe.lr_steps.0: ", "number", "got 'a'"),
     "recipe.augment=flip": ("recipe.augment: ", "'none', 'crop_flip' or 'crop_flip_rotate'", "got 'flip'"),
-    "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random' or 'tpe'", "got 'bayes'"),
+    "screen.searcher=bayes": ("screen.searcher: ", "'grid', 'sobol', 'random', 'tpe', 'gp' or 'cma_es'", "got 'bayes'"),
     "screen.trials=0": ("screen.trials: ", "greater than or equal to 1", "got 0"),
     "screen.asha.reduction=1": ("screen.asha.reduction: ", "greater than or equal to 2", "got 1"),
     "confirm.seeds=2.5": ("confirm.seeds: ", "integer", "got 2.5"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search_spaces import Outcome
 from studies.plain_yaml import StudyFileError
 from studies.plan import PlannedTrial, screen_trials, stage_sizes
 from studies.running.racing import RacingTrials
@@ -29,7 +30,8 @@ def run_through(
 ) -> dict[str, float | None]:
     """Run a race with so many workers, whose trials end in an order of their own; what has ended, by key."""
     done = dict(ended or {})
-    source, running, order = RacingTrials(spec, done), list[PlannedTrial](), random.Random(shuffle)
+    source = RacingTrials(spec, {key: Outcome.of(value) for key, value in done.items()})
+    running, order = list[PlannedTrial](), random.Random(shuffle)
     while len(done) < stop_after:
         while len(running) < workers and (trial := source.next()) is not None:
             running.append(trial)
@@ -38,7 +40,7 @@ def run_through(
         trial = running.pop(order.randrange(len(running)))
         assert trial.key not in done
         done[trial.key] = accuracy(trial)
-        source.tell(trial, done[trial.key])
+        source.tell(trial, Outcome.of(done[trial.key]))
     return done
 
 
@@ -101,7 +103,7 @@ def test_a_cell_that_lost_a_seed_is_behind_all_that_did_not() -> None:
             second.append(trial)
         best = trial.cell.family == "gds" and lost is None
         lost = trial.cell.cell_id if best else lost
-        source.tell(trial, None if best else accuracy(trial))
+        source.tell(trial, Outcome.of(None if best else accuracy(trial)))
     assert source.exhausted and second
     assert lost not in {trial.cell.cell_id for trial in second}
 

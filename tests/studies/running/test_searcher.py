@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from search_spaces import Outcome
 from studies.failures import FailuresSection, Policy
 from studies.plan import PlannedTrial, screen_trials
 from studies.running.searcher import SourceSearcher
@@ -41,8 +42,8 @@ def policies(retries: int) -> dict[Any, Policy]:
 class Told(ListedTrials):
     """A list that remembers what it was told."""
 
-    def tell(self, trial: PlannedTrial, value: float | None) -> None:
-        self.told = [*getattr(self, "told", []), (trial.key, value)]
+    def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:
+        self.told = [*getattr(self, "told", []), (trial.key, outcome)]
 
 
 @pytest.fixture
@@ -63,12 +64,37 @@ def test_a_trial_is_handed_out_again_until_its_process_has_died_too_often(settin
     assert searcher.suggest("c") == handed[0]
     searcher.on_trial_complete("b", {"status": "finished", "val_accuracy": 90.0})
     assert searcher.suggest("early") is None
-    assert source.told == [(second.key, 90.0)]
+    assert source.told == [(second.key, Outcome.of(90.0))]
 
     searcher.on_trial_complete("c", error=True)
     assert searcher.died("c", DIED) == (True, f"its process died in attempt 2 of 2: {GIST}")
-    assert source.told == [(second.key, 90.0), (first.key, None)]
+    assert source.told == [(second.key, Outcome.of(90.0)), (first.key, Outcome(None))]
     assert searcher.suggest("end") == Searcher.FINISHED
+
+
+def test_a_trial_that_the_scheduler_ended_is_told_with_the_epoch_that_it_had_come_to(setting: TrialSetting) -> None:
+    planned = screen_trials(builders.study())[:3]
+    source = Told(planned)
+    searcher = SourceSearcher(source, setting, policies(1))
+    results = [
+        {"status": "running", "epoch": 4, "val_accuracy": 80.0},
+        {"status": "finished", "epoch": 9, "val_accuracy": 90.0},
+        {"status": "diverged", "cause": "diverged", "reason": "NaN", "epoch": 2, "val_accuracy": 10.0},
+    ]
+    for name, result in zip("abc", results, strict=True):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, result)
+    assert [outcome for _, outcome in source.told] == [Outcome((80.0,), stopped_after=4), Outcome((90.0,)), Outcome(None)]
+
+
+def test_metrics_that_are_traded_off_are_told_from_the_last_epoch(setting: TrialSetting) -> None:
+    source = Told(screen_trials(builders.study())[:2])
+    searcher = SourceSearcher(source, setting, policies(1), trade_off=["val_ece"])
+    rows = [{"epoch": 1, "metrics": {"val_ece": 0.9}}, {"epoch": 2, "metrics": {"val_ece": 0.2}}]
+    for name, reported in (("a", rows), ("b", [{"epoch": 1, "metrics": {}}])):
+        searcher.suggest(name)
+        searcher.on_trial_complete(name, {"status": "finished", "val_accuracy": 90.0, "rows": reported})
+    assert [outcome for _, outcome in source.told] == [Outcome((90.0, 0.2)), Outcome(None)]
 
 
 def test_no_trial_is_handed_out_before_there_is_room_for_it(setting: TrialSetting) -> None:
@@ -101,7 +127,7 @@ def test_a_lost_node_is_no_death_of_its_trial_however_often_within_reason(settin
     assert reason == f"its node was lost in attempt 20 of 21: {UNAVAILABLE}"
     assert searcher.suggest("last") is not None
     assert searcher.died("last", UNAVAILABLE)[0]
-    assert source.told == [(first.key, None)]
+    assert source.told == [(first.key, Outcome(None))]
 
 
 def test_a_trial_that_failed_is_handed_out_again_as_its_cause_allows_and_told_to_the_source_at_last(setting: TrialSetting) -> None:
@@ -114,12 +140,12 @@ def test_a_trial_that_failed_is_handed_out_again_as_its_cause_allows_and_told_to
     searcher.on_trial_complete("a", data)
     assert searcher.failed("a", data) == (False, "its data or files failed in attempt 1 of 2: OSError: gone")
     searcher.on_trial_complete("b", {"status": "failed", "cause": "code", "reason": "ValueError: no"})
-    assert source.told == [(second.key, None)]
+    assert source.told == [(second.key, Outcome(None))]
     again = searcher.suggest("c")
     assert again is not None and planned_trial(again).key == first.key
     searcher.on_trial_complete("c", data)
     assert searcher.failed("c", data)[0]
-    assert source.told == [(second.key, None), (first.key, None)]
+    assert source.told == [(second.key, None), (first.key, Outcome(None))]
 
 
 def test_a_trial_that_is_to_run_elsewhere_names_the_nodes_that_shall_not_have_it_while_others_have_room(setting: TrialSetting) -> None:

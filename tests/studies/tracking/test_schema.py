@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from studies.answer import open_answer
+from studies.claim import recorded_study
 from studies.cli import app
 from studies.export import export_study
 from studies.reporting import render_report
@@ -102,6 +103,16 @@ def test_an_old_ledger_that_is_gone_on_with_has_the_tables_of_a_new_one_and_its_
         )
         assert ledger.steps(trials[0].key) == [{"step": 9, "epoch": 1, "metrics": {"a": 1.0}}]
     assert tables(files.ledger) == tables(tmp_path / "new.sqlite")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_searcher_suggested_before_there_was_a_table_for_it_is_told_by_the_order_of_its_trials(load: Load, name: str) -> None:
+    with Ledger(load(name).ledger, read_only=True) as ledger:
+        order: dict[str, list[object]] = {}
+        for trial in ledger.trials("screen"):
+            order.setdefault(trial.dataset, []).append(trial.config)
+        assert ledger.suggestions() == (order if recorded_study(ledger).screen.searcher == "tpe" else {})  # type: ignore[union-attr]
+        assert sum(map(len, order.values())) == 12
 
 
 def test_a_copy_of_an_old_ledger_is_upgraded_whole_or_not_at_all(load: Load, tmp_path: Path) -> None:
