@@ -13,6 +13,7 @@ import pandas as pd
 
 from margin_core.knobs import Knob
 from studies.analysis import Gain, Summary, Verdict
+from studies.extension import Difference
 from studies.plan import Stage
 from studies.spec import StudySpec
 from studies.tracking.ledger import Change
@@ -152,6 +153,7 @@ class Answer:
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         seconds: Trial time, summed over trials.
         history: How the study came to be what it is, where it was branched or extended.
+        afterthoughts: What ``alpha`` and ``sesoi`` were changed to when trials of the confirm stage had ended already.
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
@@ -169,6 +171,7 @@ class Answer:
     lost: pd.DataFrame
     seconds: float
     history: tuple[Change, ...]
+    afterthoughts: tuple[Difference, ...]
     parent: str
     copied: int
     superseded: int
@@ -189,6 +192,7 @@ class Answer:
             "metric": self.spec.metric,
             "sesoi": self.spec.smallest_effect,
             "alpha": self.spec.alpha,
+            **({"changed_after_confirming": [str(entry) for entry in self.afterthoughts]} if self.afterthoughts else {}),
             "verdicts": [_curve_dict(curve) for curve in self.curves],
             **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),
             "winners": [
