@@ -6,9 +6,9 @@ excluded ("better"), how often the optimum set held a best value ("kept", of sev
 in steps of 0.5. The second gives what became of undecided tables once the seeds they asked for were run, over up to three looks. The
 third gives how often the best value is claimed to move between datasets, the fourth how much too good a chosen cell looks.
 
-Limits: where no value matters ("flat") "better" is at most 6.5 %; "kept" is at least 94 %, "all kept" where strict; LOCATED is
-astray on a rising curve at most 0.5 %; SHIFT is claimed of shared optima at most 7 % of the time; the confirmed gain is off by less than 0.03 points. A figure
-beyond its limit is marked with an exclamation mark. Takes about four minutes on one core.
+Limits: where no value matters ("flat") "better" is at most 6.5 %; "kept" is at least 94 %, "all kept" where strict; LOCATED is astray on a
+rising curve at most 0.5 %; SHIFT is claimed of shared optima at most 7 % of the time; the confirmed gain is off by less than 0.03
+points. A figure beyond its limit is marked with an exclamation mark. Takes about four minutes on one core.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from studies.later_stages import metric_on_test, tested_arms, zoom_arms
 from studies.looks import afterthoughts, looks
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.plan import Arm, Stage, confirm_arms, response_knob
+from studies.shifting import shifts_between
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger, TrialRecord
 
@@ -116,10 +117,12 @@ def answer(ledger: Ledger) -> Answer:
     finer = zoom_arms(spec, arms, curves)
     zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer), looks("zoom", changes, trials))
     screened = _screen_means(trials, table, spec.metric)
+    closer = _curves(zoom)
     return Answer(
         spec=spec,
         curves=tuple(curves),
-        zooms=tuple(_curves(zoom)),
+        zooms=tuple(closer),
+        shifts=shifts_between(curves, closer, alpha=spec.alpha),
         tested=tuple(_tested(ledger, screened, confirm, zoom)),
         baselines=confirm.baselines(),
         zoom_baselines=zoom.baselines(),

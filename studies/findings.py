@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from margin_core.knobs import Knob
-from studies.analysis import Gain, Summary, Verdict
+from studies.analysis import Gain, ShiftVerdict, Summary, Verdict
 from studies.extension import Difference
 from studies.plan import Stage
 from studies.spec import StudySpec
@@ -66,6 +66,23 @@ class Curve:
     verdict: Verdict
     contender: Contender | None
     held: Mapping[str, float | str]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Whether one family's best knob value moves between datasets.
+
+    Attributes:
+        family: The family's name.
+        knob: The knob's declaration.
+        tried: The knob values of its curves, rising.
+        verdict: What the analysis says.
+    """
+
+    family: str
+    knob: Knob
+    tried: tuple[float, ...]
+    verdict: ShiftVerdict
 
 
 @dataclass(frozen=True)
@@ -144,6 +161,7 @@ class Answer:
         spec: The study file.
         curves: One per confirmed dataset and family.
         zooms: One per dataset and family that the zoom stage looked at closer.
+        shifts: One per family with curves on several datasets.
         tested: What the test split says, for each dataset that has been tested.
         baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
         zoom_baselines: The same of the zoom stage.
@@ -162,6 +180,7 @@ class Answer:
     spec: StudySpec
     curves: tuple[Curve, ...]
     zooms: tuple[Curve, ...]
+    shifts: tuple[Shift, ...]
     tested: tuple[Tested, ...]
     baselines: Mapping[str, pd.DataFrame]
     zoom_baselines: Mapping[str, pd.DataFrame]
@@ -195,6 +214,7 @@ class Answer:
             **({"changed_after_confirming": [str(entry) for entry in self.afterthoughts]} if self.afterthoughts else {}),
             "verdicts": [_curve_dict(curve) for curve in self.curves],
             **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),
+            **({"shifts": [_shift_dict(shift) for shift in self.shifts]} if self.shifts else {}),
             "winners": [
                 {
                     "dataset": winner.dataset,
@@ -222,6 +242,10 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         **curve.verdict.to_dict(),
         "contender": _contender_dict(curve.contender),
     }
+
+
+def _shift_dict(shift: Shift) -> dict[str, Any]:
+    return {"family": shift.family, "knob": shift.knob.name, **shift.verdict.to_dict()}
 
 
 def _tested_dict(tested: Tested) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from studies.analysis.slopes import CUBIC, LEAST_VALUES, QUARTIC, Slopes, knob_r
 from studies.choosing import refuse_test_metric
 
 ShiftLabel = Literal["SHIFT", "UNDECIDED"]
-FIT_DOUBT = 0.2
+FIT_DOUBT = 0.3
 """Where the least p of the curves' lack of fit is below this share of their number, the optimum of a quartic may be off too."""
 
 
