@@ -7,9 +7,9 @@ statistics are `studies.analysis`'s; how it looks is `studies.reporting`'s.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,18 @@ import pandas as pd
 from margin_core.knobs import Knob
 from margin_core.losses import get_family
 from search_spaces import Config
-from studies.analysis import Gain, Summary, judge, paired_gain, summarise
+from studies.analysis import Gain, Summary, Verdict, judge, judge_each, paired_gain, summarise
+from studies.analysis.rule import level
 from studies.claim import recorded_study
 from studies.described import describe
 from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
+from studies.looks import afterthoughts, looks
 from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.pareto import pareto_front
 from studies.plan import Arm, Stage, confirm_arms, response_knob
+from studies.shifting import shifts_between
 from studies.spec import StudySpec
 from studies.spending import spent
 from studies.tracking.ledger import Ledger, TrialRecord
@@ -47,6 +50,7 @@ class _Measured:
         table: Every ended trial of the study.
         metric: What is read of them.
         beforehand: Ids of the nominees' cells that were chosen before the seeds that measure them.
+        looks: For each dataset how many times its results are looked at, this time included; once where it is not among them.
     """
 
     stage: Stage
@@ -55,6 +59,11 @@ class _Measured:
     table: pd.DataFrame
     metric: str
     beforehand: Collection[str] = ()
+    looks: Mapping[str, int] = field(default_factory=dict)
+
+    def alpha(self, dataset: str) -> float:
+        """One minus the confidence of gains."""
+        return level(self.spec.alpha, self.looks.get(dataset, 1))
 
     @cached_property
     def _cells(self) -> dict[str, pd.DataFrame]:
@@ -103,18 +112,21 @@ class _Measured:
 def answer(ledger: Ledger) -> Answer:
     """Read ``ledger`` as it stands; a study that still runs gives the answer so far."""
     spec = recorded_study(ledger)
-    table, trials = ledger.final_metrics(), ledger.trials()
+    table, trials, changes = ledger.final_metrics(), ledger.trials(), ledger.changes()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
     arms = confirm_arms(spec, results) if spec.confirm is not None else []
-    confirm = _Measured("confirm", spec, arms, table, spec.metric, chosen_beforehand(spec, ledger, trials, arms))
+    beforehand = chosen_beforehand(spec, ledger, trials, arms)
+    confirm = _Measured("confirm", spec, arms, table, spec.metric, beforehand, looks("confirm", changes, trials))
     curves = _curves(confirm)
     finer = zoom_arms(spec, arms, curves)
-    zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer))
+    zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer), looks("zoom", changes, trials))
     screened = _screen_means(trials, table, spec.metric)
+    closer = _curves(zoom)
     return Answer(
         spec=spec,
         curves=tuple(curves),
-        zooms=tuple(_curves(zoom)),
+        zooms=tuple(closer),
+        shifts=shifts_between(curves, closer, alpha=spec.alpha),
         tested=tuple(_tested(ledger, screened, confirm, zoom)),
         baselines=confirm.baselines(),
         zoom_baselines=zoom.baselines(),
@@ -127,7 +139,8 @@ def answer(ledger: Ledger) -> Answer:
         seconds=ledger.seconds(),
         spent=spent(ledger),
         ended_early=ledger.meta("ended_early") or "",
-        history=tuple(ledger.changes()),
+        history=tuple(changes),
+        afterthoughts=afterthoughts(changes, trials),
         parent=ledger.parent(),
         copied=ledger.copied(),
         superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
@@ -145,11 +158,12 @@ def stage_arms(spec: StudySpec, stage: Stage, ledger: Ledger) -> list[Arm]:
     arms = confirm_arms(spec, results)
     if stage == "confirm":
         return arms
-    confirm = _Measured("confirm", spec, arms, ledger.final_metrics(), spec.metric)
+    table, trials, changes = ledger.final_metrics(), ledger.trials(), ledger.changes()
+    confirm = _Measured("confirm", spec, arms, table, spec.metric, looks=looks("confirm", changes, trials))
     finer = zoom_arms(spec, arms, _curves(confirm))
     if stage == "zoom":
         return finer
-    zoom = _Measured("zoom", spec, finer, confirm.table, spec.metric)
+    zoom = _Measured("zoom", spec, finer, table, spec.metric)
     chosen = _chosen(ledger)
     for winner in _winners(confirm, zoom, ()):
         configs = {arm.cell.cell_id: arm.config for arm in (*finer, *arms)}
@@ -177,49 +191,65 @@ def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
 
 
 def _curves(measured: _Measured) -> list[Curve]:
-    """A curve for each dataset and family of which a replicate has ended well."""
-    spec, curves = measured.spec, []
-    for dataset, family in dict.fromkeys((arm.dataset, arm.family) for arm in measured.arms if arm.family != "ce"):
+    """A curve for each dataset and family of which a replicate has ended well, by dataset."""
+    families = dict.fromkeys(arm.family for arm in measured.arms if arm.family != "ce")
+    curves = {(curve.dataset, curve.family): curve for family in families for curve in _family_curves(measured, family)}
+    return [curves[key] for key in dict.fromkeys((arm.dataset, arm.family) for arm in measured.arms) if key in curves]
+
+
+def _family_curves(measured: _Measured, family: str) -> list[Curve]:
+    """The curves of one family, judged at a level that its datasets share."""
+    knob, metric = response_knob(family), measured.spec.metric
+    asked, drawn = dict[str, Callable[[float], Verdict]](), dict[str, Callable[[Verdict], Curve]]()
+    datasets = dict.fromkeys(arm.dataset for arm in measured.arms if arm.family == family)
+    for dataset in datasets:
         mine = [arm for arm in measured.of(dataset) if arm.family == family]
-        knob = response_knob(family)
         points = [arm for arm in mine if arm.value is not None]
         frames = [measured.values(arm).assign(**{knob.name: arm.value}) for arm in points] if knob else []
         frames = [frame for frame in frames if not frame.empty]
         rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-        if knob is None or rows.empty or rows[spec.metric].isna().all():
+        if knob is None or rows.empty or rows[metric].isna().all():
             continue
         nominee = next((arm for arm in mine if arm.nominee), None)
         beforehand = nominee is not None and nominee.cell.cell_id in measured.beforehand
-        # A study that still runs may not have measured them yet.
-        there = set(rows[knob.name])
-        on_curve = knob.baseline if knob.baseline in there else None
-        verdict = judge(
-            rows,
-            knob=knob.name,
-            metric=spec.metric,
-            baseline=measured.baseline(dataset) if on_curve is None else on_curve,
-            sesoi=spec.smallest_effect,
-            alpha=spec.alpha,
-            maximize=spec.maximize,
-            scale=knob.scale,
-            extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
-            fixed=nominee.value if nominee and beforehand and nominee.value in there else None,
+        asked[dataset] = _question(measured, dataset, knob, rows, points, nominee if beforehand else None)
+        drawn[dataset] = partial(
+            Curve,
+            measured.stage,
+            dataset,
+            family,
+            get_family(family).title,
+            knob,
+            rows[["seed", knob.name, metric]],
+            _lost(measured, points),
+            contender=_contender(measured, mine, nominee, beforehand),
+            held=_held(points[0], knob),
         )
-        curves.append(
-            Curve(
-                stage=measured.stage,
-                dataset=dataset,
-                family=family,
-                title=get_family(family).title,
-                knob=knob,
-                table=rows[["seed", knob.name, spec.metric]],
-                lost=_lost(measured, points),
-                verdict=verdict,
-                contender=_contender(measured, mine, nominee, beforehand),
-                held=_held(points[0], knob),
-            )
-        )
-    return curves
+    verdicts = judge_each(asked, alpha=measured.spec.alpha, datasets=len(datasets))
+    return [drawn[dataset](verdict) for dataset, verdict in verdicts.items()]
+
+
+def _question(
+    measured: _Measured, dataset: str, knob: Knob, rows: pd.DataFrame, points: list[Arm], nominee: Arm | None
+) -> Callable[[float], Verdict]:
+    """What is asked of one curve, but for the level."""
+    spec = measured.spec
+    # A study that still runs may not have measured them yet.
+    there = set(rows[knob.name])
+    on_curve = knob.baseline if knob.baseline in there else None
+    return lambda alpha: judge(
+        rows,
+        knob=knob.name,
+        metric=spec.metric,
+        baseline=measured.baseline(dataset) if on_curve is None else on_curve,
+        sesoi=spec.smallest_effect,
+        alpha=alpha,
+        maximize=spec.maximize,
+        scale=knob.scale,
+        extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
+        fixed=nominee.value if nominee and nominee.value in there else None,
+        looks=measured.looks.get(dataset, 1),
+    )
 
 
 def _extendable(knob: Knob, values: list[float]) -> tuple[bool, bool]:
@@ -243,7 +273,7 @@ def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None, before
     summary = measured.summary(arm) if arm else None
     if arm is None or summary is None:
         return None
-    alpha = measured.spec.alpha if beforehand else measured.spec.alpha / len(arms)
+    alpha = measured.alpha(arm.dataset) / (1 if beforehand else len(arms))
     return Contender(arm.cell.cell_id, describe(arm.config), summary, measured.gain(arm, alpha), chosen_before=beforehand)
 
 
@@ -264,7 +294,7 @@ def _leader_of(measured: _Measured, dataset: str) -> Winner | None:
     if arm is None or summary is None:
         return None
     # Picked as the best of all cells on the seeds that measure it, whoever chose it before.
-    gain = None if arm.family == "ce" else measured.gain(arm, measured.spec.alpha / len(mine))
+    gain = None if arm.family == "ce" else measured.gain(arm, measured.alpha(dataset) / len(mine))
     cells = {"confirm": "confirmed", "zoom": "zoomed"}[measured.stage]
     reason = f"highest mean {measured.metric} of {len(mine)} {cells} cells over {summary.n} seeds; {_sureness(arm, gain)}"
     return Winner(dataset, arm.family, arm.cell.cell_id, describe(arm.config), summary, gain, measured.stage, reason)
@@ -282,7 +312,8 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
 def _tested(ledger: Ledger, screened: Sequence[tuple[TrialRecord, list[float]]], *stages: _Measured) -> list[Tested]:
     """What the test split says of the chosen cells, and beside it what the stages said that chose them."""
     spec, table = stages[0].spec, stages[0].table
-    tested = _Measured("test", spec, tested_arms(spec, _chosen(ledger)), table, metric_on_test(spec.metric))
+    looked = looks("test", ledger.changes(), ledger.trials())
+    tested = _Measured("test", spec, tested_arms(spec, _chosen(ledger)), table, metric_on_test(spec.metric), looks=looked)
     found = []
     for arm in tested.arms:
         summary = tested.summary(arm)
@@ -298,7 +329,7 @@ def _tested(ledger: Ledger, screened: Sequence[tuple[TrialRecord, list[float]]],
                 metric=tested.metric,
                 summary=summary,
                 baseline=tested.summary(ce) if ce else None,
-                gain=None if arm.family == "ce" else tested.gain(arm, spec.alpha),
+                gain=None if arm.family == "ce" else tested.gain(arm, tested.alpha(arm.dataset)),
                 stages=tuple(_stage_means(arm, screened, stages)),
             )
         )
@@ -311,7 +342,9 @@ def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], 
     for measured in stages:
         summary = measured.summary(arm)
         if summary is not None:
-            means.append(StageMean(measured.stage, summary, None if arm.family == "ce" else measured.gain(arm, spec.alpha)))
+            means.append(
+                StageMean(measured.stage, summary, None if arm.family == "ce" else measured.gain(arm, measured.alpha(arm.dataset)))
+            )
     return means
 
 

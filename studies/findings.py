@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from margin_core.knobs import Knob
-from studies.analysis import Gain, Summary, Verdict
+from studies.analysis import Gain, ShiftVerdict, Summary, Verdict
+from studies.difference import Difference
 from studies.lost_cells import LostCell
 from studies.plan import Stage
 from studies.spec import StudySpec
@@ -68,6 +69,23 @@ class Curve:
     verdict: Verdict
     contender: Contender | None
     held: Mapping[str, float | str]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Whether one family's best knob value moves between datasets.
+
+    Attributes:
+        family: The family's name.
+        knob: The knob's declaration.
+        tried: The knob values of its curves, rising.
+        verdict: What the analysis says.
+    """
+
+    family: str
+    knob: Knob
+    tried: tuple[float, ...]
+    verdict: ShiftVerdict
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,7 @@ class Answer:
         spec: The study file.
         curves: One per confirmed dataset and family.
         zooms: One per dataset and family that the zoom stage looked at closer.
+        shifts: One per family with curves on several datasets.
         tested: What the test split says, for each dataset that has been tested.
         baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
         zoom_baselines: The same of the zoom stage.
@@ -160,6 +179,7 @@ class Answer:
         spent: What the study's runs have taken.
         ended_early: Why the last run ended before the study was complete, by its budget or its failed trials; or empty.
         history: How the study came to be what it is, where it was branched or extended.
+        afterthoughts: What ``alpha`` and ``sesoi`` were changed to when trials of the confirm stage had ended already.
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
@@ -169,6 +189,7 @@ class Answer:
     spec: StudySpec
     curves: tuple[Curve, ...]
     zooms: tuple[Curve, ...]
+    shifts: tuple[Shift, ...]
     tested: tuple[Tested, ...]
     baselines: Mapping[str, pd.DataFrame]
     zoom_baselines: Mapping[str, pd.DataFrame]
@@ -182,6 +203,7 @@ class Answer:
     spent: Spent
     ended_early: str
     history: tuple[Change, ...]
+    afterthoughts: tuple[Difference, ...]
     parent: str
     copied: int
     superseded: int
@@ -203,8 +225,10 @@ class Answer:
             "metric": self.spec.metric,
             "sesoi": self.spec.smallest_effect,
             "alpha": self.spec.alpha,
+            **({"changed_after_confirming": [str(entry) for entry in self.afterthoughts]} if self.afterthoughts else {}),
             "verdicts": [_curve_dict(curve) for curve in self.curves],
             **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),
+            **({"shifts": [_shift_dict(shift) for shift in self.shifts]} if self.shifts else {}),
             "winners": [
                 {
                     "dataset": winner.dataset,
@@ -235,6 +259,10 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         **curve.verdict.to_dict(),
         "contender": _contender_dict(curve.contender),
     }
+
+
+def _shift_dict(shift: Shift) -> dict[str, Any]:
+    return {"family": shift.family, "knob": shift.knob.name, **shift.verdict.to_dict()}
 
 
 def _tested_dict(tested: Tested) -> dict[str, Any]:

@@ -7,6 +7,20 @@ frozen records come out.
 from __future__ import annotations
 
 from studies.analysis.gain import Gain, Summary, paired_gain, summarise
+from studies.analysis.several import judge_each
+from studies.analysis.shift import OptimumEvidence, ShiftVerdict, shift
 from studies.analysis.verdict import CellEvidence, Verdict, judge
 
-__all__ = ["CellEvidence", "Gain", "Summary", "Verdict", "judge", "paired_gain", "summarise"]
+__all__ = [
+    "CellEvidence",
+    "Gain",
+    "OptimumEvidence",
+    "ShiftVerdict",
+    "Summary",
+    "Verdict",
+    "judge",
+    "judge_each",
+    "paired_gain",
+    "shift",
+    "summarise",
+]

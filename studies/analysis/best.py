@@ -6,7 +6,8 @@ Decision rule (Hsu, Annals of Statistics 12, 1984; *Multiple Comparisons*, 1996,
     h_ij = d * sqrt(Var(mean_i - mean_j)),      Var = 2 s^2 / n for n complete seeds,
 
 where s^2 is the residual variance of that two-way model, with (n - 1)(k - 1) degrees of freedom for k cells, and d is Dunnett's
-one-sided constant for k - 1 comparisons. With probability at least 1 - alpha the set holds the best cell, and at the same time no
+one-sided constant for k - 1 comparisons. Where the runs of cell j are the noisier ones, its own variance enters instead if that makes the
+allowance wider (`studies.analysis.noise`). With probability at least 1 - alpha the set holds the best cell, and at the same time no
 cell is short of the best by more than ``max(0, max_i (mean_i - mean_j + h_ij))``. Where several cells are equally best, each one
 stays with that probability but not always all of them; ``strict`` takes Tukey's range constant instead, which keeps them all.
 
@@ -28,6 +29,8 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 from scipy.sparse import csgraph
 
+from studies.analysis.noise import OwnNoise, own_noise
+
 Array = NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
@@ -43,6 +46,7 @@ class Comparison:
         df: Its degrees of freedom.
         information: What the runs tell about differences of the means: their covariance is ``residual_variance`` times its
             generalised inverse; shape (k, k).
+        noise: The noise of each cell beside that of the others.
         rounding: Differences up to this are rounding errors.
         alpha: One minus the confidence.
         strict: Whether to keep all cells that are equally best.
@@ -52,13 +56,14 @@ class Comparison:
     residual_variance: Array
     df: int
     information: Array
+    noise: OwnNoise
     rounding: float
     alpha: float
     strict: bool
 
     def one(self, index: int) -> Comparison:
         """The comparison of one table out of many."""
-        return replace(self, means=self.means[index], residual_variance=self.residual_variance[index])
+        return replace(self, means=self.means[index], residual_variance=self.residual_variance[index], noise=self.noise.one(index))
 
     @property
     def lead(self) -> Array:
@@ -78,13 +83,33 @@ class Comparison:
         covariance = np.linalg.inv(information + 1.0 / k)
         variance = np.diag(covariance)[:, None] + np.diag(covariance)[None, :] - 2.0 * covariance
         df = self.df + more_seeds * (k - 1)
-        constant = range_constant(k, df, self.alpha) if self.strict else dunnett_constant(k - 1, df, self.alpha)
-        width = (constant + special.ndtri(chance)) * np.sqrt(self.residual_variance[..., None, None] * np.maximum(variance, 0.0))
+        chances = special.ndtri(chance)
+        unit = np.maximum(variance, 0.0)
+        width = (self._constants(np.array(df)) + chances) * np.sqrt(self.residual_variance[..., None, None] * unit)
+        noisier = np.broadcast_to(self.noise.noisier()[..., None, :], width.shape)
+        if noisier.any():
+            own, own_df = self.noise.of_differences(unit, more_seeds)
+            constants = self._constants(own_df[noisier])
+            width[noisier] = np.maximum(width[noisier], (constants + chances) * np.sqrt(own[noisier]))
         return np.where(np.eye(k, dtype=bool), 0.0, width + self.rounding)
+
+    def _constants(self, df: Array) -> Array:
+        """The constant for each number of degrees of freedom, of which fractions are left out, and from the third on all digits."""
+        k = self.means.shape[-1]
+        digit = 10.0 ** np.maximum(np.floor(np.log10(df)) - 1.0, 0.0)
+        whole, places = np.unique((np.floor(df / digit) * digit).astype(int), return_inverse=True)
+        constants = [
+            range_constant(k, int(each), self.alpha) if self.strict else dunnett_constant(k - 1, int(each), self.alpha) for each in whole
+        ]
+        return np.array(constants)[places].reshape(df.shape)
 
     def may_be_best(self, allowance: Array) -> NDArray[np.bool_]:
         """The optimum set as a mask, shape (..., k)."""
         return np.asarray((self.lead <= allowance).all(axis=-2))
+
+    def kept(self, cell: int) -> bool:
+        """Whether one cell of one table is in the optimum set."""
+        return bool(self.may_be_best(self.allowance())[cell])
 
     def upper_bounds(self, allowance: Array) -> Array:
         """Simultaneous upper bounds of how far each cell falls short of the best, shape (..., k); never below zero."""
@@ -131,9 +156,11 @@ def compare_with_best(scores: Array, *, alpha: float = 0.05, strict: bool = Fals
     effects = adjusted @ np.linalg.inv(information + 1.0 / scores.shape[-1])
     seed_effects = (seed_sums - effects @ incidence.T) / per_seed
     residuals = np.where(present, filled - effects[..., None, :] - seed_effects[..., :, None], 0.0)
+    residuals = np.where(np.abs(residuals) > rounding, residuals, 0.0)
     variance = np.square(residuals).sum(axis=(-2, -1)) / df
+    noise = own_noise(residuals, present, information, df)
     means = effects + seed_effects.mean(axis=-1, keepdims=True) + centre[..., 0]
-    return Comparison(means, np.where(variance > rounding**2, variance, 0.0), df, information, rounding, alpha, strict)
+    return Comparison(means, np.where(variance > rounding**2, variance, 0.0), df, information, noise, rounding, alpha, strict)
 
 
 def degrees_of_freedom(present: NDArray[np.bool_]) -> int:

@@ -22,9 +22,11 @@ def explain(question: Question, replicates: Replicates, fit: Comparison, label: 
     clauses = [f"over {len(replicates.scores)} seeds {_finding(question, replicates, fit, label)}"]
     if label == "UNDECIDED":
         clauses.append(f"{'at least' if more_seeds == MOST_SEEDS else 'about'} {more_seeds} more seeds would decide")
+    if question.looks > 1:
+        clauses.append(f"look {question.looks} at these seeds, so at a confidence of {1.0 - question.level:.4g}")
     if fit.residual_variance == 0.0:
         clauses.append("the seeds show no noise at all: are they separate runs?")
-    return sentence([*clauses, *replicates.notes(question.knob)])
+    return sentence([*clauses, *_noise(question, replicates, fit), *replicates.notes(question.knob)])
 
 
 def sentence(clauses: list[str]) -> str:
@@ -52,6 +54,17 @@ def _finding(question: Question, replicates: Replicates, fit: Comparison, label:
     if label == "BETTER":
         return f"{nearest}, but {knob} may be {listed} at its best"
     return nearest
+
+
+def _noise(question: Question, replicates: Replicates, fit: Comparison) -> list[str]:
+    """Which cells were taken to be noisier than the others."""
+    ratio = fit.noise.ratio()
+    found = [
+        f"{cell.name(question.knob)} ({factor:.2g} times)" if np.isfinite(factor) else cell.name(question.knob)
+        for cell, factor, noisier in zip(replicates.cells, ratio, fit.noise.noisier(), strict=True)
+        if noisier
+    ]
+    return [f"runs scatter more than the others' at {', '.join(found)}, for which its allowance is made"] if found else []
 
 
 def _nearest(question: Question, replicates: Replicates, fit: Comparison) -> str:

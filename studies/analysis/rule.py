@@ -12,13 +12,17 @@ that holds is the label:
     UNDECIDED   none of these
 
 The ends of the grid are the least and the greatest value tried, a value that was left out because its runs failed among them.
+
+A table that was judged before, with fewer seeds, is looked at again, and each look is a new chance of a false claim. So the first look is
+at ``alpha`` and each one after it at a quarter of the one before (`Question.level`): all looks together err at most 4/3 as often as
+one, however many there are.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from studies.analysis.best import Array, Comparison
@@ -33,6 +37,8 @@ FIRST_SEEDS = 5
 """Seeds to begin with: with fewer, what the noise seen so far forecasts is worth little."""
 MOST_SEEDS = 200
 """A forecast of more seeds stops here, and then means "at least so many"."""
+LATER_LOOKS = 0.25
+"""What each look after the first is judged at, as a share of the alpha of the one before."""
 CHANCE = 0.8
 """The probability of a decision that a forecast of more seeds aims at."""
 
@@ -54,6 +60,7 @@ class Question:
         baseline: The knob value that is the baseline; None where the baseline is no knob value.
         sesoi: Smallest effect of interest, in the metric's own units, >= 0.
         alpha: One minus the confidence, in (0, 0.5).
+        looks: How many times the table has been judged, this one included; before it had fewer seeds.
         strict: Whether the optimum set should keep all values that are equally best, not just each of them.
         maximize: Whether higher is better.
         extendable: Whether the grid could be extended below its least and above its greatest value.
@@ -75,6 +82,7 @@ class Question:
     extendable: tuple[bool, bool] = (True, True)
     fixed: float | None = None
     scale: Scale = "linear"
+    looks: int = 1
 
     def __post_init__(self) -> None:
         refuse_test_metric(self.metric)
@@ -84,8 +92,15 @@ class Question:
             raise ValueError(f"sesoi must be finite and >= 0, got {self.sesoi!r}")
         if not 0.0 < self.alpha < 0.5:
             raise ValueError(f"alpha must be in (0, 0.5), got {self.alpha!r}")
+        if self.looks < 1:
+            raise ValueError(f"looks must be >= 1, got {self.looks!r}")
         if self.scale not in get_args(Scale):
             raise ValueError(f"scale must be one of {', '.join(get_args(Scale))}, got {self.scale!r}")
+
+    @property
+    def level(self) -> float:
+        """What the optimum set is made at: ``alpha`` in the first look, a quarter of the one before in each later one."""
+        return level(self.alpha, self.looks)
 
     @property
     def sign(self) -> float:
@@ -116,6 +131,16 @@ class Question:
         return greatest - least if self.scale == "linear" else math.log(greatest / least)
 
 
+def level(alpha: float, looks: int) -> float:
+    """What the last of so many looks is judged at.
+
+    Example:
+        >>> level(0.05, 1), level(0.05, 2)
+        (0.05, 0.0125)
+    """
+    return alpha * LATER_LOOKS ** (looks - 1)
+
+
 def label_of(question: Question, replicates: Replicates, fit: Comparison, allowance: Array) -> Label:
     """The label of cells that were compared; the rule is in the module's docstring.
 
@@ -143,11 +168,12 @@ def seeds_to_decide(question: Question, replicates: Replicates, fit: Comparison)
     """How many more seeds, each in every cell, are forecast to give an undecided table a label; 1 to `MOST_SEEDS`.
 
     The forecast supposes that the means and the noise seen so far are the true ones, and asks for seeds enough that a lead of that
-    size then shows with probability `CHANCE`. Both are uncertain after few seeds, so it is a guide and no promise. Judging
-    again once they are run is a second chance of a false claim; `benchmarks/verdicts.py` measures both.
+    size then shows with probability `CHANCE` in the next look, which is the stricter one. Both are uncertain after few seeds, so it is a
+    guide and no promise; `benchmarks/verdicts.py` measures it.
     """
+    then = replace(fit, alpha=question.level * LATER_LOOKS)
 
     def decided(more_seeds: int) -> bool:
-        return label_of(question, replicates, fit, fit.allowance(more_seeds, CHANCE)) != "UNDECIDED"
+        return label_of(question, replicates, then, then.allowance(more_seeds, CHANCE)) != "UNDECIDED"
 
     return 1 + bisect_left(range(1, MOST_SEEDS), True, key=decided)

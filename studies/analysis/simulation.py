@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -33,7 +33,7 @@ TRUTHS: Mapping[str, Callable[[Array], Array]] = {
 }
 """True means, in curvatures, as functions of the knob."""
 
-Errors = Literal["normal", "heavy", "uneven"]
+Errors = Literal["normal", "heavy", "uneven", "growing"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Scenario:
         seeds: How many seeds each cell is run with.
         noise: Standard deviation of one run, in percentage points.
         correlation: Share of its variance that all cells of a seed have in common, in [0, 1).
-        errors: Noise of a normal distribution, of a ``heavy``-tailed one (t with 4 degrees of freedom), or ``uneven``: that of the
-            baseline is twice as large as the others'.
+        errors: Noise of a normal distribution; of a ``heavy``-tailed one (t with 4 degrees of freedom); ``uneven``, that of the baseline
+            twice as large as the others'; or ``growing`` along the grid to twice as much.
         missing: Share of the runs that are missing at random, in [0, 1).
     """
 
@@ -75,6 +75,8 @@ class Scenario:
         own = generator.standard_t(4, shape) / np.sqrt(2.0) if self.errors == "heavy" else generator.standard_normal(shape)
         if self.errors == "uneven":
             own[..., 0] *= 2.0
+        if self.errors == "growing":
+            own *= np.linspace(1.0, 2.0, len(GRID))
         shared = generator.standard_normal((repetitions, seeds, 1))
         scores = self.means + self.noise * (np.sqrt(self.correlation) * shared + np.sqrt(1.0 - self.correlation) * own)
         return np.where(generator.random(shape) < self.missing, np.nan, scores)
@@ -111,13 +113,30 @@ class FollowUp:
         undecided: Share of all repetitions that were undecided.
         asked: Median forecast of more seeds.
         decided: How often the table had a label once those seeds were added.
-        better: How often, of all repetitions, the baseline was out of the optimum set at the first look or the second.
+        better: How often, of all repetitions, the baseline was out of the optimum set at any look.
+        careless: The same if each look were judged as the first is.
     """
 
     undecided: float
     asked: float
     decided: float
     better: float
+    careless: float
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """How much too good the number of a chosen cell is, in percentage points; positive where it looks better than it is.
+
+    Args:
+        screened: Of the mean that it was chosen by.
+        confirmed: Of its gain over the baseline on seeds that chose nothing: what is printed.
+        picked: Of the gain that the best of the cells has on the very seeds that it is picked by.
+    """
+
+    screened: float
+    confirmed: float
+    picked: float
 
 
 QUESTION = Question(knob="knob", metric="accuracy", baseline=GRID[0])
@@ -157,28 +176,63 @@ def simulate(scenario: Scenario, *, repetitions: int, seed: int, question: Quest
     )
 
 
-def follow_up(scenario: Scenario, *, repetitions: int, seed: int, question: Question = QUESTION) -> FollowUp:
-    """Run the seeds that an undecided table asks for, and look again.
+def follow_up(scenario: Scenario, *, repetitions: int, seed: int, looks: int = 2, question: Question = QUESTION) -> FollowUp:
+    """Run the seeds that an undecided table asks for, and look again, as long as it is undecided.
 
     Args:
         scenario: The truth and how it is seen at first.
         repetitions: How many studies.
         seed: Of the random numbers; equal seeds give equal frequencies.
+        looks: How many looks at most.
         question: What is asked; its knob runs over `GRID` and its baseline is the first value.
     """
     generator = np.random.default_rng(seed)
-    asked, decided, better = [], 0, 0
+    asked, decided, better, careless = [], 0, 0, 0
     for scores in scenario.draw(generator, repetitions, scenario.seeds):
-        replicates = _replicates(scores)
-        fit = compare_with_best(scores, alpha=question.alpha, strict=question.strict)
-        if label_of(question, replicates, fit, fit.allowance()) == "UNDECIDED":
-            asked.append(seeds_to_decide(question, replicates, fit))
-            more = scenario.draw(generator, 1, asked[-1])[0]
-            fit = compare_with_best(np.concatenate([scores, more]), alpha=question.alpha, strict=question.strict)
-            decided += label_of(question, replicates, fit, fit.allowance()) != "UNDECIDED"
-        better += not fit.may_be_best(fit.allowance())[0]
-    undecided = len(asked) / repetitions
-    return FollowUp(undecided, float(np.median(asked or [0])), decided / max(len(asked), 1), better / repetitions)
+        replicates, better_so_far = _replicates(scores), False
+        for look in range(1, looks + 1):
+            this = replace(question, looks=look)
+            fit = compare_with_best(scores, alpha=this.level, strict=question.strict)
+            better_so_far |= not replace(fit, alpha=question.alpha).kept(replicates.baseline)
+            undecided = label_of(this, replicates, fit, fit.allowance()) == "UNDECIDED"
+            decided += look == 2 and not undecided
+            if not undecided or look == looks:
+                break
+            more = seeds_to_decide(this, replicates, fit)
+            asked += [more] if look == 1 else []
+            scores = np.concatenate([scores, scenario.draw(generator, 1, more)[0]])
+        better += not fit.kept(replicates.baseline)
+        careless += better_so_far
+    undecided_share = len(asked) / repetitions
+    return FollowUp(
+        undecided_share, float(np.median(asked or [0])), decided / max(len(asked), 1), better / repetitions, careless / repetitions
+    )
+
+
+def optimism(*, cells: int, spread: float, seeds: int, repetitions: int, seed: int, noise: float = 0.25) -> Optimism:
+    """Choose the best of many screened cells, one seed each, and measure its gain over a baseline on fresh seeds.
+
+    Args:
+        cells: How many are screened; their true means are normal around the baseline's.
+        spread: Standard deviation of the true means, in percentage points.
+        seeds: How many fresh seeds measure the chosen cell and the baseline.
+        repetitions: How many studies.
+        seed: Of the random numbers.
+        noise: Standard deviation of one run, in percentage points.
+    """
+    generator, rows = np.random.default_rng(seed), np.arange(repetitions)
+    truth = spread * generator.standard_normal((repetitions, cells))
+    screened = truth + noise * generator.standard_normal((repetitions, cells))
+    chosen = screened.argmax(axis=1)
+    mean_noise = noise / np.sqrt(seeds)
+    baseline = mean_noise * generator.standard_normal(repetitions)
+    fresh = truth + mean_noise * generator.standard_normal((repetitions, cells))
+    picked = fresh.argmax(axis=1)
+    return Optimism(
+        screened=float((screened[rows, chosen] - truth[rows, chosen]).mean()),
+        confirmed=float((fresh[rows, chosen] - baseline - truth[rows, chosen]).mean()),
+        picked=float((fresh[rows, picked] - baseline - truth[rows, picked]).mean()),
+    )
 
 
 def _replicates(scores: Array) -> Replicates:

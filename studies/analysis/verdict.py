@@ -2,7 +2,7 @@
 
 `judge` reads the runs (`studies.analysis.replicates`), compares every cell with the best (`studies.analysis.best`), labels the
 outcome by the decision rule of `studies.analysis.rule` and says why (`studies.analysis.reason`). A study of several datasets asks
-once for each, and gives each an ``alpha`` that shares the error among them.
+once for each, at a level that shares the error among them (`studies.analysis.several`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Verdict:
         best: The knob value with the best mean, the smallest of equals; None where there is nothing to compare.
         gain: Mean paired gain of the ``fixed`` value over the baseline, positive where it is better, in the metric's own units;
             None where no value was fixed beforehand, or one of the two was left out.
-        gain_ci: The gain's t interval at 1 - alpha; None with fewer than two pairs.
+        gain_ci: The gain's t interval at 1 - alpha, wider in later looks; None with fewer than two pairs.
         n_seeds: How many seeds were compared.
         more_seeds: How many more, each in every cell, are forecast to decide; 0 where the label is decided already. Where noise cannot
             be estimated, what is missing to `FIRST_SEEDS`.
@@ -96,6 +96,7 @@ def judge(
     extendable: tuple[bool, bool] = (True, True),
     fixed: float | None = None,
     scale: Scale = "linear",
+    looks: int = 1,
 ) -> Verdict:
     """Judge one knob on one dataset from replicates that share their seeds.
 
@@ -112,6 +113,7 @@ def judge(
         extendable: Whether the grid could be extended below its least and above its greatest value.
         fixed: A knob value that was chosen before these seeds were run; its paired gain over the baseline is told.
         scale: Whether ranges are measured on the knob or on its logarithm; there a baseline of zero lies outside the range.
+        looks: How many times the table has been judged, this one included; before it had fewer seeds. Later looks are stricter.
 
     Raises:
         ValueError: if the table cannot be read (see `studies.analysis.replicates`), ``baseline`` or ``fixed`` is not a value of the
@@ -136,6 +138,7 @@ def judge(
         extendable=extendable,
         fixed=fixed,
         scale=scale,
+        looks=looks,
     )
     replicates = read_replicates(table, knob=knob, metric=metric, baseline=baseline)
     question.grid(replicates.tried)
@@ -144,7 +147,7 @@ def judge(
     if obstacle is not None:
         return _undecided(question, replicates, gain, obstacle)
 
-    fit = compare_with_best(question.sign * replicates.scores, alpha=alpha, strict=strict)
+    fit = compare_with_best(question.sign * replicates.scores, alpha=question.level, strict=strict)
     allowance = fit.allowance()
     may_be_best = fit.may_be_best(allowance)
     label = label_of(question, replicates, fit, allowance)
@@ -194,7 +197,7 @@ def _fixed_gain(question: Question, replicates: Replicates) -> Gain | None:
         return None
     scores = question.sign * replicates.scores[:, [replicates.values.index(value), replicates.baseline]]
     pairs = scores[np.isfinite(scores).all(axis=1)]
-    return paired_gain(pairs[:, 0], pairs[:, 1], alpha=question.alpha) if len(pairs) else None
+    return paired_gain(pairs[:, 0], pairs[:, 1], alpha=question.level) if len(pairs) else None
 
 
 def _interval(gain: Gain | None) -> tuple[float, float] | None:

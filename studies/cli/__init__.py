@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import describing, listing, previewing, reading, reproducing, running, sending
+from studies.cli import describing, judging, listing, previewing, reading, reproducing, running, sending
 
 __all__ = ["app", "main"]
 
@@ -27,6 +27,7 @@ for command in (
     reproducing.reproduce,
     reading.status,
     reading.report,
+    judging.judge,
     sending.export,
     sending.sync,
     reading.ui,

@@ -14,8 +14,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from studies.findings import Answer
 from studies.reporting import tables
 from studies.reporting.figures import curve_figure, gains_figure, goes_beyond, screen_figure
-from studies.reporting.sentences import curve_sentence, curves_of, gains_sentence, headline, screen_sentence
-from studies.reporting.wording import LABELS, MEANINGS, metric_words
+from studies.reporting.sentences import curve_sentence, curves_of, gains_sentence, headline, screen_sentence, shift_sentence
+from studies.reporting.shift_figure import shift_figure
+from studies.reporting.wording import LABELS, MEANINGS, SHIFT_MEANING, metric_words
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def render_report(answer: Answer) -> str:
         notes=tables.notes(answer),
         headlines=[(dataset, headline(answer, dataset)) for dataset in answer.datasets],
         rows=rows,
-        meanings=MEANINGS,
+        meanings={**MEANINGS, "SHIFT": SHIFT_MEANING},
         shown_labels=[label for label in LABELS if any(row["label"] == label for row in rows)],
         no_verdicts=tables.no_verdicts(answer),
         curves=_curves(answer, "curve"),
@@ -61,6 +62,10 @@ def render_report(answer: Answer) -> str:
         tested=tables.tested_rows(answer),
         any_lost=any(curve.lost for curve in answer.curves),
         any_beyond=goes_beyond(answer),
+        shifts=[
+            Panel(shift.family, "SHIFT" if shift.verdict.shift else "", shift_figure(shift, name=f"shift-{place}"), shift_sentence(shift))
+            for place, shift in enumerate(answer.shifts)
+        ],
         gains=_gains(answer),
         gains_note=tables.gains_note(answer),
         screens=_screens(answer),

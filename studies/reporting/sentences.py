@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from studies.analysis import Gain
+from studies.analysis import Gain, OptimumEvidence
 from studies.analysis.rule import MOST_SEEDS
-from studies.findings import Answer, Curve, Tested, Winner
+from studies.findings import Answer, Curve, Shift, Tested, Winner
 from studies.reporting.wording import (
     counted,
     gain_places,
@@ -102,6 +102,33 @@ def curve_sentence(answer: Answer, curve: Curve) -> str:
     lost = sum(curve.lost.values())
     gone = f"; {counted(lost, 'replicate')} {'was' if lost == 1 else 'were'} lost" if lost else ""
     return f"On {curve.dataset}, {finding}{gone}."
+
+
+def shift_sentence(shift: Shift) -> str:
+    """Whether a family's best knob value moves between datasets."""
+    verdict, symbol = shift.verdict, shift.knob.symbol
+    number_of = counted(len(verdict.datasets), "dataset")
+    if verdict.shift:
+        pairs = [f"{low} below {high}" for low, high in verdict.apart]
+        told = f": {listed(pairs)}" if pairs else ""
+        return f"The best {symbol} of {shift.family} moves with the data: no one value is best on all {number_of}{told}."
+    if verdict.p_bare is None and min(each.n_seeds for each in verdict.datasets) < 2:
+        return f"Whether the best {symbol} of {shift.family} moves with the data cannot be asked: it takes two seeds at least."
+    return f"One {symbol} of {shift.family} may be best on all {number_of}; that it is, is not shown either."
+
+
+def alt_of_shift(shift: Shift) -> str:
+    """Where each dataset's best value may be, for those who do not see it."""
+    told = [f"{each.dataset} {optimum_stretch(each)}" for each in shift.verdict.datasets]
+    return f"Where the best {shift.knob.symbol} of {shift.family} may be, by dataset: {'; '.join(told)}."
+
+
+def optimum_stretch(evidence: OptimumEvidence) -> str:
+    """``1.2 (0.95 to 1.4)``, or the values that may be best where no curve could be drawn through them."""
+    if evidence.optimum is None or evidence.interval is None:
+        return listed([plain(value) for value in evidence.optimum_set], "or")
+    low, high = (f"{end:.3g}" for end in evidence.interval)
+    return f"{evidence.optimum:.3g} ({low} to {high})".replace("-", "−")
 
 
 def gains_sentence(answer: Answer, dataset: str) -> str:

@@ -101,9 +101,11 @@ def notes(answer: Answer) -> list[str]:
         said.append(f"{str(answer.warm_start)[:1].upper()}{str(answer.warm_start)[1:]}.")
     if seen := sum(change.kind == "extended" and change.ended > 0 for change in answer.history):
         said.append(
-            f"Extended {counted(seen, 'time')} after trials had ended. Intervals and verdicts do not allow for looks in between: "
-            "a study that is extended until it decides is less sure than it says."
+            f"Extended {counted(seen, 'time')} after trials had ended. Each look at more of the same is judged at a quarter of the alpha "
+            "of the one before, so that all together seldom err; looks while the study ran are not counted."
         )
+    for entry in answer.afterthoughts:
+        said.append(f"Changed after confirm trials had ended, when their results could be known: {entry}.")
     if answer.superseded:
         said.append(f"{counted(answer.superseded, 'confirm trial')} measured cells that the screen, since it grew, no longer chooses.")
     counts = answer.counts
@@ -325,6 +327,7 @@ def method(answer: Answer) -> list[str]:
             f"“May be best” is Hsu’s set: with {confidence} confidence it holds the best of the values tried. A set of many values "
             "means that more seeds are needed, not that the values are equal.",
             "FLAT is a finding, with a bound on what was missed; UNDECIDED is not, and says how many more seeds might decide.",
+            "A family’s verdicts on several datasets share one alpha by Holm’s rule. "
             f"Each interval holds at {confidence} by itself, not for all families and datasets at once.",
         ]
     if spec.screen is not None and spec.confirm is not None:

@@ -22,6 +22,8 @@ MEANINGS = {
     "WORSE": "The baseline is better than every other value tried.",
     "UNDECIDED": "These seeds do not decide it.",
 }
+SHIFT_MEANING = "No one value is best on all datasets."
+
 
 _MOST_PLACES = 4
 

@@ -52,8 +52,12 @@ def records(workdir: Path, name: str = "small") -> dict[str, float]:
         return {trial.key: trial.started for trial in ledger.trials()}
 
 
-def verdicts(workdir: Path, name: str = "small") -> Any:
-    return open_answer(workdir / name).to_dict()["verdicts"]
+def measured(workdir: Path, name: str = "small") -> Any:
+    """What a study measured of each curve; how it is judged depends on how often it was looked at."""
+    curves = open_answer(workdir / name).curves
+    cells = [[(cell.value, cell.mean, cell.finished, cell.failed) for cell in curve.verdict.cells] for curve in curves]
+    named = [(curve.dataset, curve.family, curve.held, curve.contender and curve.contender.summary) for curve in curves]
+    return named, cells
 
 
 @pytest.mark.parametrize("searcher", ["sobol", "tpe"])
@@ -69,7 +73,7 @@ def test_an_extended_study_keeps_what_it_has_and_ends_like_one_that_was_so_from_
     assert run(tmp_path, larger) == []
     run(tmp_path / "once", larger)
     assert records(tmp_path).keys() - records(tmp_path / "once").keys() == set()
-    assert verdicts(tmp_path) == verdicts(tmp_path / "once")
+    assert measured(tmp_path) == measured(tmp_path / "once")
 
 
 def test_each_extension_is_recorded_with_what_it_changed_and_shown(tmp_path: Path) -> None:
@@ -306,7 +310,7 @@ def test_a_study_that_is_killed_while_it_is_extended_ends_like_one_that_was_so_f
     run(tmp_path / "once", larger)
     assert {*first} <= records(tmp_path).keys()
     assert records(tmp_path / "once").keys() <= records(tmp_path).keys()
-    assert verdicts(tmp_path) == verdicts(tmp_path / "once")
+    assert measured(tmp_path) == measured(tmp_path / "once")
     assert [change.kind for change in open_answer(tmp_path / "small").history] == ["extended"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from studies.analysis import judge
 from studies.analysis.best import compare_with_best
-from studies.analysis.simulation import GRID, QUESTION, Scenario, follow_up, simulate
+from studies.analysis.simulation import GRID, QUESTION, Errors, Scenario, follow_up, optimism, simulate
 
 REPETITIONS = 2000
 
@@ -53,7 +53,7 @@ def test_the_observed_best_alone_would_not_cover_the_best_value() -> None:
 
 
 def test_a_value_that_is_better_by_enough_is_found() -> None:
-    assert simulate(Scenario("quadratic", 0.2), repetitions=REPETITIONS, seed=10).better >= 0.88
+    assert simulate(Scenario("quadratic", 0.2), repetitions=4 * REPETITIONS, seed=10).better >= 0.88
     located = simulate(Scenario("quadratic", 0.4), repetitions=REPETITIONS, seed=10).labels
     assert located["LOCATED"] >= 0.88
 
@@ -85,10 +85,31 @@ def test_missing_runs_and_heavy_tails_keep_the_error_rates() -> None:
         assert seen.covered >= 0.95 - tolerance(0.05)
 
 
+@pytest.mark.parametrize(("errors", "seeds"), [("uneven", 3), ("uneven", 5), ("uneven", 30), ("growing", 5)])
+def test_a_cell_that_is_noisier_than_the_others_seldom_makes_a_false_claim(errors: Errors, seeds: int) -> None:
+    seen = simulate(Scenario("flat", seeds=seeds, errors=errors), repetitions=REPETITIONS, seed=17)
+    assert seen.better <= 0.065 + tolerance(0.065)
+    assert seen.covered >= 0.93 - tolerance(0.07)
+
+
+@pytest.mark.slow
+def test_looking_again_until_a_table_decides_errs_little_more_often_than_looking_once() -> None:
+    seen = follow_up(Scenario("flat"), repetitions=1000, looks=3, seed=18)
+    assert seen.better <= 0.065 + 3.0 * math.sqrt(0.065 * 0.935 / 1000)
+    assert seen.careless > seen.better
+
+
 def test_the_seeds_that_an_undecided_table_asks_for_mostly_decide_it() -> None:
-    seen = follow_up(Scenario("quadratic", 0.1), repetitions=200, seed=15)
+    seen = follow_up(Scenario("quadratic", 0.1), repetitions=150, seed=15)
     assert seen.undecided > 0.3
     assert seen.decided >= 0.65
+
+
+def test_the_best_of_a_screen_looks_too_good_and_its_confirmed_gain_does_not() -> None:
+    seen = optimism(cells=50, spread=0.0, seeds=10, repetitions=REPETITIONS, seed=19)
+    assert seen.screened == pytest.approx(0.56, abs=0.03)
+    assert abs(seen.confirmed) < 0.01
+    assert seen.picked > 0.1
 
 
 def test_a_simulated_study_is_labelled_as_judge_labels_its_table() -> None:

@@ -190,9 +190,28 @@ def test_unequal_seeds_widen_the_allowance_of_the_cells_with_fewer() -> None:
     runs = table(PEAK)
     answer = verdict(runs[(runs["lam"] != 0.5) | (runs["seed"] < 3)])
     half_width = {cell.value: cell.half_width or 0.0 for cell in answer.cells}
-    assert half_width[0.5] > half_width[1.5]
+    assert half_width[0.5] > half_width[2.0]
     assert answer.label == "LOCATED"
     assert "23 of the 25 runs compared finished" in answer.reason
+
+
+def test_a_noisier_cell_is_told_and_its_comparisons_are_wider() -> None:
+    runs = table(PEAK, noise=0.2)
+    noisy = runs.assign(accuracy=runs["accuracy"] + 0.8 * NOISE[runs["seed"], 0] * (runs["lam"] == 0.0))
+    answer = verdict(noisy)
+    half_width = {cell.value: cell.half_width or 0.0 for cell in answer.cells}
+    assert half_width[0.0] > 1.5 * half_width[2.0]
+    assert "; runs scatter more than the others' at lam = 0 (" in answer.reason
+    assert "scatter" not in verdict(runs).reason
+
+
+def test_each_look_after_the_first_is_at_a_quarter_of_the_alpha_before() -> None:
+    runs = table(PEAK)
+    again = verdict(runs, looks=2, fixed=1.0)
+    at_a_quarter = verdict(runs, alpha=0.0125, fixed=1.0)
+    assert again.cells == at_a_quarter.cells
+    assert again.gain_ci == at_a_quarter.gain_ci
+    assert again.reason.endswith("only lam = 1 may be best; look 2 at these seeds, so at a confidence of 0.9875.")
 
 
 def test_a_baseline_that_failed_leaves_the_question_open() -> None:
@@ -246,6 +265,7 @@ def test_only_an_accuracy_has_a_default_for_the_smallest_effect() -> None:
     [
         ({"sesoi": -0.1}, "sesoi must be finite and >= 0, got -0.1"),
         ({"alpha": 0.5}, r"alpha must be in (0, 0.5), got 0.5"),
+        ({"looks": 0}, "looks must be >= 1, got 0"),
         ({"scale": "square"}, "scale must be one of linear, log, got 'square'"),
         ({"baseline": 0.7}, "baseline must be a value of lam in the table (0, 0.5, 1, 1.5, 2), got 0.7"),
     ],

@@ -18,7 +18,7 @@ from studies.cli import app
 from studies.export import export_study
 from studies.reporting import render_report
 from studies.study import write_results
-from studies.tracking.ledger import Ledger
+from studies.tracking.ledger import Ledger, LedgerError
 from studies.tracking.schema import VERSION
 from studies.workspace import StudyFiles
 
@@ -84,7 +84,7 @@ def test_reading_an_old_ledger_leaves_it_as_it_is(load: Load, name: str) -> None
     with Ledger(files.ledger, read_only=True) as ledger:
         key = ledger.trials("confirm")[0].key
         assert (ledger.steps(key), ledger.class_counts(key), ledger.changes()) == ([], None, [])
-        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        with pytest.raises(LedgerError, match="readonly"):
             ledger.end(key, "failed")
     assert hashlib.sha256(files.ledger.read_bytes()).hexdigest() == before
 

@@ -1,0 +1,62 @@
+"""The figure of a shift: for each dataset where a family's best knob value may be, one below another on the knob's axis.
+
+In blue a dot where the curve is highest, a line where its optimum may be, and small rings at the values that may be best.
+"""
+
+from __future__ import annotations
+
+import math
+
+from matplotlib.axes import Axes
+
+from studies.findings import Shift
+from studies.reporting.sentences import alt_of_shift, optimum_stretch
+from studies.reporting.surface import BEST, INK, LINE, MUTED, PAPER, Sheet, draw
+from studies.reporting.windows import sparse_labels
+from studies.reporting.wording import plain
+
+ROW = 46
+_MARGIN = 0.03
+
+
+def shift_figure(shift: Shift, *, name: str) -> str:
+    """Where each dataset's best value may be, by rising optimum.
+
+    Args:
+        shift: One family's verdict across datasets.
+        name: Unique on the page.
+    """
+    rows = len(shift.verdict.datasets)
+    sheet = Sheet(width=330, height=44 + ROW * rows, left=4, right=4, top=2, bottom=42)
+    return draw(sheet, lambda axes: _paint(axes, shift, sheet), name=name, alt=alt_of_shift(shift))
+
+
+def _paint(axes: Axes, shift: Shift, sheet: Sheet) -> None:
+    values = [value for value in shift.tried if shift.knob.scale == "linear" or value > 0.0]
+    at = {value: _place(shift, value) for value in values}
+    low, high = min(at.values()), max(at.values())
+    room = _MARGIN * ((high - low) or 1.0)
+    axes.set_xlim(low - room, high + room)
+    axes.set_ylim(len(shift.verdict.datasets), 0)
+    axes.set_yticks([])
+    widths = {value: (6.6 * len(plain(value)) + 6.0) * (high - low + 2.0 * room) / sheet.inner_width for value in values}
+    labelled = sparse_labels(at, widths, ())
+    axes.set_xticks([at[value] for value in labelled], [plain(value) for value in labelled])
+    axes.set_xlabel(shift.knob.symbol, color=INK, fontsize=12, labelpad=1)
+    across = axes.get_yaxis_transform()
+    for row, evidence in enumerate(shift.verdict.datasets):
+        if row:
+            axes.axhline(row, color=LINE, linewidth=0.8)
+        axes.text(0.0, row + 0.36, evidence.dataset, transform=across, color=INK, fontsize=11)
+        axes.text(1.0, row + 0.36, optimum_stretch(evidence), transform=across, ha="right", color=INK, fontsize=11)
+        y = row + 0.68
+        axes.plot(list(at.values()), [y] * len(at), marker="|", markersize=5, linestyle="none", color=MUTED, alpha=0.5, zorder=1)
+        kept = [at[value] for value in evidence.optimum_set if value in at]
+        axes.plot(kept, [y] * len(kept), marker="o", markersize=6, linestyle="none", color=BEST, markerfacecolor=PAPER, zorder=2)
+        if evidence.interval is not None and evidence.optimum is not None:
+            axes.plot([_place(shift, end) for end in evidence.interval], [y, y], color=BEST, linewidth=1.8, zorder=3)
+            axes.plot(_place(shift, evidence.optimum), y, marker="o", markersize=7, color=BEST, markeredgewidth=0, zorder=4)
+
+
+def _place(shift: Shift, value: float) -> float:
+    return value if shift.knob.scale == "linear" else math.log10(value)
