@@ -145,7 +145,7 @@ def test_a_trial_that_failed_is_handed_out_again_as_its_cause_allows_and_told_to
     assert again is not None and planned_trial(again).key == first.key
     searcher.on_trial_complete("c", data)
     assert searcher.failed("c", data)[0]
-    assert source.told == [(second.key, None), (first.key, Outcome(None))]
+    assert source.told == [(second.key, Outcome(None)), (first.key, Outcome(None))]
 
 
 def test_a_trial_that_is_to_run_elsewhere_names_the_nodes_that_shall_not_have_it_while_others_have_room(setting: TrialSetting) -> None:
