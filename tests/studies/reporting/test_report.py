@@ -157,6 +157,7 @@ def test_lost_trials_are_counted_by_what_happened_to_them(build, peaked):
     text = words_of(render_report(answer))
     assert "digits gradient_decay confirm diverged 2 the loss is <not> finite" in text
     assert f"{len(answer.lost)} lost" in text
+    assert "confirm 2 of 5 40 % (5 to 85) not finite" in text
 
 
 def test_a_report_tells_what_is_not_usual_in_a_recipe(build, noisy, page):

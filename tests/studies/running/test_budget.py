@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from margin_core.training.checkpoint import read_checkpoint
 from studies.plan import screen_trials
+from studies.progress import StudyDisplay
+from studies.running.driver import BudgetReachedError, run_stages
 from studies.spec import study_from
+from studies.spending import spent
+from studies.tracking.ledger import Ledger
 from studies.workspace import study_files
 from tests.studies import builders
 from tests.studies.conftest import train
@@ -29,17 +35,39 @@ STUDY: dict[str, Any] = {
 }
 
 
-def trained_here(workdir: Path, study: dict[str, Any]) -> list[Any]:
-    """The rows of the study's trials, one after the other in this process."""
+def trained_here(workdir: Path, study: dict[str, Any], trials: int | None = None) -> list[Any]:
+    """The rows of the study's first trials, one after the other in this process."""
     spec = study_from(study)
     files = study_files(workdir, spec.name)
     files.directory.mkdir(parents=True)
     with builders.new_ledger(files.ledger, spec) as ledger:
-        for planned in screen_trials(spec):
+        for planned in screen_trials(spec)[:trials]:
             train(ledger, files, spec, planned)
         return ledger.rows()
 
 
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"trials": 2}, "budget.trials is 2, and 2 trials have begun"),
+        ({"hours": 1}, "budget.hours is 1, and the study has run for 2 hours"),
+        ({"device_hours": 3}, "budget.device_hours is 3, and its trials have held devices for 4 hours"),
+    ],
+)
+def test_a_study_whose_budget_was_used_up_by_earlier_runs_starts_nothing(tmp_path: Path, budget: dict[str, Any], told: str) -> None:
+    trained_here(tmp_path, STUDY, 2)
+    spec, files = study_from({**STUDY, "budget": budget}), study_files(tmp_path, "bounded")
+    with Ledger(files.ledger) as ledger:
+        ledger.set_meta("runs", json.dumps([{"started": 0.0, "seconds": 7200.0, "device_seconds": 14400.0}]))
+        where = {"address": None, "data_root": None, "storage": None}
+        with pytest.raises(BudgetReachedError, match=f"^{re.escape(told)}$"):
+            run_stages(spec, ledger, files.directory, watcher=StudyDisplay(spec, None), **where)
+        assert len(ledger.trials()) == 2
+        assert spent(ledger).runs == 2
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
 def test_a_study_ends_in_order_when_its_trials_are_used_up_and_goes_on_when_it_is_given_more(tmp_path: Path) -> None:
     path = write(tmp_path, {**STUDY, "budget": {"trials": 4}})
     outcome = run("run", path, "--workdir", tmp_path)

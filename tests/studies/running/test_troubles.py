@@ -78,6 +78,7 @@ def test_a_trial_that_is_given_up_at_once_has_its_cause_in_the_ledger_and_the_ot
 
 def test_a_process_of_a_group_that_hangs_takes_its_trial_to_another_group(tmp_path: Path) -> None:
     study = {**STUDY, "recipe": {**STUDY["recipe"], "processes": 2}, "nuisance": {"lr": 0.1}, "families": {"gds": {"lam": [0, 1]}}}
+    study |= {"budget": {"trial": {"silent_hours": 0.015}}}
     assert run(tmp_path / "calm", study)["complete"]
     assert run(tmp_path / "struck", study, "hang")["complete"]
     with read(tmp_path / "calm", "troubled") as calm, read(tmp_path / "struck", "troubled") as struck:
