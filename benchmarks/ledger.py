@@ -25,6 +25,7 @@ from pathlib import Path
 
 from studies.claim import claim
 from studies.plan import PlannedTrial, confirm_trials, screen_configs, screen_replicates, stage_sizes
+from studies.sections import LEARNING
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles, study_files
@@ -104,7 +105,8 @@ def build(files: StudyFiles, spec: StudySpec) -> int:
         claim(ledger, spec)
         configs = list(screen_configs(drawn))
         for entry in spec.datasets:
-            for config in configs:
+            for number, config in enumerate(configs):
+                ledger.suggest(entry.config().key, number, config)
                 write(ledger, screen_replicates(spec, entry.config(), config), spec.recipe.epochs)
         write(ledger, confirm_trials(spec, ledger.screen_results(spec.metric)), spec.recipe.epochs)
         return len(ledger.trials())
@@ -126,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=10000, help="about how many trials the study has")
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each trial")
-    parser.add_argument("--searcher", choices=("sobol", "random", "tpe"), default="sobol", help="of the screen")
+    parser.add_argument("--searcher", choices=("sobol", "random", *LEARNING), default="sobol", help="of the screen")
     parser.add_argument("--keep", type=Path, help="a work directory for the study, which is used again where it has one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as passing:

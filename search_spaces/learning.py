@@ -70,9 +70,9 @@ class Learner:
         if method == "cma_es":
             from search_spaces.cma import CmaModel, least_population
 
-            several = [arm for arm in self._arms if arm.free]
-            population = max([least_population(arm.free) for arm in several] + [math.ceil((batch or 0) / max(1, len(several)))])
-            self._batch, self._lag = population * max(1, len(several)), 0
+            several = [arm for arm in self._arms if arm.free] or list(self._arms)
+            population = max(math.ceil((batch or 0) / len(several)), *(least_population(arm.free) for arm in several))
+            self._batch, self._lag = population * len(several), 0
             self._models: list[Model] = [CmaModel(arm.free, maximize=maximize[0], population=population) for arm in self._arms]
         else:
             from search_spaces.optuna_model import OptunaModel

@@ -1,7 +1,7 @@
 """What Optuna's samplers learn of parameters without conditions: its TPE and its Gaussian process.
 
 A sampler is made anew for each suggestion, with a seed of its own, and shown an Optuna study that holds what is known. The study is kept
-small, so that asking costs the same after ten thousand configurations as after a hundred. Imported only when such a searcher is asked for.
+small, so that asking costs the same after ten thousand configurations as after fifty. Imported only when such a searcher is asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from optuna.trial import TrialState, create_trial
 from search_spaces.outcome import Outcome
 from search_spaces.space import Choice, Config, Dimension, Parameter
 
-MOST = 100
+MOST = 64
 """Finished configurations that a sampler is shown; when there are more, half of them are kept."""
 
 

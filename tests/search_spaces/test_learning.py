@@ -111,6 +111,12 @@ def test_a_family_that_has_nothing_new_is_left_out_and_in_the_end_nothing_is_ask
     assert learner.ask(4) is None
 
 
+@methods
+def test_a_space_of_single_configurations_is_asked_for_each_of_them(method: Method) -> None:
+    space = Space((Parameter("family", Choice(("ce", "gds"))), Parameter("lr", Choice((0.1,)))))
+    assert search(Learner(space, method, seed=0), 2, lambda config: 1.0) == [{"family": name, "lr": 0.1} for name in ("ce", "gds")]
+
+
 def test_what_is_pending_is_not_asked_for_again() -> None:
     for method in METHODS:
         learner, configs = Learner(SPACE, method, seed=0), []
