@@ -6,7 +6,7 @@ optimiser, makes one step, in which it sleeps, and measures its validation examp
 actor for each trial as is its default, and Optuna, in one process with a database, run the same trials; fewer of them, for each costs
 them the same.
 
-A slot's overhead is what a trial takes of it beyond its sleep, from the trials in the middle half of the run, when all slots are at work.
+A trial's overhead is what it takes of a slot beyond its sleep, from the trials in the middle half of the run, when all slots are at work.
 All of it runs on this machine: a slot is a share of its processors, so sixteen slots on two processors also measure what sixteen
 processes cost each other. The whole form takes a quarter of an hour, ``--quick`` two minutes.
 
@@ -55,21 +55,23 @@ class Clock:
 
     started: float = field(default_factory=time.perf_counter)
     ended: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
     mirror: float = 0.0
 
     def tick(self) -> None:
         self.ended.append(time.perf_counter() - self.started)
+        self.processor.append(time.process_time())
         if len(self.ended) % 10 == 0:
             self.memory.append(psutil.Process().memory_info().rss / 1e6)
             for thread in threading.enumerate():
                 if thread.name == "mlflow-mirror" and thread.ident is not None:
                     self.mirror = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
-    def per_trial(self, slots: int) -> float:
-        """Seconds of a slot that a trial takes, in the middle half of the run."""
-        first, last = len(self.ended) // 4, 3 * len(self.ended) // 4
-        return slots * (self.ended[last] - self.ended[first]) / (last - first)
+    def per_trial(self, times: Sequence[float]) -> float:
+        """By how much ``times`` grew with each trial in the middle half of the run."""
+        first, last = len(times) // 4, 3 * len(times) // 4
+        return (times[last] - times[first]) / (last - first)
 
     def growth(self) -> float:
         """The driver's memory at the end over that after a tenth of the trials."""
@@ -254,6 +256,11 @@ def quickest(ask: Callable[[], object]) -> float:
     return median(times)
 
 
+def ratios(values: Sequence[float]) -> list[str]:
+    """The first over each of the others."""
+    return [f"{values[0] / other:.3f}" for other in values[1:]]
+
+
 def row(name: str, cells: Sequence[str], limit: str, beyond: bool) -> None:
     print(f"| {' | '.join([name, *cells, limit + ' !' * beyond])} |", flush=True)
 
@@ -275,15 +282,17 @@ def main() -> None:
     print(f"{trials} trials of {sleep:g} s on {slots} slots of {os.cpu_count()} processors\n")
     print("| | margin-studies | Ray Tune | Optuna | ratio to Ray Tune | ratio to Optuna | limit |\n|---|---|---|---|---|---|---|")
     clock = mine.clock
-    over = [clock.per_trial(slots) - sleep, theirs.per_trial(slots) - sleep, loop.per_trial(1) - sleep]
-    ratios = [f"{over[0] / other:.3f}" for other in over[1:]]
-    row("overhead per trial, s", [*(f"{value:.3f}" for value in over), *ratios], "0.1", over[0] > 0.1)
+    clocks = ((clock, slots), (theirs, slots), (loop, 1))
+    over = [at_once * each.per_trial(each.ended) - sleep for each, at_once in clocks]
+    row("overhead per trial, s", [*(f"{value:.3f}" for value in over), *ratios(over)], "0.1", over[0] > 0.1)
+    spent = [each.per_trial(each.processor) for each, _ in clocks]
+    row("driver's processor per trial, s", [*(f"{value:.4f}" for value in spent), *ratios(spent)], "", False)
     running = clock.ended[-1]
-    for name, spent, of in (
+    for name, seconds, of in (
         ("ledger, of the wall time", mine.ledger, running),
         ("mirror's processor, of the trials' time", clock.mirror, slots * running),
     ):
-        row(name, [f"{100 * spent / of:.2f} %", *[""] * 4], "2 %", spent > 0.02 * of)
+        row(name, [f"{100 * seconds / of:.2f} %", *[""] * 4], "2 %", seconds > 0.02 * of)
     told = [f"{1000 * asked['sobol']:.1f} (tpe {1000 * asked['tpe']:.1f})", "", f"{1000 * asked['optuna']:.1f}", ""]
     row(f"ask at {ASKED} trials, ms", [*told, f"{asked['sobol'] / asked['optuna']:.3f}"], "5", asked["sobol"] > 0.005)
     row(

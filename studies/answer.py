@@ -350,7 +350,9 @@ def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], 
 
 def _screen_means(trials: Sequence[TrialRecord], table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
     """Each screened cell, by one of its trials, with the metric of its replicates that ended well; none that was stopped early."""
-    values = _measured_in(table, "screen", metric).dropna().groupby("cell_id")[metric].apply(list).to_dict()
+    values: dict[str, list[float]] = {}
+    for cell_id, value in _measured_in(table, "screen", metric).dropna()[["cell_id", metric]].itertuples(index=False):
+        values.setdefault(cell_id, []).append(value)
     stopped = set(table.loc[(table["stage"] == "screen") & (table["status"] == "stopped"), "cell_id"])
     screened = {trial.cell_id: trial for trial in trials if trial.stage == "screen"}
     return [(trial, values[cell_id]) for cell_id, trial in screened.items() if cell_id in values and cell_id not in stopped]

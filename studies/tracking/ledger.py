@@ -421,23 +421,26 @@ class Ledger:
         from studies.plan import ScreenResult
 
         refuse_test_metric(metric)
-        trials = self.trials("screen")
-        table = self.final_metrics("screen")
-        known = {trial.key for trial in trials if trial.ended is not None and trial.ended <= ended_by}
+        rows = self._connection.execute(
+            "SELECT cell_id, dataset, config, status, ended, metrics FROM trials JOIN cells USING (cell_id) LEFT JOIN epochs"
+            " ON epochs.key = trials.key AND epochs.epoch = (SELECT MAX(epoch) FROM epochs WHERE epochs.key = trials.key)"
+            " WHERE stage = 'screen' ORDER BY started, trials.key"
+        )
+        cells: dict[str, tuple[str, str]] = {}
         values: dict[tuple[str, str], list[float]] = {}
-        if metric in table:
-            for key, cell_id, status, value in table[["key", "cell_id", "status", metric]].dropna().itertuples(index=False):
-                if key in known:
-                    values.setdefault((cell_id, status), []).append(float(value))
-        results = {}
-        for trial in trials:
-            finished, stopped = values.get((trial.cell_id, "finished")), values.get((trial.cell_id, "stopped"))
+        for cell_id, dataset, config, status, ended, metrics in rows:
+            cells[cell_id] = (dataset, config)
+            if status in SUCCEEDED and ended <= ended_by and metrics is not None:
+                value = json.loads(metrics).get(metric, math.nan)
+                if not math.isnan(value):
+                    values.setdefault((cell_id, status), []).append(value)
+        results = []
+        for cell_id, (dataset, config) in cells.items():
+            finished, stopped = values.get((cell_id, "finished")), values.get((cell_id, "stopped"))
             # Of trials of unequal length the whole ones count, where there are any.
-            mean = fmean(finished or stopped or [math.nan])
-            results[trial.cell_id] = ScreenResult(
-                trial.dataset, trial.config, None if math.isnan(mean) else mean, len(finished) if finished else 0
-            )
-        return list(results.values())
+            mean = fmean(finished or stopped) if finished or stopped else None  # type: ignore[arg-type]
+            results.append(ScreenResult(dataset, json.loads(config), mean, len(finished) if finished else 0))
+        return results
 
 
 def _dump(value: object) -> str:
