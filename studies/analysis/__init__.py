@@ -9,6 +9,7 @@ from __future__ import annotations
 from studies.analysis.gain import Gain, Summary, paired_gain, summarise
 from studies.analysis.several import judge_each
 from studies.analysis.shift import OptimumEvidence, ShiftVerdict, shift
+from studies.analysis.surface import SurfaceVerdict, judge_surface
 from studies.analysis.verdict import CellEvidence, Verdict, judge
 
 __all__ = [
@@ -17,9 +18,11 @@ __all__ = [
     "OptimumEvidence",
     "ShiftVerdict",
     "Summary",
+    "SurfaceVerdict",
     "Verdict",
     "judge",
     "judge_each",
+    "judge_surface",
     "paired_gain",
     "shift",
     "summarise",

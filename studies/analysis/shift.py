@@ -333,7 +333,7 @@ def _reason(
         clauses.append(f"the {knob} that may be best on each have none in common")
     for each in evidence:
         if each.optimum is not None and each.interval is not None:
-            clauses.append(f"{each.dataset} is best near {each.optimum:.3g} ({each.interval[0]:.3g} to {each.interval[1]:.3g})")
+            clauses.append(f"{each.dataset} is best near {each.optimum:.2g} ({each.interval[0]:.2g} to {each.interval[1]:.2g})")
     if apart and len(evidence) > 2:
         clauses.append("told apart: " + ", ".join(f"{low} below {high}" for low, high in apart))
     return sentence(clauses)

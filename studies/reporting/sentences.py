@@ -127,8 +127,8 @@ def optimum_stretch(evidence: OptimumEvidence) -> str:
     """``1.2 (0.95 to 1.4)``, or the values that may be best where no curve could be drawn through them."""
     if evidence.optimum is None or evidence.interval is None:
         return listed([plain(value) for value in evidence.optimum_set], "or")
-    low, high = (f"{end:.3g}" for end in evidence.interval)
-    return f"{evidence.optimum:.3g} ({low} to {high})".replace("-", "−")
+    low, high = (f"{end:.2g}" for end in evidence.interval)
+    return f"{evidence.optimum:.2g} ({low} to {high})".replace("-", "−")
 
 
 def gains_sentence(answer: Answer, dataset: str) -> str:
