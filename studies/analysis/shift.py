@@ -89,7 +89,8 @@ class ShiftVerdict:
     def to_dict(self) -> dict[str, object]:
         """The verdict as plain JSON data."""
         plain = asdict(self)
-        return {**plain, "datasets": [{**each, "optimum_set": list(each["optimum_set"])} for each in plain["datasets"]]}
+        datasets = [{**each, "optimum_set": list(each["optimum_set"])} for each in plain["datasets"]]
+        return {**plain, "datasets": datasets, "apart": [list(pair) for pair in self.apart]}
 
 
 @dataclass(frozen=True)
