@@ -8,7 +8,7 @@ third gives how often the best value is claimed to move between datasets, the fo
 
 Limits: where no value matters ("flat") "better" is at most 6.5 %; "kept" is at least 94 %, "all kept" where strict; LOCATED is astray on a
 rising curve at most 0.5 %; SHIFT is claimed of shared optima at most 7 % of the time; the confirmed gain is off by less than 0.03
-points. A figure beyond its limit is marked with an exclamation mark. Takes about four minutes on one core.
+points. A figure beyond its limit is marked with an exclamation mark. Takes about five minutes on one core.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from studies.reporting.windows import sparse_labels
 from studies.reporting.wording import plain
 
 ROW = 46
+LONGEST = 26
+"""Characters of a dataset's name that leave room for its optimum; all of them are in the figure's words."""
 _MARGIN = 0.03
 
 
@@ -47,7 +49,8 @@ def _paint(axes: Axes, shift: Shift, sheet: Sheet) -> None:
     for row, evidence in enumerate(shift.verdict.datasets):
         if row:
             axes.axhline(row, color=LINE, linewidth=0.8)
-        axes.text(0.0, row + 0.36, evidence.dataset, transform=across, color=INK, fontsize=11)
+        name = evidence.dataset if len(evidence.dataset) <= LONGEST else f"{evidence.dataset[: LONGEST - 1]}…"
+        axes.text(0.0, row + 0.36, name, transform=across, color=INK, fontsize=11)
         axes.text(1.0, row + 0.36, optimum_stretch(evidence), transform=across, ha="right", color=INK, fontsize=11)
         y = row + 0.68
         axes.plot(list(at.values()), [y] * len(at), marker="|", markersize=5, linestyle="none", color=MUTED, alpha=0.5, zorder=1)

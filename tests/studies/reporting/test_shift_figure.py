@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -74,6 +75,15 @@ def test_the_figure_names_each_dataset_with_its_stretch(moved):
     assert [text for text in said if text.startswith("digits")] == ["digits", "digits-noise0.2"]
     assert sum(" to " in text for text in said) == 2
     assert 'aria-label="Where the best λ of gds may be, by dataset: digits ' in svg
+
+
+def test_a_long_name_leaves_room_for_the_optimum(moved):
+    (found,) = moved.shifts
+    first, *others = found.verdict.datasets
+    long = replace(found, verdict=replace(found.verdict, datasets=(replace(first, dataset="d" * 60), *others)))
+    svg = shift_figure(long, name="s")
+    assert "d" * 25 + "…" in texts(svg)
+    assert "by dataset: " + "d" * 60 in svg
 
 
 def test_a_logarithmic_knob_is_drawn_without_its_zero(found):
