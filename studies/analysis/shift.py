@@ -16,6 +16,7 @@ makes it reject. `benchmarks/verdicts.py` has the error rates and the power of a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -88,9 +89,8 @@ class ShiftVerdict:
 
     def to_dict(self) -> dict[str, object]:
         """The verdict as plain JSON data."""
-        plain = asdict(self)
-        datasets = [{**each, "optimum_set": list(each["optimum_set"])} for each in plain["datasets"]]
-        return {**plain, "datasets": datasets, "apart": [list(pair) for pair in self.apart]}
+        plain: dict[str, object] = json.loads(json.dumps(asdict(self)))  # tuples become lists
+        return plain
 
 
 @dataclass(frozen=True)
