@@ -43,7 +43,7 @@ SHORT: dict[str, Any] = {
 LONG: dict[str, Any] = {
     **SHORT,
     "name": "long",
-    "recipe": {"epochs": 1500, "batch_size": 16},
+    "recipe": {"epochs": 500, "batch_size": 16},
     "nuisance": {"lr": 0.01},
     "families": {"gds": {"lam": [0, 1], "tau": 1}},
     "screen": {"searcher": "grid", "seeds": 1},
