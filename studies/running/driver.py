@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,7 @@ def run_stages(
     running = False
     with ExitStack() as session:
         account = session.enter_context(Account(ledger, spec))
+        run = _Run(spec, ledger, directory, address, data_root, storage, watcher, account)
         for stage in stages:
             take_over(spec, stage, ledger, StudyFiles(directory))
             source = _bounded(spec, stage, ledger)
@@ -143,9 +145,28 @@ def run_stages(
             if not running:
                 session.enter_context(ray_session(address))
                 running = True
-            if not _run_stage(spec, stage, source, ledger, directory, address, data_root, storage, watcher, account):
+            if not _run_stage(run, stage, source):
                 return False
     return True
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the stages of one run of a study share."""
+
+    spec: StudySpec
+    ledger: Ledger
+    directory: Path
+    address: str | None
+    data_root: Path | None
+    storage: str | None
+    watcher: Watcher
+    account: Account
+
+    @property
+    def here(self) -> bool:
+        """Whether Ray was started on this machine, for this run."""
+        return self.address in (None, "local")
 
 
 def _bounded(spec: StudySpec, stage: Stage, ledger: Ledger) -> BoundedTrials:
@@ -177,46 +198,23 @@ def _outcomes(spec: StudySpec, ledger: Ledger) -> dict[str, Outcome]:
     return {key: Outcome.of(*values, stopped_after=int(epoch) if status == "stopped" else None) for key, status, epoch, *values in rows}
 
 
-def _run_stage(
-    spec: StudySpec,
-    stage: Stage,
-    source: BoundedTrials,
-    ledger: Ledger,
-    directory: Path,
-    address: str | None,
-    data_root: Path | None,
-    storage: str | None,
-    watcher: Watcher,
-    account: Account,
-) -> bool:
-    stop = StopRequest(Tolerance(spec.tolerance, source.total), account)
+def _run_stage(run: _Run, stage: Stage, source: BoundedTrials) -> bool:
+    stop = StopRequest(Tolerance(run.spec.tolerance, source.total), run.account)
     with _stopping_on_interrupt(stop):
-        _fit(spec, stage, source, ledger, directory, address, data_root, storage, watcher, stop)
-    account.count(0)
+        _fit(run, stage, source, stop)
+    run.account.count(0)
     if stop.tolerance.exceeded:
         raise StudyStopped(stop.tolerance.exceeded)
     if stop.interrupted:
         return False
-    whole = source.exhausted and all(trial.status in ENDED for trial in ledger.trials(stage))
-    if reason := source.used_up or ("" if whole else account.used_up()):
+    whole = source.exhausted and all(trial.status in ENDED for trial in run.ledger.trials(stage))
+    if reason := source.used_up or ("" if whole else run.account.used_up()):
         raise BudgetReachedError(reason)
     return True
 
 
-def _fit(
-    spec: StudySpec,
-    stage: Stage,
-    source: BoundedTrials,
-    ledger: Ledger,
-    directory: Path,
-    address: str | None,
-    data_root: Path | None,
-    storage: str | None,
-    watcher: Watcher,
-    stop: StopRequest,
-) -> None:
-    setting = _setting(spec, stage, directory, data_root, storage)
-    here = address in (None, "local")
+def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> None:
+    spec, setting = run.spec, _setting(run, stage)
     # Ray Train reserves what several processes take, all or nothing, in a placement group of its own. What is reserved here is then for an
     # actor that does nothing but pass reports on, so there must be no more of them than such groups.
     needs: dict[str, float] = (
@@ -226,51 +224,51 @@ def _fit(
         source,
         setting,
         spec.failures.policies(spec.tolerance),
-        at_once=_at_once(spec, here),
+        at_once=_at_once(spec, run.here),
         room_beside=lambda nodes: spec.recipe.processes == 1 and slots(spec, nodes) > 0,
         trade_off=[name for name, _ in spec.objectives[1:]],
     )
     rule = stopping_rule(spec) if stage == "screen" else None
-    scheduler = InTurn(room_for_all=here)
+    scheduler = InTurn(room_for_all=run.here)
     if rule is not None:
-        scheduler = EarlyStopping(rule, spec.metric, room_for_all=here)
-        scheduler.recall(ledger, stage)
+        scheduler = EarlyStopping(rule, spec.metric, room_for_all=run.here)
+        scheduler.recall(run.ledger, stage)
     callbacks = Guarded(
         [
-            LedgerCallback(ledger, searcher, watcher, stop),
-            LimitsCallback(spec.budget.trial, ledger, searcher),
-            SpendingCallback(stop.account),
-            PlacementCallback(directory, spec.resources),
+            LedgerCallback(run.ledger, searcher, run.watcher, stop),
+            LimitsCallback(spec.budget.trial, run.ledger, searcher),
+            SpendingCallback(run.account),
+            PlacementCallback(run.directory, spec.resources),
         ],
         stop,
     )
-    waiting = _waiting(spec, source.source, here)
-    StageLoop(stage, directory / "ray", needs, searcher, scheduler, callbacks, stop, waiting).run()
+    waiting = _waiting(spec, source.source, run.here)
+    StageLoop(stage, run.directory / "ray", needs, searcher, scheduler, callbacks, stop, waiting).run()
     if stop.error is not None:
         raise stop.error
     shutil.rmtree(str(setting.scratch), ignore_errors=True)  # what groups that were killed have left
 
 
-def _setting(spec: StudySpec, stage: Stage, directory: Path, data_root: Path | None, storage: str | None) -> TrialSetting:
+def _setting(run: _Run, stage: Stage) -> TrialSetting:
     """What the trials of a stage share; the directory of their checkpoints is made."""
-    checkpoints = directory / "checkpoints"
+    spec, checkpoints = run.spec, run.directory / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     threads, device = processor(spec)
     return TrialSetting(
         study_seed=spec.seed,
         checkpoints=str(checkpoints.resolve()),
-        data_root=str(data_root.resolve()) if data_root else None,
+        data_root=str(run.data_root.resolve()) if run.data_root else None,
         threads=threads,
         device=device,
         metric=spec.metric,
         every_epoch=stage == "screen" and stopping_rule(spec) is not None,
         keep_final=stage in ("confirm", "zoom") or spec.confirm is None,
         record=spec.record.record(),
-        examples=str(StudyFiles(directory).examples.resolve()) if spec.record.examples else None,
+        examples=str(StudyFiles(run.directory).examples.resolve()) if spec.record.examples else None,
         cpu=spec.resources.cpu,
         gpu=spec.resources.gpu,
-        scratch=str((directory / "ray" / "train").resolve()),
-        storage=storage,
+        scratch=str((run.directory / "ray" / "train").resolve()),
+        storage=run.storage,
         study=spec.name,
         memory_gib=spec.budget.trial.memory_gib,
     )

@@ -86,7 +86,7 @@ def test_every_command_explains_itself_and_speaks_json(command: str) -> None:
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
-    expected = "run resume preview reproduce status report judge export sync ui doctor losses datasets models studies"
+    expected = "run resume preview reproduce status report judge export sync ui doctor losses datasets models studies describe"
     assert sorted(COMMANDS) == sorted(expected.split())
 
 
