@@ -11,9 +11,9 @@ All of it runs on this machine: a slot is a share of its processors, so sixteen 
 processes cost each other. The whole form takes a quarter of an hour, ``--quick`` two minutes.
 
 Limits: an overhead of 0.1 s per trial; 2 % of the wall time for the ledger, which the driver waits for, and 2 % of the trials' time for
-the mirror, which works aside; 5 ms to ask for a trial after 10,000 conditional ones; a driver that has not grown by a tenth from 1,000 to
-10,000 trials; a wall time, from before Ray starts until the last trial has ended, of 1.06 times the sleep of all trials on their slots. A
-figure beyond its limit is marked with an exclamation mark.
+the mirror, which works aside; a driver that has not grown by a tenth from 1,000 to 10,000 trials; a wall time, from before Ray starts
+until the last trial has ended, of 1.06 times the sleep of all trials on their slots. A figure beyond its limit is marked with an
+exclamation mark. What it costs to ask for the next trial, `searchers.py` measures.
 """
 
 from __future__ import annotations
@@ -27,13 +27,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psutil
 
 HERE = Path(__file__).parent
-ASKED = 10_000
 GROWTH = 1.1
 
 
@@ -210,52 +208,6 @@ def optunas(trials: int, sleep: float, slots: int) -> Clock:
     return clock
 
 
-def asks() -> dict[str, float]:
-    """Seconds to ask for one more trial when there are 10,000 over all families: ours by Sobol and TPE, and Optuna's TPE by itself."""
-    import optuna
-
-    from margin_core.losses import list_losses
-    from search_spaces import frozen_trial, suggest
-    from studies.claim import claim
-    from studies.plan import screen_trials
-    from studies.running.driver import trial_source
-    from studies.spec import study_from
-    from studies.tracking.ledger import Ledger
-
-    families = {name: None for name in list_losses() if name not in ("two_scale", "ldam")}
-    described = {**study(ASKED, 1.0, 1), "families": families, "screen": {"searcher": "sobol", "trials": ASKED}}
-    found = {}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as ledger:
-        spec = study_from(described)
-        claim(ledger, spec)
-        trials = screen_trials(spec)
-        for number, trial in enumerate(trials):
-            ledger.start(trial)
-            ledger.report(trial.key, [{"epoch": 1, "at": 0.0, "seconds": 1.0, "metrics": {"val_accuracy": (number * 0.618) % 1.0}}])
-            ledger.end(trial.key, "finished")
-        for searcher in ("sobol", "tpe"):
-            longer = study_from({**described, "screen": {"searcher": searcher, "trials": ASKED + 20}})
-            source = trial_source(longer, "screen", ledger)
-            found[searcher] = quickest(source.next)
-        space = spec.space()
-        search = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0), direction="maximize")
-        search.add_trials([frozen_trial(space, trial.config, (number * 0.618) % 1.0) for number, trial in enumerate(trials)])
-        found["optuna"] = quickest(lambda: suggest(space, search.ask()))
-    return found
-
-
-def quickest(ask: Callable[[], object]) -> float:
-    """The median time of a few calls."""
-    times = []
-    for _ in range(7):
-        began = time.perf_counter()
-        if ask() is None:
-            raise SystemExit("there was no trial to ask for")
-        times.append(time.perf_counter() - began)
-    return median(times)
-
-
 def ratios(values: Sequence[float]) -> list[str]:
     """The first over each of the others."""
     return [f"{values[0] / other:.3f}" for other in values[1:]]
@@ -278,7 +230,6 @@ def main() -> None:
         mine = ours(trials, sleep, slots)
         theirs = rays(2 * slots, sleep, slots)
         loop = optunas(20, sleep, slots)
-        asked = asks()
     print(f"{trials} trials of {sleep:g} s on {slots} slots of {os.cpu_count()} processors\n")
     print("| | margin-studies | Ray Tune | Optuna | ratio to Ray Tune | ratio to Optuna | limit |\n|---|---|---|---|---|---|---|")
     clock = mine.clock
@@ -293,8 +244,6 @@ def main() -> None:
         ("mirror's processor, of the trials' time", clock.mirror, slots * running),
     ):
         row(name, [f"{100 * seconds / of:.2f} %", *[""] * 4], "2 %", seconds > 0.02 * of)
-    told = [f"{1000 * asked['sobol']:.1f} (tpe {1000 * asked['tpe']:.1f})", "", f"{1000 * asked['optuna']:.1f}", ""]
-    row(f"ask at {ASKED} trials, ms", [*told, f"{asked['sobol'] / asked['optuna']:.3f}"], "5", asked["sobol"] > 0.005)
     row(
         "driver's memory, MB",
         [f"{clock.memory[-1]:.0f}, {clock.growth():.2f} of that at a tenth", *[""] * 4],
