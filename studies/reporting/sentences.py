@@ -114,7 +114,7 @@ def shift_sentence(shift: Shift) -> str:
         return f"The best {symbol} of {shift.family} moves with the data: no one value is best on all {number_of}{told}."
     if verdict.p_bare is None and min(each.n_seeds for each in verdict.datasets) < 2:
         return f"Whether the best {symbol} of {shift.family} moves with the data cannot be asked: it takes two seeds at least."
-    return f"One {symbol} of {shift.family} may be best on all {number_of}; that it is, is not shown either."
+    return f"One {symbol} of {shift.family} may be best on all {number_of}, but that one is, is not shown."
 
 
 def alt_of_shift(shift: Shift) -> str:

@@ -61,7 +61,7 @@ def test_the_sentence_is_no_finding_where_nothing_is_claimed(moved, found):
         "The best λ of gds moves with the data: no one value is best on all 2 datasets: digits below digits-noise0.2."
     )
     gds = next(each for each in found.shifts if each.family == "gds")
-    assert shift_sentence(gds) == "One λ of gds may be best on all 2 datasets; that it is, is not shown either."
+    assert shift_sentence(gds) == "One λ of gds may be best on all 2 datasets, but that one is, is not shown."
 
 
 def test_too_few_seeds_are_told(build, peaked):
