@@ -97,14 +97,18 @@ def describe(features: Tensor, labels: Tensor, *, names: Sequence[str] | None = 
     Raises:
         ValueError: On an unknown name, shapes that do not fit, features that are not finite, or a class with one example.
     """
+    if features.ndim != 2:
+        raise ValueError(f"features must be (N, d), got {tuple(features.shape)}")
+    return describe_sample(Sample.of(scaled(features), labels), names=names, halves=halves, seed=seed)
+
+
+def describe_sample(sample: Sample, *, names: Sequence[str] | None = None, halves: int = HALVES, seed: int = 0) -> Fingerprint:
+    """The same of a sample whose graph is known; its features are taken as they are. Arguments and errors as for `describe`."""
     known = {d.name: d for d in DESCRIPTORS}
     wanted = list(known) if names is None else list(names)
     for name in wanted:
         if name not in known:
             raise ValueError(f"unknown descriptor {name!r}; known: {', '.join(known)}")
-    if features.ndim != 2:
-        raise ValueError(f"features must be (N, d), got {tuple(features.shape)}")
-    sample = Sample.of(scaled(features), labels)
     values = {name: known[name].measure(sample) for name in wanted}
     over_halves = [[known[name].measure(half) for name in wanted] for half in (sample.half("half", seed, i) for i in range(halves))]
     errors = (

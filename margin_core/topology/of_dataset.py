@@ -15,7 +15,7 @@ from torch import Tensor
 
 from margin_core.data import DatasetConfig, Prepared, prepare, resolve_data_root
 from margin_core.models import build_model
-from margin_core.topology.fingerprint import HALVES, Fingerprint, describe, matched_examples, scaled
+from margin_core.topology.fingerprint import HALVES, Fingerprint, describe_sample, matched_examples, scaled
 from margin_core.topology.sample import Sample
 from margin_core.topology.sensitivity import frame_sensitivity, pose_sensitivity
 from margin_core.training.frozen import BATCH, frozen_features
@@ -68,7 +68,7 @@ def describe_dataset(
         classes: How many classes are looked at, and ``per_class`` how many examples of each; by default all classes, and as many examples
             as the smallest has, up to 10000 in all. Datasets compare where both are the same.
         per_class: See ``classes``.
-        halves: See `describe`.
+        halves: See `margin_core.topology.describe`.
         seed: Draws the split, the examples and the halves.
         data_root: Folder of the datasets.
         device: Where features are computed.
@@ -94,7 +94,6 @@ def describe_dataset(
     ).backbone
     examples, labels = data.train_indices[places], data.train_y[places]
     features = frozen_features(backbone, data.dataset, model, device)[examples]
-    fingerprint = describe(features, labels, halves=halves, seed=seed)
     sample, standardise = Sample.of(scaled(features), labels), data.dataset.standardiser(device)
 
     def images() -> Iterator[Tensor]:
@@ -107,4 +106,5 @@ def describe_dataset(
         "pose_sensitivity": pose_sensitivity(embed, images(), sample),
         "frame_sensitivity": frame_sensitivity(embed, images(), sample),
     }
+    fingerprint = describe_sample(sample, halves=halves, seed=seed)
     return replace(fingerprint, estimates={**fingerprint.estimates, **sensitivities})
