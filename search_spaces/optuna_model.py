@@ -46,7 +46,7 @@ class OptunaModel:
 
     def __init__(self, parameters: Sequence[Parameter], method: Literal["tpe", "gp"], maximize: Sequence[bool]) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of a package that would make the Gaussian process faster
-        self._distributions = {parameter.name: _distribution(parameter.dimension) for parameter in parameters}
+        self._distributions = {parameter.name: distribution(parameter.dimension) for parameter in parameters}
         self._method = method
         self._directions = [StudyDirection.MAXIMIZE if more else StudyDirection.MINIMIZE for more in maximize]
         self._known: list[_Known] = []
@@ -134,7 +134,8 @@ def _sampler(method: Literal["tpe", "gp"], seed: int) -> BaseSampler:
         return GPSampler(seed=seed, n_startup_trials=0)
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Optuna's form of a dimension."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     log = dimension.scale == "log"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class StudyFileError(ValueError):
@@ -48,6 +51,14 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{path} cannot be read as text: {error}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first of what is wrong with plain data: the key, and what is allowed there."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    message = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    return f"{where + ': ' if where else ''}{message}"
 
 
 def apply_overrides(data: Any, overrides: Iterable[str]) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import describing, judging, listing, previewing, reading, reproducing, running, sending
+from studies.cli import comparing, describing, judging, listing, previewing, reading, reproducing, running, sending
 
 __all__ = ["app", "main"]
 
@@ -28,6 +28,8 @@ for command in (
     reading.status,
     reading.report,
     judging.judge,
+    comparing.compare,
+    comparing.claims,
     sending.export,
     sending.sync,
     reading.ui,

@@ -19,7 +19,7 @@ from margin_core.data import check_dataset
 from margin_core.losses import get_family, list_losses
 from margin_core.papers import Reported
 from margin_core.regularizers import get_regularizer
-from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml
+from studies.plain_yaml import StudyFileError, apply_overrides, first_fault, parse_yaml
 from studies.plan import build_cell, screen_configs
 from studies.reproduction.rule import Claimed
 from studies.spec import StudySpec, study_from
@@ -288,10 +288,7 @@ def table_from(data: Mapping[str, Any]) -> Table:
     try:
         return Table.model_validate(dict(data))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        message = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-        raise StudyFileError(f"{data.get('name', 'a table')}: {where + ': ' if where else ''}{message}") from error
+        raise StudyFileError(f"{data.get('name', 'a table')}: {first_fault(error)}") from error
 
 
 def _after(labels: Sequence[str], path: str) -> int | None:
