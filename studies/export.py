@@ -1,32 +1,51 @@
 """The best configuration of each dataset as files that run.
 
 ``margin-studies run config.yaml`` repeats the exported trial; the values come from the study's own ledger, never from MLflow, so
-they keep their types and every digit.
+they keep their types and every digit. How the model card reads is left to `studies.reporting.card`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family
-from margin_core.models import save_weights
+from margin_core.models import Classifier, save_weights
 from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
 from studies.answer import answer
+from studies.export_graph import FILES, Format, Graph, check_format, write_graph
 from studies.extension import processor
 from studies.findings import Answer, Winner
+from studies.flat_args import flat_args
 from studies.preflight import CallError
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles
 
 TRIAL_KIND = "trial"
+_REPRODUCE = """#!/bin/sh
+# Trains the exported trial again and says whether it came to the recorded numbers.
+# Needs margin-studies; requirements.txt has the versions that the study ran with. Options go to `margin-studies run`: --data-root DIR.
+set -eu
+cd "$(dirname "$0")"
+exec margin-studies run config.yaml "$@"
+"""
+_WHAT = {
+    "config.yaml": "the whole trial, which `margin-studies run` repeats",
+    "args.yaml": "the same in the flat style of timm",
+    "loss.yaml": "the loss alone",
+    "verdict.json": "why this setting, how surely, and which others may be as good",
+    "model.safetensors": "the weights, and the loss's own parameters",
+    "requirements.txt": "the versions that the study ran with",
+    "reproduce.sh": "trains it again",
+}
 
 
 @dataclass(frozen=True)
@@ -78,8 +97,6 @@ class ExportedTrial:
 
     def open(self, data_root: Path | None) -> Trial:
         """The trial, ready to train, with its threads set."""
-        import torch
-
         torch.set_num_threads(self.threads)
         root = None if data_root is None else str(data_root)
         return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, data_root=root, record=self.record)
@@ -97,22 +114,51 @@ class ExportedTrial:
             yield epoch.epoch, epoch.metrics
 
 
-def export_study(files: StudyFiles, *, data_root: Path | None, dataset: str | None = None) -> dict[str, Path]:
+def export_study(
+    files: StudyFiles, *, data_root: Path | None, dataset: str | None = None, formats: Sequence[Format] = ()
+) -> dict[str, Path]:
     """Write the export of every dataset, or of one; returns the directory of each.
 
+    Args:
+        files: The study.
+        data_root: Folder of the datasets.
+        dataset: What the study calls the dataset; by default all.
+        formats: In which formats the network is written besides.
+
     Raises:
-        CallError: The study has no measured cell, or no such dataset.
+        CallError: The study has no measured cell, or no such dataset; or the network cannot be written in one of the formats.
     """
+    for name in formats:
+        check_format(name)
     with Ledger(files.ledger, read_only=True) as ledger:
         found = answer(ledger)
         winners = [winner for winner in found.winners if dataset in (None, winner.dataset)]
         if not winners:
             known = ", ".join(winner.dataset for winner in found.winners) or "none yet"
             raise CallError(f"nothing to export{'' if dataset is None else f' for {dataset!r}'}; datasets with a result: {known}")
-        return {winner.dataset: _export(winner, found, ledger, files, data_root) for winner in winners}
+        return {winner.dataset: _export(winner, found, ledger, files, data_root, formats) for winner in winners}
 
 
-def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, data_root: Path | None) -> Path:
+def read_export(directory: Path, data_root: Path | None = None) -> Classifier:
+    """The network of an export, ready to be asked.
+
+    Args:
+        directory: The export of one dataset.
+        data_root: Folder of the datasets: the trial's own data tell the network's shape.
+
+    Raises:
+        CallError: The configuration cannot be run.
+        FileNotFoundError: The dataset, or a file of the export, is not there.
+    """
+    from safetensors.torch import load_file
+
+    trial = ExportedTrial.from_dict(yaml.safe_load((directory / "config.yaml").read_text())).open(data_root)
+    tensors = load_file(directory / "model.safetensors")
+    trial.model.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("loss.")})
+    return trial.model.eval()
+
+
+def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, data_root: Path | None, formats: Sequence[Format]) -> Path:
     exported, key = _first_replicate(winner, found, ledger)
     directory = files.export / winner.dataset
     directory.mkdir(parents=True, exist_ok=True)
@@ -127,9 +173,45 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     trial = _trained(exported, files.checkpoints / f"{key}.pt", data_root)
     needs: dict[str, Any] = {name: trial.loss.get_buffer(name).tolist() for name in trial.loss.family.needs}
     _write_yaml(directory / "loss.yaml", {**loss_settings(exported.cell), **needs})
+    _write_yaml(directory / "args.yaml", flat_args(trial))
     _save_model(trial, directory / "model.safetensors")
     _save_backbone(trial, directory / "weights", winner.dataset)
+    (directory / "requirements.txt").write_text(_requirements(json.loads(ledger.meta("environment") or "{}")))
+    (directory / "reproduce.sh").write_text(_REPRODUCE)
+    for file in FILES.values():
+        (directory / file).unlink(missing_ok=True)  # of an earlier export, whose network may have been another
+    graphs = [write_graph(trial, directory, name) for name in formats]
+    (directory / "README.md").write_text(_card(trial, winner, found, exported, graphs))
     return directory
+
+
+def _requirements(environment: Mapping[str, str]) -> str:
+    """The versions that the study was begun with."""
+    lines = [f"{name}=={version}" for name, version in environment.items() if name != "python"]
+    return "\n".join([f"# Python {environment.get('python', 'of unknown version')}", *lines]) + "\n"
+
+
+def _card(trial: Trial, winner: Winner, found: Answer, exported: ExportedTrial, graphs: Sequence[Graph]) -> str:
+    from studies.reporting.card import model_card  # brings what draws the report: not for a trial that is run again
+
+    data = trial.data
+    bytes_in = data.dataset.images.dtype == torch.uint8
+    written = {
+        graph.file: f"the network for {'ONNX' if graph.file == FILES['onnx'] else '`torch.export`'}: {graph.reads} to scores, any number"
+        f" at once; on {graph.examples} examples within {graph.furthest:.0e} of the largest score"
+        for graph in graphs
+    }
+    return model_card(
+        found,
+        winner,
+        dataset=trial.cell.dataset.name,
+        seed=exported.replicate,
+        result=exported.result,
+        reads="features" if trial.cell.backbone == "frozen" else "images",
+        shape=data.in_shape,
+        standardised=(data.dataset.mean, data.dataset.std) if bytes_in else None,
+        files=_WHAT | ({"weights/": "the backbone's weights alone"} if trial.cell.backbone == "trained" else {}) | written,
+    )
 
 
 def loss_settings(cell: Cell) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from studies.cli.output import one_sentence, print_json, say, stdout, warn
 from studies.workspace import DEFAULT_WORKDIR, open_files
 
 if TYPE_CHECKING:
+    from studies.export_graph import Format
     from studies.workspace import StudyFiles
 
 
@@ -22,6 +23,8 @@ def export(
     workdir: Workdir = DEFAULT_WORKDIR,
     data_root: DataRoot = None,
     tracking_uri: TrackingUri = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write the network as an ONNX file, too.")] = False,
+    torch_export: Annotated[bool, typer.Option("--torch-export", help="Write the network as a torch.export program, too.")] = False,
     register: Annotated[bool, typer.Option("--register", help="Make it a version of a registered model in MLflow, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -30,9 +33,10 @@ def export(
     from studies.export import export_study
 
     lacking = ""
+    formats: list[Format] = [*(["onnx"] if onnx else []), *(["torch"] if torch_export else [])]  # type: ignore[list-item]
     with one_sentence():
         files = open_files(workdir, study)
-        written = export_study(files, data_root=resolve_data_root(data_root), dataset=dataset)
+        written = export_study(files, data_root=resolve_data_root(data_root), dataset=dataset, formats=formats)
         if register:
             _, lacking = _send(files, tracking_uri, written)
     if as_json:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 import yaml
@@ -22,10 +24,13 @@ from margin_core.losses import build_loss
 from margin_core.training import Cell, Trial
 from studies.answer import open_answer
 from studies.cli import app
-from studies.export import ExportedTrial, export_study, loss_settings
+from studies.export import ExportedTrial, export_study, loss_settings, read_export
+from studies.export_graph import FILES, FORMATS, Format, write_graph
 from studies.findings import Answer
+from studies.flat_args import flat_args
 from studies.plan import build_cell, confirm_trials
 from studies.preflight import CallError
+from studies.reporting.wording import mean_words
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles, study_files
 from tests.studies import builders
@@ -58,7 +63,8 @@ def test_every_dataset_is_exported_into_its_own_directory(trained: StudyFiles) -
     written = export_study(trained, data_root=None)
     assert written == {name: trained.export / name for name in ("digits", "noisy")}
     for directory in written.values():
-        files = ["config.yaml", "loss.yaml", "model.safetensors", "verdict.json", "weights"]
+        files = ["README.md", "args.yaml", "config.yaml", "loss.yaml", "model.safetensors", "reproduce.sh", "requirements.txt"]
+        files += ["verdict.json", "weights"]
         assert sorted(file.name for file in directory.iterdir()) == files
     assert config(written["noisy"])["cell"]["dataset"] == {"name": "digits", "label_noise": 0.2, "noise": "symmetric", "label": "noisy"}
 
@@ -340,3 +346,88 @@ def test_a_configuration_whose_data_are_not_here_is_told(exported: Path, tmp_pat
     assert result.exit_code == 2
     assert result.stderr.startswith("error: mnist: train-images-idx3-ubyte")
     assert str(tmp_path / "nowhere") in result.stderr
+
+
+def test_the_flat_arguments_name_what_timm_names_and_are_all_plain(exported: Path) -> None:
+    args = yaml.safe_load((exported / "args.yaml").read_text())
+    cell = Cell.from_dict(config(exported)["cell"])
+    assert (args["opt"], args["lr"], args["epochs"], args["loss"]) == ("sgd", cell.recipe.lr, cell.recipe.epochs, cell.family)
+    assert args["loss_m"] == cell.knobs["m"]
+    assert args["input_size"] == [1, 8, 8]
+    assert not any(isinstance(value, dict) for value in args.values())
+
+
+def test_a_schedule_is_flat_too_and_names_of_timm_stay_its_own(exported: Path) -> None:
+    cell = Cell.from_dict(config(exported)["cell"])
+    schedule = Schedule("linear", start=0.1, end=0.2, length=0.5)
+    recipe = replace(cell.recipe, epochs=4, lr_schedule="step", lr_steps=(0.5,), warm_up=0.25, accumulate=2, ema=0.9)
+    args = flat_args(Trial(replace(cell, knobs={"m": schedule, "s": 20.0}, recipe=recipe), study_seed=0, replicate=0))
+    assert (args["loss_m_start"], args["loss_m_end"], args["loss_m_kind"]) == (0.1, 0.2, "linear")
+    assert (args["sched"], args["decay_milestones"], args["warmup_epochs"], args["grad_accum_steps"]) == ("multistep", [2], 1.0, 2)
+    assert args["batch_size"] == recipe.batch_size // 2
+
+
+def test_the_card_tells_the_mean_with_its_interval_and_what_is_in_the_directory(exported: Path, found: Answer) -> None:
+    (winner,) = [winner for winner in found.winners if winner.dataset == "digits"]
+    card = (exported / "README.md").read_text()
+    header = yaml.safe_load(card.split("---")[1])
+    (metric,) = header["model-index"][0]["results"][0]["metrics"]
+    assert metric["value"] == pytest.approx(winner.summary.mean)
+    assert f"{mean_words(winner.summary)} %, 2 seeds" in card
+    for file in exported.iterdir():
+        assert f"`{file.name}{'/' if file.is_dir() else ''}`" in card or file.name == "README.md"
+
+
+def test_the_card_s_own_lines_give_the_network_that_was_trained(exported: Path, trained: StudyFiles) -> None:
+    code = re.search(r"```python\n(.*?)```", (exported / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    done = subprocess.run(
+        [sys.executable, "-c", code[1] + "print(tuple(scores.shape))"],
+        cwd=exported,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.strip() == "(1, 10)", done.stderr
+    kept, network = load_file(exported / "model.safetensors"), read_export(exported)
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_network_s_graph_gives_its_scores(name: Format, trained: StudyFiles) -> None:
+    directory = export_study(trained, data_root=None, dataset="noisy", formats=[name])["noisy"]
+    images = torch.rand(5, 1, 8, 8)
+    with torch.inference_mode():
+        expected = read_export(directory)(images).scores
+    if name == "onnx":
+        session = onnxruntime.InferenceSession(directory / FILES[name])
+        got = torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    else:
+        got = torch.export.load(directory / FILES[name]).module()(images)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+    assert FILES[name] in (directory / "README.md").read_text()
+    export_study(trained, data_root=None, dataset="noisy")
+    assert not (directory / FILES[name]).exists()
+
+
+def test_a_graph_that_gives_other_scores_is_not_left_behind(exported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data = ExportedTrial.from_dict(config(exported))
+    trial = data.open(None)
+    monkeypatch.setattr("studies.export_graph.CLOSE", -1.0)
+    with pytest.raises(CallError, match="of the largest apart from the network's; it was removed"):
+        write_graph(trial, tmp_path, "torch")
+    assert list(tmp_path.glob("model.*")) == []
+
+
+def test_the_script_repeats_the_trial(exported: Path, tmp_path: Path) -> None:
+    command = tmp_path / "margin-studies"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m studies "$@"\n')
+    command.chmod(0o755)
+    done = subprocess.run(
+        ["sh", str(exported / "reproduce.sh"), "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["same"] is True
