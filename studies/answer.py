@@ -33,6 +33,7 @@ from studies.shifting import shifts_between
 from studies.spec import StudySpec
 from studies.spending import spent
 from studies.tracking.ledger import Ledger, TrialRecord
+from studies.tracking.page import RunsPage
 from studies.warm_start import recorded_warm_start
 
 # Where a ledger holds the configurations that were chosen to be tested.
@@ -145,6 +146,7 @@ def answer(ledger: Ledger) -> Answer:
         copied=ledger.copied(),
         superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
         warm_start=recorded_warm_start(ledger),
+        runs_page=RunsPage.of(ledger.path),
     )
 
 

@@ -19,6 +19,7 @@ from studies.plan import Stage
 from studies.spec import StudySpec
 from studies.spending import Spent
 from studies.tracking.ledger import Change
+from studies.tracking.page import RunsPage
 from studies.warm_start import WarmStart
 
 
@@ -184,6 +185,7 @@ class Answer:
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
         warm_start: What the search began with from an earlier study, which counts nowhere here.
+        runs_page: Where MLflow shows the runs, if they were sent anywhere.
     """
 
     spec: StudySpec
@@ -208,6 +210,7 @@ class Answer:
     copied: int
     superseded: int
     warm_start: WarmStart | None
+    runs_page: RunsPage | None
 
     @property
     def datasets(self) -> list[str]:

@@ -22,9 +22,9 @@ from studies.workspace import StudyFiles
 
 def results_of(found: Answer, files: StudyFiles) -> Closing:
     """Sends the report, the verdicts and a picture of each curve to the study's run."""
-    from studies.reporting import curve_picture
+    from studies.reporting import curve_figure
 
-    pictures = {_file_name(curve.dataset, curve.family): curve_picture(found, curve) for curve in found.curves}
+    pictures = {_file_name(curve.dataset, curve.family): curve_figure(found, curve).png for curve in found.curves}
 
     def send(session: Session) -> None:
         for file in (files.report, files.verdicts):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from scipy.stats import binomtest
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,6 @@ def failure_rate(failed: int, runs: int, *, alpha: float = 0.05) -> FailureRate:
     """
     if runs < 1 or not 0 <= failed <= runs:
         raise ValueError(f"failed must be from 0 to runs, and runs at least 1, got {failed} of {runs}")
-    interval = binomtest(failed, runs).proportion_ci(confidence_level=1.0 - alpha, method="exact")
-    return FailureRate(failed / runs, float(interval.low), float(interval.high))
+    low = float(special.betaincinv(failed, runs - failed + 1, alpha / 2.0)) if failed else 0.0
+    high = float(special.betaincinv(failed + 1, runs - failed, 1.0 - alpha / 2.0)) if failed < runs else 1.0
+    return FailureRate(failed / runs, low, high)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Numbers = Sequence[float] | NDArray[np.float64]
 
@@ -113,6 +113,6 @@ def _t_interval(numbers: NDArray[np.float64], alpha: float) -> tuple[float | Non
     n = len(numbers)
     if n < 2:
         return None, None
-    half = float(stats.t.ppf(1.0 - alpha / 2.0, n - 1)) * float(numbers.std(ddof=1)) / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, 1.0 - alpha / 2.0)) * float(numbers.std(ddof=1)) / math.sqrt(n)
     mean = float(numbers.mean())
     return mean - half, mean + half

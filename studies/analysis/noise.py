@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class OwnNoise:
         """Which cells are taken to be noisier than the others, shape (..., k)."""
         comparable = (self.df >= 1) & (self.df_others >= 1) & (self.spread > 0.0)
         ratio = np.divide(self.spread, self.others, out=np.full(self.spread.shape, np.inf), where=self.others > 0.0)
-        return np.asarray(comparable & (stats.f.sf(ratio, np.maximum(self.df, 1), np.maximum(self.df_others, 1)) < DOUBT))
+        return np.asarray(comparable & (special.fdtrc(np.maximum(self.df, 1), np.maximum(self.df_others, 1), ratio) < DOUBT))
 
     def ratio(self) -> Array:
         """Standard deviation of each cell's runs in those of the others, shape (..., k); infinite where the others show no noise."""

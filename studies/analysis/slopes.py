@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage, stats
+from scipy import ndimage, special
 
 from studies.analysis.best import Array, Comparison
 
@@ -45,7 +45,7 @@ class Slopes:
 
     def allowed(self, alpha: float) -> Array:
         """Where the curve may have its best point at confidence 1 - ``alpha``, as a mask of shape (..., points)."""
-        return np.asarray(np.square(self.t) <= stats.f.isf(alpha, 1, self.df))
+        return np.asarray(np.square(self.t) <= special.fdtri(1, self.df, 1.0 - alpha))
 
 
 def knob_range(places: Sequence[Array]) -> Array:
@@ -97,12 +97,12 @@ def lack_of_fit(fit: Comparison, places: Array) -> Array:
     covariance = beyond.T @ np.linalg.inv(fit.information + 1.0 / len(places)) @ beyond
     contrasts, freedom = fit.means @ beyond, beyond.shape[1]
     squares = np.einsum("...i,ij,...j->...", contrasts, np.linalg.inv(covariance), contrasts)
-    return np.asarray(stats.f.sf(squares / freedom / fit.residual_variance, freedom, fit.df))
+    return np.asarray(special.fdtrc(freedom, fit.df, squares / freedom / fit.residual_variance))
 
 
 def shared_optimum(curves: Sequence[Slopes]) -> tuple[Array, Array]:
     """Whether curves may share one optimum: p of the test, and the value that suits them best; each of the curves' leading shape."""
     total = np.sum([np.square(curve.t) for curve in curves], axis=0)
     least, df = total.min(axis=-1), sum(curve.df for curve in curves)
-    p = stats.f.sf(least / (len(curves) - 1), len(curves) - 1, df)
+    p = special.fdtrc(len(curves) - 1, df, least / (len(curves) - 1))
     return np.asarray(p), curves[0].at[total.argmin(axis=-1)]

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from studies.cli.options import AsJson, StudyName, Workdir
 from studies.cli.output import one_sentence, print_json, print_placement, say, stdout
+from studies.tracking.address import UI_PORT
 from studies.workspace import DEFAULT_WORKDIR, open_files
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json:
 
 def ui(
     workdir: Workdir = DEFAULT_WORKDIR,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = UI_PORT,
     as_json: AsJson = False,
 ) -> None:
     """Open MLflow's page on the work directory's own store."""

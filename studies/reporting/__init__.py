@@ -5,8 +5,8 @@ Everything here reads a `studies.answer.Answer` and nothing else, and decides no
 
 from __future__ import annotations
 
-from studies.reporting.figures import curve_picture
+from studies.reporting.figures import curve_figure
 from studies.reporting.report import render_report
 from studies.reporting.terminal import headlines, print_result, result_table
 
-__all__ = ["curve_picture", "headlines", "print_result", "render_report", "result_table"]
+__all__ = ["curve_figure", "headlines", "print_result", "render_report", "result_table"]

@@ -1,4 +1,4 @@
-"""The figures of a report, each an SVG text: response curves, gains over cross-entropy, and what the screen saw.
+"""The figures that every report begins with: response curves, gains over cross-entropy, and what the screen saw.
 
 Every figure is one small panel, so that a page can lay panels side by side or, on a telephone, one below another. In all of them
 blue means "may be best", grey is cross-entropy and noise, and vermilion is what was lost. The words around them are made in
@@ -18,8 +18,18 @@ from matplotlib.transforms import ScaledTranslation, Transform
 
 from studies.analysis import summarise
 from studies.findings import Answer, Contender, Curve
-from studies.reporting.sentences import alt_of_curve, alt_of_gains, alt_of_screen, curves_of, seeds_by_value
-from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet, draw, picture
+from studies.reporting.section import Figure, file_name, runs_of
+from studies.reporting.sentences import (
+    alt_of_curve,
+    alt_of_gains,
+    alt_of_screen,
+    curve_sentence,
+    curves_of,
+    gains_sentence,
+    screen_sentence,
+    seeds_by_value,
+)
+from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet
 from studies.reporting.windows import Window, gain_window, knob_positions, metric_window, sparse_labels
 from studies.reporting.wording import gain_words, metric_words, number, plain
 
@@ -31,35 +41,55 @@ _SMALL = 9.5
 _MEDIUM = 10.5
 
 
-def curve_figure(answer: Answer, curve: Curve, *, name: str) -> str:
+def curve_figure(answer: Answer, curve: Curve) -> Figure:
     """A family's response on one dataset: every seed, each value's mean with its interval, ``ce``, and the values that may be best.
 
     Args:
         answer: The study's answer, whose other curves on the dataset share the metric's axis.
         curve: The curve to draw.
-        name: Unique on the page.
     """
-    return draw(CURVE, lambda axes: _paint_curve(axes, answer, curve), name=name, alt=alt_of_curve(answer, curve))
+    return Figure(
+        name=file_name(curve.stage, curve.dataset, curve.family),
+        title=curve.family,
+        label=str(curve.verdict.label),
+        sentence=curve_sentence(answer, curve),
+        alt=alt_of_curve(answer, curve),
+        sheet=CURVE,
+        paint=lambda axes: _paint_curve(axes, answer, curve),
+        runs=runs_of(curve.dataset, curve.family, curve.stage),
+        heading=f"{curve.family} on {curve.dataset}: {curve.verdict.label}",
+    )
 
 
-def curve_picture(answer: Answer, curve: Curve) -> bytes:
-    """`curve_figure` as a PNG, with dataset and family over it."""
-    return picture(CURVE, lambda axes: _paint_curve(axes, answer, curve), title=f"{curve.family} on {curve.dataset}: {curve.verdict.label}")
-
-
-def gains_figure(answer: Answer, dataset: str, *, name: str) -> str:
+def gains_figure(answer: Answer, dataset: str) -> Figure:
     """What each family's contender gains over ``ce`` on one dataset, with intervals; every dataset's has the same axis."""
     curves = [curve for curve in curves_of(answer, dataset) if curve.contender is not None]
-    sheet = Sheet(width=330, height=48 + GAINS_ROW * len(curves), left=4, right=4, top=2, bottom=46)
-    return draw(sheet, lambda axes: _paint_gains(axes, answer, curves), name=name, alt=alt_of_gains(answer, dataset))
+    return Figure(
+        name=file_name("gains", dataset),
+        title=dataset,
+        sentence=gains_sentence(answer, dataset),
+        alt=alt_of_gains(answer, dataset),
+        sheet=Sheet(width=330, height=48 + GAINS_ROW * len(curves), left=4, right=4, top=2, bottom=46),
+        paint=lambda axes: _paint_gains(axes, answer, curves),
+        runs=runs_of(dataset, stage="confirm"),
+        heading=f"Gains over ce on {dataset}",
+    )
 
 
-def screen_figure(answer: Answer, dataset: str, *, name: str) -> str:
+def screen_figure(answer: Answer, dataset: str) -> Figure:
     """Every configuration screened on one dataset, a strip for each family, the best of each in blue and ``ce``'s best as a line."""
     rows = answer.screen[answer.screen["dataset"] == dataset]
     families = list(dict.fromkeys(rows["family"]))
-    sheet = Sheet(width=330, height=66 + SCREEN_ROW * len(families), left=102, right=10, top=22, bottom=44)
-    return draw(sheet, lambda axes: _paint_screen(axes, answer, rows, families), name=name, alt=alt_of_screen(answer, dataset))
+    return Figure(
+        name=file_name("screen", dataset),
+        title=dataset,
+        sentence=screen_sentence(answer, dataset),
+        alt=alt_of_screen(answer, dataset),
+        sheet=Sheet(width=330, height=66 + SCREEN_ROW * len(families), left=102, right=10, top=22, bottom=44),
+        paint=lambda axes: _paint_screen(axes, answer, rows, families),
+        runs=runs_of(dataset, stage="screen"),
+        heading=f"The screen of {dataset}",
+    )
 
 
 def goes_beyond(answer: Answer) -> bool:

@@ -10,8 +10,9 @@ import math
 from matplotlib.axes import Axes
 
 from studies.findings import Shift
-from studies.reporting.sentences import alt_of_shift, optimum_stretch
-from studies.reporting.surface import BEST, INK, LINE, MUTED, PAPER, Sheet, draw
+from studies.reporting.section import Figure, file_name, runs_of
+from studies.reporting.sentences import alt_of_shift, optimum_stretch, shift_sentence
+from studies.reporting.surface import BEST, INK, LINE, MUTED, PAPER, Sheet
 from studies.reporting.windows import sparse_labels
 from studies.reporting.wording import plain
 
@@ -21,16 +22,21 @@ LONGEST = 26
 _MARGIN = 0.03
 
 
-def shift_figure(shift: Shift, *, name: str) -> str:
-    """Where each dataset's best value may be, by rising optimum.
-
-    Args:
-        shift: One family's verdict across datasets.
-        name: Unique on the page.
-    """
+def shift_figure(shift: Shift) -> Figure:
+    """Where each dataset's best value may be, by rising optimum, of one family's verdict across datasets."""
     rows = len(shift.verdict.datasets)
     sheet = Sheet(width=330, height=44 + ROW * rows, left=4, right=4, top=2, bottom=42)
-    return draw(sheet, lambda axes: _paint(axes, shift, sheet), name=name, alt=alt_of_shift(shift))
+    return Figure(
+        name=file_name("shift", shift.family),
+        title=shift.family,
+        label="SHIFT" if shift.verdict.shift else "",
+        sentence=shift_sentence(shift),
+        alt=alt_of_shift(shift),
+        sheet=sheet,
+        paint=lambda axes: _paint(axes, shift, sheet),
+        runs=runs_of(family=shift.family),
+        heading=f"Where the best {shift.knob.symbol} of {shift.family} may be",
+    )
 
 
 def _paint(axes: Axes, shift: Shift, sheet: Sheet) -> None:

@@ -37,6 +37,8 @@ _SETTINGS: dict[Any, Any] = {
     "path.simplify": False,
     "lines.dash_capstyle": "butt",
 }
+_NO_METADATA: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
+_TIGHT: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.15}
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 _DIGITS = re.compile(r"-?\d+\.\d{3,}")
 
@@ -82,25 +84,38 @@ def draw(sheet: Sheet, paint: Callable[[Axes], None], *, name: str, alt: str) ->
         alt: What the figure shows, for those who do not see it.
     """
     with matplotlib.rc_context(_SETTINGS):
-        figure = _drawn(sheet, paint)
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        _painted(sheet, paint).savefig(text, format="svg", metadata=_NO_METADATA)
     return _element(text.getvalue(), sheet, name, alt)
 
 
-def picture(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> bytes:
-    """What ``paint`` draws, as a PNG on white with ``title`` over it, for where no SVG is shown."""
+def drawn(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> Figure:
+    """What ``paint`` draws, on white with ``title`` over it, as a figure of Matplotlib's."""
     with matplotlib.rc_context(_SETTINGS):
-        figure = _drawn(sheet, paint)
+        figure = _painted(sheet, paint)
         figure.patch.set_visible(True)
         figure.patch.set_facecolor(PAPER)
         figure.suptitle(title, fontsize=11, color=INK, y=1.0, va="bottom")
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=144, bbox_inches="tight", pad_inches=0.15, metadata={"Software": None})
+    return figure
+
+
+def picture(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> bytes:
+    """What ``paint`` draws, as a PNG file on white with ``title`` over it."""
+    image = io.BytesIO()
+    with matplotlib.rc_context(_SETTINGS):
+        drawn(sheet, paint, title=title).savefig(image, format="png", dpi=144, metadata={"Software": None}, **_TIGHT)
     return image.getvalue()
 
 
-def _drawn(sheet: Sheet, paint: Callable[[Axes], None]) -> Figure:
+def vector(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> str:
+    """What ``paint`` draws, as an SVG file on white with ``title`` over it, in which text is drawn and needs no font."""
+    text = io.StringIO()
+    with matplotlib.rc_context({**_SETTINGS, "svg.fonttype": "path"}):
+        drawn(sheet, paint, title=title).savefig(text, format="svg", metadata=_NO_METADATA, **_TIGHT)
+    return text.getvalue()
+
+
+def _painted(sheet: Sheet, paint: Callable[[Axes], None]) -> Figure:
     figure = Figure(figsize=(sheet.width / 72.0, sheet.height / 72.0), dpi=72)
     figure.patch.set_visible(False)
     axes = figure.add_axes(

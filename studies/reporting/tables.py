@@ -334,6 +334,9 @@ def method(answer: Answer) -> list[str]:
         said.append(
             "A family’s other values are those of its best screened configuration. Confirm seeds are fresh: none of them chose anything."
         )
+    if answer.runs_page is not None:
+        where = "the page that margin-studies ui opens" if answer.runs_page.own else answer.runs_page.server
+        said.append(f"“Runs” under a figure shows the runs behind it in MLflow, on {where}.")
     said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
     return said
 

@@ -15,6 +15,9 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+UI_PORT = 5000
+"""Where ``margin-studies ui`` shows the work directory's own store, unless it is told another port."""
+UI_ADDRESS = f"http://127.0.0.1:{UI_PORT}"
 _SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD")
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"

@@ -7,14 +7,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 from studies.described import describe
 from studies.spec import StudySpec
+from studies.tracking.address import UI_ADDRESS, is_server
 from studies.tracking.ledger import TrialRecord
+from studies.tracking.sent import last_experiment
 
 VIEW_TAG = "mlflow.sharedViewState.cells"
 """The experiment's tag that MLflow's page reads a shared view from, the one called ``cells``."""
 _LABEL = 10  # characters that MLflow's parallel coordinates show
+
+
+@dataclass(frozen=True)
+class RunsPage:
+    """Where MLflow shows the runs of a study.
+
+    Attributes:
+        server: The server's address; of a work directory's own store the one that ``margin-studies ui`` gives it.
+        experiment: The study's experiment there.
+        own: Whether it is the work directory's own store.
+    """
+
+    server: str
+    experiment: str
+    own: bool
+
+    @classmethod
+    def of(cls, ledger: Path) -> RunsPage | None:
+        """Where a ledger was last sent to; None where that has no page, or it never was."""
+        store, experiment = last_experiment(ledger) or ("", "")
+        if is_server(store):
+            return cls(store.rstrip("/"), experiment, own=False)
+        return cls(UI_ADDRESS, experiment, own=True) if store.startswith("sqlite:") else None
+
+    def showing(self, runs: str) -> str:
+        """The address of the runs that a filter of MLflow's search finds.
+
+        >>> RunsPage("http://127.0.0.1:5000", "1", own=True).showing("tags.kind = 'cell'")
+        "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&searchFilter=tags.kind%20%3D%20%27cell%27"
+        """
+        return f"{self.server}/#/experiments/{self.experiment}/runs?workflowType=machine_learning&searchFilter={quote(runs, safe='')}"
 
 
 def cells_page(experiment: str) -> str:

@@ -7,6 +7,7 @@ to several. They only save work: a store's own runs, found by their tags, have t
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,9 @@ CREATE TABLE IF NOT EXISTS sent (
     store TEXT NOT NULL, key TEXT NOT NULL, run_id TEXT NOT NULL, epochs INTEGER NOT NULL DEFAULT 0, status TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (store, key)
 ) WITHOUT ROWID
+"""
+_PLACES = """
+CREATE TABLE IF NOT EXISTS experiments (store TEXT PRIMARY KEY, experiment TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID
 """
 _PENDING = """
 FROM trials LEFT JOIN sent ON sent.store = ? AND sent.key = trials.key
@@ -46,6 +50,7 @@ class Sent:
         self._connection = sqlite3.connect(ledger, timeout=30.0, isolation_level=None)
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.execute(_TABLE)
+        self._connection.execute(_PLACES)
         self._connection.execute("CREATE TEMP TABLE found (key TEXT NOT NULL, run_id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def close(self) -> None:
@@ -66,6 +71,10 @@ class Sent:
     def write(self, key: str, note: Note) -> None:
         """Note what has reached the store."""
         self._connection.execute("INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?)", (self._store, key, *note))
+
+    def write_experiment(self, experiment: str) -> None:
+        """Note which of the store's experiments the study is."""
+        self._connection.execute("INSERT OR REPLACE INTO experiments VALUES (?, ?, ?)", (self._store, experiment, time.time()))
 
     def pending(self) -> list[str]:
         """The trials of which the store lacks something, in the order in which they started."""
@@ -95,3 +104,12 @@ class Sent:
             surplus = [run for (run,) in cursor.execute(f"SELECT run_id FROM found WHERE run_id NOT IN ({kept})", (self._store,))]
             cursor.execute("COMMIT")
         return surplus
+
+
+def last_experiment(ledger: Path) -> tuple[str, str] | None:
+    """The store that a ledger was last sent to, by its URI without credentials, and the study's experiment there, if there is one."""
+    with closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True, timeout=30.0)) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'experiments'").fetchone() is None:
+            return None
+        found = connection.execute("SELECT store, experiment FROM experiments ORDER BY at DESC, store LIMIT 1").fetchone()
+    return None if found is None else (str(found[0]), str(found[1]))

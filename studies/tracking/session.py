@@ -62,6 +62,7 @@ class Session:
         self._sent = sent
         self._identity = ledger.meta("study_id") or ""
         self.experiment = self._find_experiment(artifact_location)
+        self._sent.write_experiment(self.experiment)
         self.agree()
         note = self._sent.note(STUDY_KEY)
         self.study_run = note.run_id if note else self._create(STUDY_KEY, spec.name, {"kind": "study", _DESCRIPTION: spec.description})

@@ -26,8 +26,8 @@ def curve_of(answer, family, dataset="digits"):
 
 @pytest.fixture(scope="module")
 def drawings(found):
-    curves = [curve_figure(found, curve, name="c") for curve in found.curves]
-    return [*curves, gains_figure(found, "digits", name="g"), screen_figure(found, "digits", name="s")]
+    curves = [curve_figure(found, curve).svg() for curve in found.curves]
+    return [*curves, gains_figure(found, "digits").svg(), screen_figure(found, "digits").svg()]
 
 
 def test_every_colour_is_left_to_the_page(drawings):
@@ -47,7 +47,7 @@ def test_text_stays_text(drawings):
 
 def test_the_panels_of_a_dataset_share_the_metric_axis(found):
     def ticks(curve):
-        return {element.get("y"): element.text for element in ElementTree.fromstring(curve_figure(found, curve, name="c")).iter("text")
+        return {element.get("y"): element.text for element in ElementTree.fromstring(curve_figure(found, curve).svg()).iter("text")
                 if "text-anchor:end" in element.get("style", "")}  # fmt: skip
 
     gds, decay = (ticks(curve_of(found, family)) for family in ("gds", "gradient_decay"))
@@ -57,7 +57,7 @@ def test_the_panels_of_a_dataset_share_the_metric_axis(found):
 
 def test_every_value_that_may_be_best_has_a_band(found):
     def bands(optimum):
-        svg = curve_figure(found, replace(curve, verdict=replace(curve.verdict, optimum_set=optimum)), name="c")
+        svg = curve_figure(found, replace(curve, verdict=replace(curve.verdict, optimum_set=optimum))).svg()
         return sum("opacity:0.1" in path.get("style", "").split(";") for path in elements_of_colour(svg, "best", "path"))
 
     curve = curve_of(found, "gds")
@@ -69,14 +69,14 @@ def test_lost_replicates_stand_on_the_rail_with_their_number(build, peaked):
         return None if trial.config.get("gds.lam") == 2.0 and trial.replicate in (0, 1, 3) else peaked(trial)
 
     answer = build(score)
-    svg = curve_figure(answer, curve_of(answer, "gds"), name="c")
+    svg = curve_figure(answer, curve_of(answer, "gds")).svg()
     assert [element.text for element in elements_of_colour(svg, "lost", "text")] == ["3"]
     assert len(elements_of_colour(svg, "lost", "use")) == 1
 
 
 def test_a_value_whose_replicates_are_all_lost_is_still_on_the_axis(build, peaked):
     answer = build(lambda trial: None if trial.config.get("gds.lam") == 2.0 and trial.stage == "confirm" else peaked(trial))
-    svg = curve_figure(answer, curve_of(answer, "gds"), name="c")
+    svg = curve_figure(answer, curve_of(answer, "gds")).svg()
     assert "2" in texts(svg)
     assert [element.text for element in elements_of_colour(svg, "lost", "text")] == ["5"]
 
@@ -84,7 +84,7 @@ def test_a_value_whose_replicates_are_all_lost_is_still_on_the_axis(build, peake
 def test_a_mean_far_below_the_others_is_told_beside_the_axis_instead_of_flattening_it(build, peaked):
     answer = build(lambda trial: 11.4 if trial.config.get("gds.lam") == 2.0 else peaked(trial))
     assert goes_beyond(answer)
-    assert any((text or "").startswith("11") for text in texts(curve_figure(answer, curve_of(answer, "gds"), name="c")))
+    assert any((text or "").startswith("11") for text in texts(curve_figure(answer, curve_of(answer, "gds")).svg()))
 
 
 def test_an_axis_without_stragglers_shows_everything(found):
@@ -94,14 +94,14 @@ def test_an_axis_without_stragglers_shows_everything(found):
 def test_zero_has_a_place_on_a_logarithmic_axis(found):
     curve = curve_of(found, "gds")
     knob = Knob("lam", "λ", 0.0, 0.0, 10.0, grid=(0.0, 0.5, 1.0), search=(0.0, 1.0), scale="log")
-    shown = texts(curve_figure(found, replace(curve, knob=knob), name="c"))
+    shown = texts(curve_figure(found, replace(curve, knob=knob)).svg())
     assert {"0", "0.5", "2", "//"} <= set(shown)
 
 
 def test_a_setting_chosen_before_the_seeds_is_filled_and_one_picked_on_them_hollow(found):
     def faces(chosen_before):
         curves = tuple(replace(c, contender=replace(c.contender, chosen_before=chosen_before)) for c in found.curves)
-        svg = gains_figure(replace(found, curves=curves), "digits", name="g")
+        svg = gains_figure(replace(found, curves=curves), "digits").svg()
         return sum(element.get("style", "").startswith("fill:var(--best") for element in ElementTree.fromstring(svg).iter("use"))
 
     assert (faces(True), faces(False)) == (2, 0)
@@ -109,17 +109,17 @@ def test_a_setting_chosen_before_the_seeds_is_filled_and_one_picked_on_them_holl
 
 def test_a_family_without_a_gain_is_listed_with_the_reason(build, peaked):
     answer = build(peaked, seeds=1)
-    assert texts(gains_figure(answer, "digits", name="g")).count("too few seeds") == 2
+    assert texts(gains_figure(answer, "digits").svg()).count("too few seeds") == 2
 
 
 def test_the_screen_counts_what_it_lost(build, peaked):
     answer = build(lambda trial: None if trial.config["family"] == "gradient_decay" else peaked(trial))
-    assert "8 lost" in texts(screen_figure(answer, "digits", name="s"))
+    assert "8 lost" in texts(screen_figure(answer, "digits").svg())
 
 
 def test_figures_leave_no_trace_in_the_settings_of_matplotlib(found):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    curve_figure(found, found.curves[0], name="c")
+    curve_figure(found, found.curves[0]).svg()
     assert dict(matplotlib.rcParams) == before

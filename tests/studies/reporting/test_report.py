@@ -3,12 +3,14 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 
 from studies.analysis.rule import LABELS as VERDICTS
 from studies.reporting import render_report
 from studies.reporting.wording import LABELS, MEANINGS
+from studies.tracking.page import RunsPage
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -186,3 +188,15 @@ def test_the_headline_is_what_the_test_split_says_once_it_was_asked(tested):
     assert re.search(
         r"On digits, on the test split, gds with λ = 1 gains 1\.\d+ points over cross-entropy .*: told apart from none\.", words
     )
+
+
+def test_each_figure_links_to_its_runs_where_mlflow_has_them(found, page):
+    assert "Runs</a>" not in page
+    answer = replace(found, runs_page=RunsPage("https://mlflow.example", "7", own=False))
+    shown = Outline(render_report(answer))
+    links = [str(attributes["href"]) for attributes in shown.all("a")]
+    assert len(links) == len(shown.all("figure"))
+    assert all(link.startswith("https://mlflow.example/#/experiments/7/runs?") for link in links)
+    wanted = "tags.kind = 'replicate' and tags.dataset = 'digits' and tags.family = 'gds' and tags.stage = 'confirm'"
+    assert links[0].endswith(f"&searchFilter={quote(wanted, safe='')}")
+    assert "shows the runs behind it in MLflow, on https://mlflow.example." in shown.text

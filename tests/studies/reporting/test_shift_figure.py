@@ -70,7 +70,7 @@ def test_too_few_seeds_are_told(build, peaked):
 
 
 def test_the_figure_names_each_dataset_with_its_stretch(moved):
-    svg = shift_figure(moved.shifts[0], name="s")
+    svg = shift_figure(moved.shifts[0]).svg()
     said = texts(svg)
     assert [text for text in said if text.startswith("digits")] == ["digits", "digits-noise0.2"]
     assert sum(" to " in text for text in said) == 2
@@ -81,14 +81,14 @@ def test_a_long_name_leaves_room_for_the_optimum(moved):
     (found,) = moved.shifts
     first, *others = found.verdict.datasets
     long = replace(found, verdict=replace(found.verdict, datasets=(replace(first, dataset="d" * 60), *others)))
-    svg = shift_figure(long, name="s")
+    svg = shift_figure(long).svg()
     assert "d" * 25 + "…" in texts(svg)
     assert "by dataset: " + "d" * 60 in svg
 
 
 def test_a_logarithmic_knob_is_drawn_without_its_zero(found):
     decay = next(each for each in found.shifts if each.family == "gradient_decay")
-    assert "0.01" in texts(shift_figure(decay, name="s"))
+    assert "0.01" in texts(shift_figure(decay).svg())
 
 
 def test_report_and_terminal_tell_of_the_shift(moved, found):

@@ -8,6 +8,7 @@ import pytest
 
 from studies.plan import PlannedTrial, screen_trials
 from studies.tracking.ledger import Ledger
+from studies.tracking.page import RunsPage
 from studies.tracking.sent import Note, Sent
 from tests.studies import builders
 from tests.studies.conftest import NewLedger
@@ -70,3 +71,14 @@ def test_of_several_runs_of_a_key_the_noted_one_stays_or_else_one(sent: Sent) ->
     assert sorted(surplus) == ["a", "b", "y"]
     assert (sent.note("noted"), sent.note("new")) == (Note("c", 3, "finished"), Note("x", 0, ""))
     assert sent.adopt([("noted", "c"), ("new", "x")]) == []
+
+
+def test_the_store_that_a_ledger_was_last_sent_to_is_where_its_runs_are_shown(ledger: Ledger) -> None:
+    assert RunsPage.of(ledger.path) is None
+    for store in ("sqlite:////w/mlflow.db", "https://mlflow.example/team/"):
+        with Sent(ledger.path, store) as notes:
+            notes.write_experiment("7")
+    assert RunsPage.of(ledger.path) == RunsPage("https://mlflow.example/team", "7", own=False)
+    with Sent(ledger.path, "sqlite:////w/mlflow.db") as notes:
+        notes.write_experiment("3")
+    assert RunsPage.of(ledger.path) == RunsPage("http://127.0.0.1:5000", "3", own=True)

@@ -1,0 +1,26 @@
+"""The sections of a report, in the order of the page: each a file with a function of the answer, and a line here."""
+
+from __future__ import annotations
+
+from studies.findings import Answer
+from studies.reporting.section import Build, Section
+from studies.reporting.sections import curves, exported, gains, lost, method, run, screen, shift, tested, verdicts
+
+SECTIONS: tuple[Build, ...] = (
+    verdicts.section,
+    curves.section,
+    curves.zoom,
+    shift.section,
+    tested.section,
+    gains.section,
+    screen.section,
+    exported.section,
+    run.section,
+    lost.section,
+    method.section,
+)
+
+
+def sections_of(answer: Answer) -> list[Section]:
+    """The sections that a study's answer has something for."""
+    return [section for build in SECTIONS if (section := build(answer)) is not None]
