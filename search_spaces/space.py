@@ -199,6 +199,14 @@ class Space:
             if name not in {parameter.name for parameter in active}:
                 raise ValueError(f"{name} does not exist in this configuration, got {config[name]!r}")
 
+    def holds(self, config: Mapping[str, object]) -> bool:
+        """Whether `check` lets ``config`` pass."""
+        try:
+            self.check(config)
+        except ValueError:
+            return False
+        return True
+
 
 def exists(parameter: Parameter, decided: Mapping[str, object]) -> bool:
     """Whether ``parameter`` exists, given the values of the earlier parameters that do."""

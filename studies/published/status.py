@@ -99,7 +99,7 @@ def _best(value: float, curve: Curve) -> tuple[Status, str]:
         return "undecided", f"{symbol} = {value:g} was not measured"
     if all(cell.half_width is None for cell in verdict.cells):
         return "undecided", verdict.reason
-    kept = ", ".join(f"{other:g}" for other in verdict.optimum_set) or f"no {symbol}, but cross-entropy"
+    kept = ", ".join(f"{other:.4g}" for other in verdict.optimum_set) or f"no {symbol}, but cross-entropy"
     told = f"{kept} may be best, over {verdict.n_seeds} seeds"
     if value not in verdict.optimum_set:
         return "refuted", told

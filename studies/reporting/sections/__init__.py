@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from studies.findings import Answer
 from studies.reporting.section import Build, Section
-from studies.reporting.sections import curves, exported, gains, lost, method, run, screen, shift, tested, verdicts
+from studies.reporting.sections import claims, curves, exported, gains, importance, lost, method, run, screen, shift, tested, verdicts
 
 SECTIONS: tuple[Build, ...] = (
     verdicts.section,
     curves.section,
     curves.zoom,
     shift.section,
+    claims.section,
     tested.section,
     gains.section,
     screen.section,
+    importance.section,
     exported.section,
     run.section,
     lost.section,
