@@ -60,7 +60,7 @@ def importance(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[Importance]:
-    """The parameters by falling importance; none where fewer than `LEAST_GOOD` configurations are among the best.
+    """The parameters that have more than one value by falling importance; none where fewer than `LEAST_GOOD` configurations are among the best.
 
     Args:
         space: What the configurations were drawn from.
@@ -90,8 +90,9 @@ def importance(
     whole = _shares(model.divergences(quantile))
     generator, size = numpy_generator(seed, "importance"), min(len(configs), MOST)
     drawn = [_shares(model.divergences(quantile, generator.integers(len(configs), size=size).tolist())) for _ in range(draws)]
-    having = {name: sum(name in config for config in configs) for name in whole}
-    found = [Importance(name, share, *_whiskers(name, share, drawn), having[name]) for name, share in whole.items()]
+    varied = [parameter.name for parameter in space.parameters if parameter.name in whole and not parameter.dimension.single]
+    having = {name: sum(name in config for config in configs) for name in varied}
+    found = [Importance(name, whole[name], *_whiskers(name, whole[name], drawn), having[name]) for name in varied]
     return sorted(found, key=lambda entry: (-entry.share, entry.name))
 
 

@@ -45,6 +45,11 @@ class Choice:
         """The dimension in words, for error messages."""
         return "one of " + ", ".join(map(str, self.values))
 
+    @property
+    def single(self) -> bool:
+        """Whether there is one value only."""
+        return len(self.values) == 1
+
     def contains(self, value: object) -> bool:
         """Whether ``value`` is one of the values."""
         return not isinstance(value, bool) and value in self.values
@@ -91,6 +96,11 @@ class Range:
     def allowed(self) -> str:
         """The dimension in words, for error messages."""
         return f"{'a whole number' if self.integer else 'a number'} in [{self.low:g}, {self.high:g}]"
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one value only: never."""
+        return False
 
     def contains(self, value: object) -> bool:
         """Whether ``value`` is a number of the interval."""
