@@ -80,6 +80,32 @@ def describe_dataset(
     if config.pretext is not None:
         raise ValueError(f"pretext must be left out where a dataset is described, got {config.pretext!r}")
     data = prepare(config, data_root=data_root, study_seed=seed, replicate=0)
+    return describe_prepared(
+        data,
+        model=model,
+        weights=weights,
+        classes=classes,
+        per_class=per_class,
+        halves=halves,
+        seed=seed,
+        data_root=data_root,
+        device=device,
+    )
+
+
+def describe_prepared(
+    data: Prepared,
+    *,
+    model: str,
+    weights: str = "pretrained",
+    classes: int | None = None,
+    per_class: int | None = None,
+    halves: int = HALVES,
+    seed: int = 0,
+    data_root: str | Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Fingerprint:
+    """The same of a dataset that is prepared already, for several networks to look at; arguments and errors as for `describe_dataset`."""
     all_classes, enough = comparable([class_sizes(data)])
     places = matched_examples(data.train_y, classes or all_classes, per_class or enough, seed)
     device = torch.device(device)

@@ -16,6 +16,7 @@ from studies.reporting import tables
 from studies.reporting.figures import curve_figure, gains_figure, goes_beyond, screen_figure
 from studies.reporting.sentences import curve_sentence, curves_of, gains_sentence, headline, screen_sentence, shift_sentence
 from studies.reporting.shift_figure import shift_figure
+from studies.reporting.topology import topology_section
 from studies.reporting.wording import LABELS, MEANINGS, SHIFT_MEANING, metric_words
 
 
@@ -66,6 +67,7 @@ def render_report(answer: Answer) -> str:
             Panel(shift.family, "SHIFT" if shift.verdict.shift else "", shift_figure(shift, name=f"shift-{place}"), shift_sentence(shift))
             for place, shift in enumerate(answer.shifts)
         ],
+        topology=topology_section(answer, Panel),
         gains=_gains(answer),
         gains_note=tables.gains_note(answer),
         screens=_screens(answer),
