@@ -39,11 +39,16 @@ def comparable(sizes: list[list[int]], most: int = MOST) -> tuple[int, int]:
         sizes: `class_sizes` of each dataset.
         most: Examples in all.
 
+    Raises:
+        ValueError: If a dataset has fewer than two classes with two training examples each.
+
     Example:
         >>> comparable([[500, 400, 300], [90, 80, 70, 60]])
         (3, 70)
     """
     classes = min(len(of) for of in sizes)
+    if classes < 2:
+        raise ValueError(f"a dataset must have two classes with two training examples each to be described, got {classes} such classes")
     return classes, min(*(of[classes - 1] for of in sizes), max(2, most // max(1, classes)))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from studies.findings import Answer
-from studies.reporting.topology_figures import descriptor_titles, dial_figure, fingerprint_figure
+from studies.reporting.topology_figures import descriptor_title, descriptor_titles, dial_figure, fingerprint_figure
 from studies.reporting.wording import counted, listed, plain
 from studies.topology import Described, Relation, Topology, Trend, disagreements
 
@@ -49,9 +49,9 @@ def relation_sentence(relation: Relation) -> str:
     verdict, what = relation.verdict, f"the best {relation.knob.symbol} of {relation.family}"
     if verdict.label == "NOT TESTABLE":
         return f"Whether {what} goes with what datasets are like is {verdict.reason[0].lower()}{verdict.reason[1:]}"
-    first, titles = verdict.correlations[0], descriptor_titles([])
+    first = verdict.correlations[0]
+    name = descriptor_title(first.descriptor).lower()
     measured = f"r = {first.r:.2f}, p = {_chance(first.p)}, {counted(verdict.n_datasets, 'dataset')}, in the eyes of {relation.network}"
-    name = titles.get(first.descriptor, (first.descriptor.replace("_", " "), True))[0]
     if verdict.related:
         return f"Over datasets {what} goes with {name} ({measured})."
     return f"That {what} goes with what datasets are like is not shown; {name} comes nearest ({measured})."

@@ -57,10 +57,14 @@ def dial_figure(trend: Trend, *, name: str) -> str:
 
 def descriptor_titles(described: Sequence[Described]) -> dict[str, tuple[str, bool]]:
     """The descriptors there are, the primary ones first: the title of each, and whether it is primary."""
-    known = {d.name: (d.title, d.role == "primary") for d in list_descriptors()}
+    primary = {d.name for d in list_descriptors() if d.role == "primary"}
     names = dict.fromkeys(name for each in described for estimates in each.datasets.values() for name in estimates)
-    titles = {name: known.get(name, (name.replace("_", " ").capitalize(), False)) for name in names}
-    return dict(sorted(titles.items(), key=lambda item: not item[1][1]))
+    return {name: (descriptor_title(name), name in primary) for name in sorted(names, key=lambda name: name not in primary)}
+
+
+def descriptor_title(name: str) -> str:
+    """What figures call a descriptor."""
+    return next((d.title for d in list_descriptors() if d.name == name), name.replace("_", " ").capitalize())
 
 
 def _rows(topology: Topology, described: Described, knobs: Mapping[str, Knob]) -> Iterator[_Row]:
@@ -149,7 +153,7 @@ def _alt(rows: Sequence[_Row], keys: Sequence[str]) -> str:
 
 def _alt_of_dial(trend: Trend) -> str:
     told = [
-        f"{level} {plain(optimum.value)} ({plain(optimum.low)} to {plain(optimum.high)})" if optimum else f"{level} not known"
+        f"{level} {optimum.value:.2g} ({optimum.low:.2g} to {optimum.high:.2g})" if optimum else f"{level} not known"
         for level, optimum in zip(trend.dial.levels, trend.optima, strict=True)
     ]
     return f"Where the best {trend.knob.symbol} of {trend.family} may be, by {trend.dial.title}: {'; '.join(told)}."
