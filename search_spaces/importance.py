@@ -60,7 +60,7 @@ def importance(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[Importance]:
-    """The parameters that have more than one value by falling importance; none where fewer than `LEAST_GOOD` configurations are among the best.
+    """The parameters with several values by falling importance; none where fewer than `LEAST_GOOD` configurations are among the best.
 
     Args:
         space: What the configurations were drawn from.

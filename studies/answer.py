@@ -29,6 +29,7 @@ from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.pareto import pareto_front
 from studies.plan import Arm, Stage, confirm_arms, response_knob
+from studies.relating import topology_of
 from studies.shifting import shifts_between
 from studies.spec import StudySpec
 from studies.spending import spent
@@ -123,11 +124,13 @@ def answer(ledger: Ledger) -> Answer:
     zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer), looks("zoom", changes, trials))
     screened = _screen_means(trials, table, spec.metric)
     closer = _curves(zoom)
+    shifts = shifts_between(curves, closer, alpha=spec.alpha)
     return Answer(
         spec=spec,
         curves=tuple(curves),
         zooms=tuple(closer),
-        shifts=shifts_between(curves, closer, alpha=spec.alpha),
+        shifts=shifts,
+        topology=topology_of(ledger, spec, curves, shifts),
         tested=tuple(_tested(ledger, screened, confirm, zoom)),
         baselines=confirm.baselines(),
         zoom_baselines=zoom.baselines(),
@@ -225,7 +228,8 @@ def _family_curves(measured: _Measured, family: str) -> list[Curve]:
             rows[["seed", knob.name, metric]],
             _lost(measured, points),
             contender=_contender(measured, mine, nominee, beforehand),
-            held=_held(points[0], knob),
+            held=_held(along := _others(points, knob)),
+            tuned={name: values for name, values in along.items() if len(set(values.values())) > 1},
         )
     verdicts = judge_each(asked, alpha=measured.spec.alpha, datasets=len(datasets))
     return [drawn[dataset](verdict) for dataset, verdict in verdicts.items()]
@@ -258,9 +262,14 @@ def _extendable(knob: Knob, values: list[float]) -> tuple[bool, bool]:
     return (min(values) > knob.low, max(values) < knob.high)
 
 
-def _held(arm: Arm, knob: Knob) -> dict[str, float | str]:
-    varied = f"{arm.family}.{knob.name}"
-    return {name: value for name, value in arm.config.items() if name not in ("family", varied)}
+def _others(arms: Sequence[Arm], knob: Knob) -> dict[str, dict[float, float | str]]:
+    """The other values of a curve's cells, by name and the curve's own value."""
+    names = [name for name in arms[0].config if name not in ("family", f"{arms[0].family}.{knob.name}")]
+    return {name: {arm.value: arm.config[name] for arm in arms if arm.value is not None and name in arm.config} for name in names}
+
+
+def _held(along: Mapping[str, Mapping[float, float | str]]) -> dict[str, float | str]:
+    return {name: next(iter(values.values())) for name, values in along.items() if len(set(values.values())) == 1}
 
 
 def _lost(measured: _Measured, arms: list[Arm]) -> dict[float, int]:

@@ -16,8 +16,16 @@ from studies.spec import StudySpec
 
 _SPACE = ("families", "regularizers", "nuisance")
 _COUNTS = ("screen.trials", "screen.seeds", "confirm.seeds", "zoom.families", "zoom.seeds", "test.seeds")
-_JUDGED_BY = ("description", "alpha", "sesoi", "tolerance", "failures", "budget")  # read anew whenever the study is judged or run
-_RUN_BY = ("description", "tolerance", "failures", "budget", "resources")  # say nothing of what is measured or how it is judged
+_JUDGED_BY = (
+    "description",
+    "describe",
+    "alpha",
+    "sesoi",
+    "tolerance",
+    "failures",
+    "budget",
+)  # read anew whenever the study is judged or run
+_RUN_BY = ("description", "describe", "tolerance", "failures", "budget", "resources")  # say nothing of what is measured or how it is judged
 _LATER = ("confirm", "zoom", "test")
 _SECTIONS = ("screen", *_LATER)
 

@@ -18,6 +18,7 @@ from studies.lost_cells import LostCell
 from studies.plan import Stage
 from studies.spec import StudySpec
 from studies.spending import Spent
+from studies.topology import Topology
 from studies.tracking.ledger import Change
 from studies.tracking.page import RunsPage
 from studies.warm_start import WarmStart
@@ -57,7 +58,8 @@ class Curve:
         lost: Replicates that diverged or failed, by knob value.
         verdict: What the analysis says.
         contender: The cell that stands for the family: the choice of an earlier stage, or the best of the curve where there was none.
-        held: The other values of the family's cells, the same along the whole curve.
+        held: The other values of the family's cells that are the same along the whole curve.
+        tuned: Those that are not, by name and knob value.
     """
 
     stage: Stage
@@ -70,6 +72,7 @@ class Curve:
     verdict: Verdict
     contender: Contender | None
     held: Mapping[str, float | str]
+    tuned: Mapping[str, Mapping[float, float | str]]
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,7 @@ class Answer:
         curves: One per confirmed dataset and family.
         zooms: One per dataset and family that the zoom stage looked at closer.
         shifts: One per family with curves on several datasets.
+        topology: What the datasets are like, and whether the optima go with it.
         tested: What the test split says, for each dataset that has been tested.
         baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
         zoom_baselines: The same of the zoom stage.
@@ -192,6 +196,7 @@ class Answer:
     curves: tuple[Curve, ...]
     zooms: tuple[Curve, ...]
     shifts: tuple[Shift, ...]
+    topology: Topology
     tested: tuple[Tested, ...]
     baselines: Mapping[str, pd.DataFrame]
     zoom_baselines: Mapping[str, pd.DataFrame]
@@ -232,6 +237,7 @@ class Answer:
             "verdicts": [_curve_dict(curve) for curve in self.curves],
             **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),
             **({"shifts": [_shift_dict(shift) for shift in self.shifts]} if self.shifts else {}),
+            **({"topology": self.topology.to_dict()} if self.topology else {}),
             "winners": [
                 {
                     "dataset": winner.dataset,
@@ -259,6 +265,7 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         "family": curve.family,
         "knob": curve.knob.name,
         "held": dict(curve.held),
+        **({"tuned": {name: dict(values) for name, values in curve.tuned.items()}} if curve.tuned else {}),
         **curve.verdict.to_dict(),
         "contender": _contender_dict(curve.contender),
     }

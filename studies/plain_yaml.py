@@ -67,8 +67,13 @@ def apply_overrides(data: Any, overrides: Iterable[str]) -> Any:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise StudyFileError(f"--set takes key=value, got {override!r}")
-        data = _with(data, key.split("."), parse_yaml(text), key)
+        data = with_value(data, key, parse_yaml(text))
     return data
+
+
+def with_value(data: Any, key: str, value: Any) -> Any:
+    """``data`` with ``value`` at a dotted key, in which a number is a place in a list."""
+    return _with(data, key.split("."), value, key)
 
 
 def _with(data: Any, path: list[str], value: Any, key: str) -> Any:

@@ -193,7 +193,8 @@ def leading_families(spec: StudySpec, results: Sequence[ScreenResult]) -> list[s
 def confirm_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[Arm]:
     """The cells of the confirm stage: for each dataset the ``ce`` arm, and each leading family's curve with the screen's choice.
 
-    A family's other knobs and the nuisance values are those of its best configuration in the screen of that dataset.
+    A family's other knobs and the nuisance values are those of its best configuration in the screen of that dataset; with ``tuned: value``
+    each value of its curve has those of the best configuration with that value.
     """
     families = leading_families(spec, results)
     arms = []
@@ -202,7 +203,7 @@ def confirm_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[
         for family in ["ce", *families]:
             base = _base(spec, results, dataset.key, family)
             if base is not None:
-                arms += _family_arms(spec, dataset, family, base)
+                arms += _family_arms(spec, dataset, family, base, _tuned_values(spec, results, dataset.key, family))
     return arms
 
 
@@ -280,7 +281,7 @@ def curve_arm(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config
     return Arm(dataset.key, family, value, nominee, config, build_cell(spec, dataset, config))
 
 
-def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config) -> list[Arm]:
+def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config, tuned: Mapping[float, Config]) -> list[Arm]:
     knob = response_knob(family)
     if knob is None:
         config = _plain(base) if family == "ce" else base
@@ -294,7 +295,24 @@ def _family_arms(spec: StudySpec, dataset: DatasetConfig, family: str, base: Con
         values.add(float(chosen))
     elif screened:
         arms.append(Arm(dataset.key, family, None, True, base, build_cell(spec, dataset, base)))
-    return arms + [curve_arm(spec, dataset, family, base, value, nominee=screened and value == chosen) for value in sorted(values)]
+    # A value of which the screen lost every configuration takes what suits its family.
+    return arms + [
+        curve_arm(spec, dataset, family, tuned.get(value, base), value, nominee=screened and value == chosen) for value in sorted(values)
+    ]
+
+
+def _tuned_values(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> dict[float, Config]:
+    """The best configuration of each value of a family's curve, where each is to have its own."""
+    knob = response_knob(family)
+    if _confirm(spec).tuned == "family" or knob is None:
+        return {}
+    mine = [result for result in results if result.dataset == dataset and result.family == family]
+    by_value: dict[float, list[ScreenResult]] = {}
+    for result in mine:
+        if isinstance(value := result.config.get(f"{family}.{knob.name}"), (int, float)):
+            by_value.setdefault(float(value), []).append(result)
+    best = {value: _best(spec, tried, dataset, family) for value, tried in by_value.items()}
+    return {value: result.config for value, result in best.items() if result is not None}
 
 
 def _plain(config: Config) -> Config:

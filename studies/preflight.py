@@ -45,8 +45,10 @@ def check_call(
             # Only the data tell whether the classes are large enough; they are of one size in all replicates.
             if entry.config().sizes_classes:
                 prepare(entry.config(), data_root=data_root, study_seed=spec.seed, replicate=0)
-        if spec.model.weights != "random":
-            _check_weights(spec, data_root)
+        networks = [(spec.model.name, spec.model.weights), *((network.name, network.weights) for network in spec.describe)]
+        for name, weights in dict.fromkeys(networks):
+            if weights != "random":
+                _check_weights(spec, name, weights, data_root)
         if spec.model.backbone == "frozen":
             check_cache()
         check_address(address)
@@ -88,16 +90,16 @@ def _check_count(name: str, spec: StudySpec, there: int) -> None:
         raise CallError(f"resources.{name} is {need:g}{each}, but this machine has {there}")
 
 
-def _check_weights(spec: StudySpec, data_root: Path | None) -> None:
-    """Load the weights into the model for each shape of images: whether they are to be had and fit is not to be told otherwise."""
+def _check_weights(spec: StudySpec, name: str, weights: str, data_root: Path | None) -> None:
+    """Load weights into their model for each shape of images: whether they are to be had and fit is not to be told otherwise."""
     for in_shape in {dataset_info(entry.dataset, entry.size).in_shape for entry in spec.datasets}:
         build_model(
-            spec.model.name,
+            name,
             in_shape=in_shape,
             num_classes=2,
             reads="logits",
             seed_parts=(spec.seed,),
-            weights=spec.model.weights,
+            weights=weights,
             data_root=resolve_data_root(data_root),
         )
 

@@ -171,6 +171,18 @@ def _model_section(model: object) -> object:
 Model = Annotated[ModelSection, BeforeValidator(_model_section)]
 
 
+class NetworkSection(Section):
+    """A network with fixed weights, in whose eyes the study's datasets are described.
+
+    Attributes:
+        name: A name from ``margin-studies models``.
+        weights: ``random``, ``pretrained``, or the name of a file of the data root's folder ``weights``.
+    """
+
+    name: str
+    weights: str = "random"
+
+
 class RecipeSection(Section):
     """How every trial is trained, but for the nuisance values."""
 
@@ -345,11 +357,14 @@ class ConfirmSection(Section):
         families: How many leading families of the screen to confirm, or their names; ``ce`` always comes along.
         seeds: Replicates of each cell, paired across cells.
         values: Knob values of a family's curve; by default the papers' grid of its first knob.
+        tuned: What has other knobs and nuisance values of its own, those of its best configuration in the screen: each ``family``, or each
+            ``value`` of its curve.
     """
 
     families: int | list[str] = 3
     seeds: int = Field(5, ge=1, le=MOST_SEEDS)
     values: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(default_factory=dict)
+    tuned: Literal["family", "value"] = "family"
 
     @field_validator("families", mode="before")
     @classmethod

@@ -23,12 +23,12 @@ from margin_core.data import (
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import TASK_METRICS, check_frozen
-from search_spaces import Space, grid_size, joint_space
+from search_spaces import Space, grid, grid_size, joint_space
 from search_spaces.entries import did_you_mean
 from studies.budget import BudgetSection, TrialBudgetSection
 from studies.choosing import comparable, refuse_test_metric
 from studies.failures import FailuresSection, PolicySection
-from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text
+from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text, with_value
 from studies.sections import (
     STUDY_NAME,
     ConfirmSection,
@@ -41,6 +41,7 @@ from studies.sections import (
     MedianSection,
     Model,
     ModelSection,
+    NetworkSection,
     RacingSection,
     RecipeSection,
     RecordSection,
@@ -65,6 +66,7 @@ class StudySpec(Section):
     nuisance: dict[str, Any] = Field(default_factory=dict)
     recipe: RecipeSection
     record: RecordSection = RecordSection()
+    describe: list[NetworkSection] = Field(default_factory=list)
     screen: ScreenSection | None = None
     confirm: ConfirmSection | None = None
     zoom: ZoomSection | None = None
@@ -126,6 +128,7 @@ class StudySpec(Section):
             check_dials(entry.config())
             check_model(self.model.name, dataset_info(entry.dataset, entry.size).in_shape, self.model.weights)
             _check_record(self.record, entry)
+            self._check_describe(entry)
             if self.model.backbone == "frozen":
                 check_frozen(entry.config(), self.recipe.recipe(lr=0.1, weight_decay=0.0))
         for family in self.families:
@@ -142,6 +145,14 @@ class StudySpec(Section):
             grid_size(space)
         self._check_confirm()
         return self
+
+    def _check_describe(self, entry: DatasetEntry) -> None:
+        if self.describe and entry.pretext is not None:
+            raise ValueError(f"describe: what an image shows is not asked with a pretext, got {entry.config().key!r}")
+        for place, network in enumerate(self.describe):
+            if network in self.describe[:place]:
+                raise ValueError(f"describe: {network.name!r} with weights {network.weights!r} is listed twice")
+            check_model(network.name, dataset_info(entry.dataset, entry.size).in_shape, network.weights)
 
     def _check_trade_off(self, metrics: Mapping[str, bool]) -> None:
         others = [name for name in metrics if name != self.metric]
@@ -177,6 +188,20 @@ class StudySpec(Section):
                     joint_space({name: {**(entries or {}), knob.name: curve}})
                 except ValueError as error:
                     raise ValueError(f"confirm: on the curve of {knob.name}, {error}") from None
+        if self.confirm.tuned == "value":
+            self._check_tuned(named or [name for name in self.families if name != "ce"])
+
+    def _check_tuned(self, confirmed: Iterable[str]) -> None:
+        """See that the screen tries every value of the curves that are to have nuisance values of their own."""
+        if self.screen is None or self.screen.searcher != "grid":
+            raise ValueError("confirm.tuned: value needs a screen with searcher grid, which tries every value of a curve")
+        configs = list(grid(self.space()))
+        for family in confirmed:
+            knob, chosen = get_family(family).knobs[0], self.confirm.values.get(family) if self.confirm else None
+            screened = {config.get(f"{family}.{knob.name}") for config in configs if config["family"] == family}
+            missing = [value for value in sorted(set(chosen or knob.grid)) if value not in screened]
+            if missing and family != "ce":
+                raise ValueError(f"confirm.tuned: value needs families.{family}.{knob.name} to list {missing[0]:g}, a value of the curve")
 
 
 def _check_record(record: RecordSection, entry: DatasetEntry) -> None:
@@ -193,11 +218,16 @@ def list_presets() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in _presets().iterdir() if entry.name.endswith(".yaml"))
 
 
-def read_study(source: str, overrides: Iterable[str] = ()) -> StudySpec:
+def read_study(source: str, overrides: Iterable[str] = (), *, quick: bool = False) -> StudySpec:
     """Read a preset by name or a study file by path, with ``key=value`` overrides.
 
+    Args:
+        source: The name or the path.
+        overrides: What is changed of it.
+        quick: Whether to read its short form: what the file changes under ``quick`` is changed first, and the name ends in ``-quick``.
+
     Raises:
-        StudyFileError: The file is missing, is not YAML, or has a key or value that is not allowed.
+        StudyFileError: The file is missing, is not YAML, has a key or value that is not allowed, or has no short form.
     """
     path = Path(source)
     if source in list_presets():
@@ -208,7 +238,23 @@ def read_study(source: str, overrides: Iterable[str] = ()) -> StudySpec:
         raise StudyFileError(
             f"no preset and no file is called {source!r}{_suggestion(source, list_presets())}; presets: {', '.join(list_presets())}"
         )
-    return study_from(apply_overrides(parse_yaml(text), overrides))
+    return study_from(apply_overrides(_form(source, parse_yaml(text), quick), overrides))
+
+
+def _form(source: str, data: Any, quick: bool) -> Any:
+    """A file's study without what it says of its short form, or that form."""
+    if not isinstance(data, Mapping) or "quick" not in data:
+        if quick:
+            raise StudyFileError(f"{source} has no short form: it has no key quick")
+        return data
+    form = {key: value for key, value in data.items() if key != "quick"}
+    if not isinstance(changes := data["quick"], Mapping) or not changes:
+        raise StudyFileError(f"quick must be a mapping of dotted keys to values, got {changes!r}")
+    if quick:
+        form["name"] = f"{form.get('name')}-quick"
+        for key, value in changes.items():
+            form = with_value(form, str(key), value)
+    return form
 
 
 def study_from(data: object) -> StudySpec:
@@ -245,6 +291,7 @@ def _keys_at(location: list[str]) -> list[str]:
         "imbalance": ImbalanceSection,
         "manifold": ManifoldSection,
         "model": ModelSection,
+        "describe": NetworkSection,
         "recipe": RecipeSection,
         "record": RecordSection,
         "screen": ScreenSection,

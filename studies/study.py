@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from studies.answer import answer
 from studies.claim import check_claim, claim, recorded_study
+from studies.descriptors import describe_as_asked
 from studies.findings import Answer
 from studies.mirroring import results_of
 from studies.running.address import keep_to_this_machine
@@ -111,6 +112,8 @@ def run_study(
         mirror.start()
         try:
             complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, storage=storage, watcher=watcher)
+            if complete:
+                describe_as_asked(ledger, spec, data_root)
         except StudyStopped as error:
             stopped = str(error)
         except BudgetReachedError as error:

@@ -8,7 +8,7 @@ from margin_core.topology.descriptor import Descriptor, Estimate
 from margin_core.topology.fingerprint import Fingerprint, describe, describe_sample, list_descriptors, matched_examples
 from margin_core.topology.intrinsic_dimension import intrinsic_dimension_curve
 from margin_core.topology.neighbours import Neighbours, nearest_neighbours
-from margin_core.topology.of_dataset import class_sizes, comparable, describe_dataset
+from margin_core.topology.of_dataset import class_sizes, comparable, describe_dataset, describe_prepared
 from margin_core.topology.sample import Sample
 from margin_core.topology.sensitivity import frame_sensitivity, pose_sensitivity
 
@@ -22,6 +22,7 @@ __all__ = [
     "comparable",
     "describe",
     "describe_dataset",
+    "describe_prepared",
     "describe_sample",
     "frame_sensitivity",
     "intrinsic_dimension_curve",

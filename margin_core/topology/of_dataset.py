@@ -39,11 +39,16 @@ def comparable(sizes: list[list[int]], most: int = MOST) -> tuple[int, int]:
         sizes: `class_sizes` of each dataset.
         most: Examples in all.
 
+    Raises:
+        ValueError: If a dataset has fewer than two classes with two training examples each.
+
     Example:
         >>> comparable([[500, 400, 300], [90, 80, 70, 60]])
         (3, 70)
     """
     classes = min(len(of) for of in sizes)
+    if classes < 2:
+        raise ValueError(f"a dataset must have two classes with two training examples each to be described, got {classes} such classes")
     return classes, min(*(of[classes - 1] for of in sizes), max(2, most // max(1, classes)))
 
 
@@ -80,6 +85,32 @@ def describe_dataset(
     if config.pretext is not None:
         raise ValueError(f"pretext must be left out where a dataset is described, got {config.pretext!r}")
     data = prepare(config, data_root=data_root, study_seed=seed, replicate=0)
+    return describe_prepared(
+        data,
+        model=model,
+        weights=weights,
+        classes=classes,
+        per_class=per_class,
+        halves=halves,
+        seed=seed,
+        data_root=data_root,
+        device=device,
+    )
+
+
+def describe_prepared(
+    data: Prepared,
+    *,
+    model: str,
+    weights: str = "pretrained",
+    classes: int | None = None,
+    per_class: int | None = None,
+    halves: int = HALVES,
+    seed: int = 0,
+    data_root: str | Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Fingerprint:
+    """The same of a dataset that is prepared already, for several networks to look at; arguments and errors as for `describe_dataset`."""
     all_classes, enough = comparable([class_sizes(data)])
     places = matched_examples(data.train_y, classes or all_classes, per_class or enough, seed)
     device = torch.device(device)

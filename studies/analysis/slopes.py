@@ -66,22 +66,30 @@ def slopes(fit: Comparison, places: Array, at: Array, *, degree: int = CUBIC, sl
     Raises:
         ValueError: if there are too few cells for the polynomial.
     """
+    weights = slope_weights(places, at, degree=degree)
+    # The weights of a slope sum to zero, so adding a constant to the information leaves its variance as it is.
+    covariance = np.linalg.inv(fit.information + 1.0 / len(places))
+    variance = np.einsum("pk,kl,pl->p", weights, covariance, weights)
+    t = (fit.means @ weights.T) / np.sqrt(fit.residual_variance[..., None] * variance)
+    t = np.where(at <= places[0], np.maximum(t, 0.0), np.where(at >= places[-1], np.minimum(t, 0.0), t))
+    if slack:
+        step = float(np.diff(places).max())
+        t = np.sqrt(ndimage.minimum_filter1d(np.square(t), 2 * round(step / 2.0 / (at[1] - at[0])) + 1, axis=-1, mode="nearest"))
+    return Slopes(at, t, fit.df)
+
+
+def slope_weights(places: Array, at: Array, *, degree: int = CUBIC) -> Array:
+    """What the means at ``places`` are multiplied with to give the slopes of their polynomial, up to a common factor; shape (points, k).
+
+    Beyond an end of the grid the slope is that at the end. Arguments and errors as for `slopes`.
+    """
     if len(places) <= degree:
         raise ValueError(f"places must be more than {degree} for a polynomial of degree {degree}, got {len(places)}")
     centre, half = (places[0] + places[-1]) / 2.0, (places[-1] - places[0]) / 2.0
     inside = np.clip((at - centre) / half, -1.0, 1.0)
     powers = np.arange(degree + 1)
     derivative = powers * inside[:, None] ** np.maximum(powers - 1, 0)
-    weights = derivative @ np.linalg.pinv(np.vander((places - centre) / half, degree + 1, increasing=True))
-    # The weights of a slope sum to zero, so adding a constant to the information leaves its variance as it is.
-    covariance = np.linalg.inv(fit.information + 1.0 / len(places))
-    variance = np.einsum("pk,kl,pl->p", weights, covariance, weights)
-    t = (fit.means @ weights.T) / np.sqrt(fit.residual_variance[..., None] * variance)
-    t = np.where(inside <= -1.0, np.maximum(t, 0.0), np.where(inside >= 1.0, np.minimum(t, 0.0), t))
-    if slack:
-        step = float(np.diff(places).max())
-        t = np.sqrt(ndimage.minimum_filter1d(np.square(t), 2 * round(step / 2.0 / (at[1] - at[0])) + 1, axis=-1, mode="nearest"))
-    return Slopes(at, t, fit.df)
+    return np.asarray(derivative @ np.linalg.pinv(np.vander((places - centre) / half, degree + 1, increasing=True)))
 
 
 def lack_of_fit(fit: Comparison, places: Array) -> Array:

@@ -24,3 +24,4 @@ StorageUrl = Annotated[
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try trials again that failed in an earlier run.")]
 StudyName = Annotated[str | None, typer.Argument(help="A study's name or directory; not needed where the work directory holds one.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Change a key of the study file: --set screen.trials=20.")]
+Quick = Annotated[bool, typer.Option("--quick", help="The study's short form, where its file has one; its name ends in -quick.")]

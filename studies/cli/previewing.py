@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from studies.cli.options import AsJson, DataRoot, Overrides
+from studies.cli.options import AsJson, DataRoot, Overrides, Quick
 from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def preview(
     study: Annotated[str, typer.Argument(help="A preset's name or a study file.")],
     overrides: Overrides = None,
+    quick: Quick = False,
     probe: Annotated[bool, typer.Option("--probe", help="Try a few steps of each kind of trial here, to estimate device-hours.")] = False,
     price: Annotated[float | None, typer.Option(min=0.0, help="Price of a device-hour; by default the study file's budget.price.")] = None,
     data_root: DataRoot = None,
@@ -33,7 +34,7 @@ def preview(
     with one_sentence():
         if price is not None and not probe:
             raise CallError("a price needs device-hours, which --probe estimates")
-        spec = read_study(study, overrides or ())
+        spec = read_study(study, overrides or (), quick=quick)
         stages = estimate(spec)
     if probe:
         from margin_core.data import resolve_data_root

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from studies.cli.options import Address, AsJson, DataRoot, Overrides, RetryFailed, StorageUrl, StudyName, TrackingUri, Workdir
+from studies.cli.options import Address, AsJson, DataRoot, Overrides, Quick, RetryFailed, StorageUrl, StudyName, TrackingUri, Workdir
 from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout, stdout_kept_clean, warn
 from studies.workspace import DEFAULT_WORKDIR, open_files, study_files
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def run(
     study: Annotated[str, typer.Argument(help="A preset's name, a study file, or an exported config.yaml.")],
     overrides: Overrides = None,
+    quick: Quick = False,
     branch: Annotated[
         str | None, typer.Option(help="Run it as a study of this name beside the one it changes, taking over the trials that are the same.")
     ] = None,
@@ -40,14 +41,15 @@ def run(
     root = resolve_data_root(data_root)
     exported = _exported_trial(study, overrides or ())
     if exported is not None:
-        if branch is not None:
-            raise typer.BadParameter("an exported trial is no study and has no branches", param_hint="--branch")
+        if branch is not None or quick:
+            reason = "an exported trial is no study and has no branches and no short form"
+            raise typer.BadParameter(reason, param_hint="--quick" if branch is None else "--branch")
         _repeat(exported, root, as_json)
         return
     from studies.spec import read_study, study_from
 
     with one_sentence():
-        spec = read_study(study, overrides or ())
+        spec = read_study(study, overrides or (), quick=quick)
         parent = None if branch is None else spec.name
         if branch is not None:
             spec = study_from({**spec.model_dump(mode="json"), "name": branch})

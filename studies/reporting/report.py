@@ -14,6 +14,7 @@ from studies.findings import Answer
 from studies.reporting import tables
 from studies.reporting.sections import sections_of
 from studies.reporting.sentences import headline
+from studies.reporting.topology import MEANINGS as TOPOLOGY_MEANINGS
 from studies.reporting.wording import MEANINGS, SHIFT_MEANING, metric_words
 
 
@@ -28,7 +29,7 @@ def render_report(answer: Answer) -> str:
         "spec": answer.spec,
         "words": words,
         "confidence": tables.confidence_words(answer),
-        "meanings": {**MEANINGS, "SHIFT": SHIFT_MEANING},
+        "meanings": {**TOPOLOGY_MEANINGS, **MEANINGS, "SHIFT": SHIFT_MEANING},
         "drawings": {figure.name: figure.svg(f"f{place}") for place, figure in enumerate(figures)},
         "runs": answer.runs_page.showing if answer.runs_page else None,
     }

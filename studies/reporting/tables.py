@@ -268,17 +268,27 @@ def recipe(answer: Answer) -> list[tuple[str, str]]:
 
 
 def held_rows(answer: Answer) -> list[Row]:
-    """For each curve the values that stayed the same along it."""
+    """For each curve the values that stayed the same along it, and those that each point of it has of its own."""
     return [
         {
             "dataset": curve.dataset,
             "family": curve.family,
             "title": curve.title,
             "knob": f"{curve.knob.symbol} ({curve.knob.name})",
-            "others": values_words({name.removeprefix(f"{curve.family}."): value for name, value in curve.held.items()}) or "nothing else",
+            "others": _others_words(curve),
         }
         for curve in answer.curves
     ]
+
+
+def _others_words(curve: Curve) -> str:
+    held = values_words({name.removeprefix(f"{curve.family}."): value for name, value in curve.held.items()})
+    tuned = [
+        f"{name.removeprefix(f'{curve.family}.')} by {curve.knob.symbol}: "
+        + listed([f"{plain(value)} at {plain(at)}" for at, value in sorted(along.items())])
+        for name, along in curve.tuned.items()
+    ]
+    return "; ".join(filter(None, [held, *tuned])) or "nothing else"
 
 
 def history_rows(answer: Answer) -> list[tuple[str, str, str, list[str]]]:

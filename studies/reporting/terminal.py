@@ -10,6 +10,7 @@ from rich.text import Text
 from studies.findings import Answer
 from studies.reporting.sentences import headline, shift_sentence
 from studies.reporting.tables import notes, verdict_rows
+from studies.reporting.topology import topology_sentences
 from studies.reporting.wording import metric_words
 
 _STYLES = {
@@ -66,5 +67,5 @@ def print_result(answer: Answer, console: Console) -> None:
         console.print(f"gain: over ce, paired by seed; seeds: how many were compared{more}", style="dim", highlight=False)
     for note in notes(answer):
         console.print(note, style="yellow", highlight=False)
-    for sentence in [*headlines(answer), *map(shift_sentence, answer.shifts)]:
+    for sentence in [*headlines(answer), *map(shift_sentence, answer.shifts), *topology_sentences(answer.topology)]:
         console.print(sentence, highlight=False, markup=False)

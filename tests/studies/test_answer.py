@@ -164,6 +164,17 @@ def test_a_curve_tells_what_was_held_along_it(answered: Answered) -> None:
     assert held == {"gds.tau": 1.0, "gds.hardest": "attached"}
 
 
+def test_a_curve_tells_what_each_of_its_values_has_of_its_own(answered: Answered) -> None:
+    def score(trial: PlannedTrial) -> float:
+        lam = float(trial.config.get("gds.lam", 0.0))
+        return 90.0 + (10.0 if lam == 1.0 else -10.0) * float(trial.config["lr"]) + noise(trial.key, scale=0.1)
+
+    confirm = {"families": ["gds"], "seeds": 3, "values": {"gds": [0, 1]}, "tuned": "value"}
+    found = curve_of(answered(study(screen={"searcher": "grid"}, confirm=confirm), score), "gds")
+    assert found.tuned["lr"] == {0.0: 0.05, 1.0: 0.1}
+    assert "lr" not in found.held and found.held["gds.tau"] == 1.0
+
+
 def test_the_ce_arm_is_told_for_each_dataset(answered: Answered) -> None:
     found = answered(study(datasets=TWO_DATASETS))
     assert list(found.baselines) == found.datasets == ["digits", "noisy"]

@@ -25,7 +25,7 @@ def test_datasets_are_told_side_by_side_for_people_and_for_machines(tmp_path: Pa
     assert read.exit_code == 0, read.output
     assert "Intrinsic dimension" in read.stdout and "Pose sensitivity" in read.stdout
     assert "200 training examples of 10 classes each" in read.stdout
-    told = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)["digits"]
+    told = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)[f"mlp-50-20, {weights}"]["digits"]
     assert (told["examples"], told["classes"]) == (200, 10)
     assert set(told["descriptors"]["label_noise"]) == {"value", "error"}
     assert 1.0 < told["dimension_by_scale"]["1"] < 64.0
@@ -37,6 +37,10 @@ def test_datasets_are_told_side_by_side_for_people_and_for_machines(tmp_path: Pa
         (["digits", "--model", "mlp-50-20"], "model 'mlp-50-20' has no pretrained weights"),
         (["digitz", "--model", "mlp-50-20"], "digitz"),
         (["digits", "--model", "mlp-50-20", "--weights", "random", "--per-class", "5000"], "classes must be at most 0"),
+        ([], "name datasets, or a study with --study"),
+        (["digits", "--study", "small"], "name datasets, or a study with --study"),
+        (["digits"], "name the network whose features are read with --model"),
+        (["--study", "small", "--per-class", "5"], "do not go with --study"),
     ],
 )
 def test_what_cannot_be_described_is_told_in_one_sentence(arguments: list[str], words: str) -> None:

@@ -59,7 +59,7 @@ def test_a_screen_goes_on_to_more_trials_and_seeds(screen: dict[str, Any]) -> No
 def test_a_stage_may_be_added_behind_a_screen_and_no_stage_may_go() -> None:
     alone = {"confirm": None}
     assert hinder(alone, {"confirm": STUDY["confirm"]}) == []
-    assert hinder({}, alone) == ["confirm.families", "confirm.seeds", "confirm.values.gds", "confirm.values.cos_face"]
+    assert hinder({}, alone) == ["confirm.families", "confirm.seeds", "confirm.values.gds", "confirm.values.cos_face", "confirm.tuned"]
     assert "screen.searcher" in hinder(WITHOUT_SCREEN, {"screen": STUDY["screen"]})
 
 

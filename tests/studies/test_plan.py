@@ -178,6 +178,25 @@ def test_the_ce_arm_is_pure_where_smoothing_and_weights_were_scheduled(kind: str
     assert (ce.cell.knobs, ce.cell.regularizers) == ({}, {})
 
 
+def test_each_value_of_a_curve_may_have_the_learning_rate_that_suits_it_best() -> None:
+    values = {"gds": [0, 1, 2], "cos_face": [0.1, 0.2]}
+    spec = study(screen={"searcher": "grid"}, confirm={"families": 2, "values": values, "tuned": "value"}, regularizers={})
+
+    def value(dataset: str, config: Config) -> float | None:
+        lam, lr = float(config.get("gds.lam", 0.0)), float(config["lr"])
+        if lam == 2.0:
+            return None
+        return 90.0 - 100.0 * abs(lr - (0.1 if lam == 1.0 else 0.05)) + lam
+
+    arms = arms_of(confirm_arms(spec, found(spec, value)), "gds")
+    assert {arm.value: arm.cell.recipe.lr for arm in arms} == {0.0: 0.05, 1.0: 0.1, 2.0: 0.1}  # the family's best where a value was lost
+    assert [arm.value for arm in arms if arm.nominee] == [1.0]
+    family = spec.model_copy(update={"confirm": spec.confirm.model_copy(update={"tuned": "family"})}) if spec.confirm else spec
+    held = arms_of(confirm_arms(family, found(family, value)), "gds")
+    assert {arm.cell.recipe.lr for arm in held} == {0.1}
+    assert [arm for arm in held if arm.nominee] == [arm for arm in arms if arm.nominee]
+
+
 def test_where_every_ce_trial_was_lost_the_ce_arm_takes_the_best_nuisance_values() -> None:
     spec = study(screen={"searcher": "grid"})
 

@@ -125,7 +125,7 @@ SENTENCES = {
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
         "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, record, "
-        "screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance, failures, budget)"
+        "describe, screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance, failures, budget)"
     ),
     "noequals": "--set takes key=value, got 'noequals'",
     "=3": "--set takes key=value, got '=3'",
@@ -349,6 +349,72 @@ def test_every_preset_can_be_read_and_planned(preset: str) -> None:
     assert spec.name == preset
     assert spec.description
     assert [size.trials for size in stage_sizes(spec) if size.trials < 1] == []
+
+
+@pytest.mark.parametrize("preset", ["topology-dial", "topology-grocery"])
+def test_the_short_form_of_a_preset_asks_the_same_of_a_smaller_network(preset: str) -> None:
+    whole, quick = read_study(preset), read_study(preset, ["confirm.seeds=4"], quick=True)
+    assert quick.name == f"{preset}-quick"
+    assert quick.families == whole.families and quick.confirm and whole.confirm and quick.confirm.values == whole.confirm.values
+    assert quick.confirm.tuned == whole.confirm.tuned == "value" and quick.confirm.seeds == 4
+    assert quick.resources.gpu == 0 and quick.model.weights == "random"
+
+
+def test_the_curves_of_the_topology_presets_begin_at_cross_entropy() -> None:
+    for preset in ("topology-dial", "topology-grocery"):
+        confirm = read_study(preset).confirm
+        assert confirm and min(confirm.values["gds"]) == 0.0 and max(confirm.values["gds"]) == 3.0
+        assert 1.0 in confirm.values.get("gradient_decay", [1.0])
+
+
+def test_a_file_without_a_short_form_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for data, words in {
+        json.dumps(STUDY): f"{path} has no short form: it has no key quick",
+        json.dumps({**STUDY, "quick": ["a"]}): "quick must be a mapping of dotted keys to values, got ['a']",
+    }.items():
+        path.write_text(data)
+        with pytest.raises(StudyFileError) as error:
+            read_study(str(path), quick=True)
+        assert str(error.value) == words
+    path.write_text(json.dumps({**STUDY, "quick": {"recipe.epochs": 2, "nuisance.lr": [0.1]}}))
+    assert read_study(str(path)) == study()
+    assert read_study(str(path), quick=True) == study(name="small-quick", recipe={"epochs": 2}, nuisance={"lr": [0.1]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "confirm.tuned: value needs a screen with searcher grid, which tries every value of a curve"),
+        (WITHOUT_SCREEN, "confirm.tuned: value needs a screen with searcher grid, which tries every value of a curve"),
+        (
+            {"screen": {"searcher": "grid"}, "families": {"ce": {}, "gds": {"lam": [0, 2], "tau": 1}}},
+            "confirm.tuned: value needs families.gds.lam to list 1, a value of the curve",
+        ),
+    ],
+)
+def test_values_can_have_nuisance_values_of_their_own_only_where_the_screen_tries_each(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(StudyFileError) as error:
+        study(**changes, confirm={"families": ["gds"], "values": {"gds": [0, 1]}, "tuned": "value"})
+    assert str(error.value) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"describe": [{"name": "mlp-8"}, {"name": "mlp-8"}]}, "describe: 'mlp-8' with weights 'random' is listed twice"),
+        ({"describe": [{"name": "lenet5"}]}, "lenet5 needs images of at least 12x12 pixels, got 8x8"),
+        (
+            {"describe": [{"name": "mlp-8"}], "datasets": [{"dataset": "digits", "pretext": "rotation"}]},
+            "describe: what an image shows is not asked with a pretext, got 'digits-rotation'",
+        ),
+        ({"describe": [{"name": "mlp-8", "wieghts": "random"}]}, "unknown key 'describe.0.wieghts' (did you mean 'weights'?)"),
+    ],
+)
+def test_networks_that_cannot_describe_the_datasets_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(StudyFileError) as error:
+        study(**changes)
+    assert str(error.value) == words
 
 
 def test_a_study_file_is_read_by_its_path(tmp_path: Path) -> None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from studies.findings import Answer
 from studies.reporting.section import Build, Section
-from studies.reporting.sections import claims, curves, exported, gains, importance, lost, method, run, screen, shift, tested, verdicts
+from studies.reporting.sections import (
+    claims,
+    curves,
+    exported,
+    gains,
+    importance,
+    lost,
+    method,
+    run,
+    screen,
+    shift,
+    tested,
+    topology,
+    verdicts,
+)
 
 SECTIONS: tuple[Build, ...] = (
     verdicts.section,
     curves.section,
     curves.zoom,
     shift.section,
+    topology.section,
     claims.section,
     tested.section,
     gains.section,

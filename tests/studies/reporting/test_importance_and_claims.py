@@ -37,7 +37,9 @@ def test_claims_about_the_study_s_datasets_stand_in_the_report(build: Build) -> 
         at = float(trial.config.get("gds.lam", 0.0))
         return 80.0 + at - abs(at - 2.0) + noise(trial.key, scale=0.01)
 
-    answer = build(rising, datasets=["stanford_cars"], screen=None, families={"ce": None, "gds": None}, nuisance={"lr": 0.1}, model="resnet18")
+    answer = build(
+        rising, datasets=["stanford_cars"], screen=None, families={"ce": None, "gds": None}, nuisance={"lr": 0.1}, model="resnet18"
+    )
     section = claims.section(answer)
     assert section is not None
     status = {checked.claim.says: checked.status for checked in section.facts["claims"]}  # type: ignore[attr-defined]

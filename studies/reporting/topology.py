@@ -1,0 +1,66 @@
+"""What a report and a terminal say of topology: what datasets are like, dials, and whether optima go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studies.reporting.topology_figures import descriptor_title, descriptor_titles
+from studies.reporting.wording import counted, listed, plain
+from studies.topology import Described, Relation, Topology, Trend, disagreements
+
+MEANINGS = {
+    "TREND": "The best value moves one way along the dial.",
+    "RELATED": "The best value goes with a primary descriptor over datasets.",
+    "UNDECIDED": "It is not shown.",
+    "NOT TESTABLE": "The numbers cannot carry an answer.",
+}
+
+
+def topology_sentences(topology: Topology) -> list[str]:
+    """What there is to say, a sentence each: dials, relations, what the networks disagree on, and what was not to be had."""
+    told = [*map(trend_sentence, topology.trends), *dict.fromkeys(map(relation_sentence, topology.relations))]
+    if len(topology.described) > 1:
+        told.append(networks_sentence(topology.described))
+    if topology.problem:
+        told.append(f"The datasets could not be described: {topology.problem}.")
+    return told
+
+
+def trend_sentence(trend: Trend) -> str:
+    """Whether a family's best knob value moves along a dial."""
+    verdict, what = trend.verdict, f"the best {trend.knob.symbol} of {trend.family}"
+    if verdict.label == "NOT TESTABLE":
+        return f"Whether {what} moves with {trend.dial.title} cannot be tested: {verdict.reason[0].lower()}{verdict.reason[1:]}"
+    measured = f"{counted(verdict.n_seeds, 'seed')}, p = {_chance(verdict.p)}"
+    if verdict.trend:
+        first, last = (plain(float(f"{end:.2g}")) if end is not None else "?" for end in (verdict.optima[0], verdict.optima[-1]))
+        ends = f"from {first} at {trend.dial.levels[0]} to {last} at {trend.dial.levels[-1]}"
+        return f"As {trend.dial.title} is turned up, {what} {verdict.direction}, {ends} ({measured})."
+    return f"That {what} moves with {trend.dial.title} is not shown ({measured})."
+
+
+def relation_sentence(relation: Relation) -> str:
+    """Whether a family's best knob value goes with what datasets are like; the same for all networks where it cannot be tested."""
+    verdict, what = relation.verdict, f"the best {relation.knob.symbol} of {relation.family}"
+    if verdict.label == "NOT TESTABLE":
+        return f"Whether {what} goes with what datasets are like is {verdict.reason[0].lower()}{verdict.reason[1:]}"
+    first = verdict.correlations[0]
+    name = descriptor_title(first.descriptor).lower()
+    measured = f"r = {first.r:.2f}, p = {_chance(first.p)}, {counted(verdict.n_datasets, 'dataset')}, in the eyes of {relation.network}"
+    if verdict.related:
+        return f"Over datasets {what} goes with {name} ({measured})."
+    return f"That {what} goes with what datasets are like is not shown; {name} comes nearest ({measured})."
+
+
+def networks_sentence(described: Sequence[Described]) -> str:
+    """Whether the networks tell the same of the datasets."""
+    titles, apart = descriptor_titles(described), disagreements(described)
+    which = counted(len(described), "network")
+    if not apart:
+        return f"No two datasets stand in opposite orders in the eyes of the {which}, beyond what errors explain."
+    named = listed([titles[name][0].lower() for name in titles if name in apart])
+    return f"The {which} disagree on {named}: there an order of the datasets is one of the network, not of the data."
+
+
+def _chance(p: float | None) -> str:
+    return "–" if p is None else f"{p:.2g}" if p >= 0.001 else "below 0.001"

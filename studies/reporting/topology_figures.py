@@ -1,0 +1,181 @@
+"""The figures of a study's topology: what its datasets are like beside their optima, and a family's optimum along a dial.
+
+Blue is an optimum, as in all figures; a network's descriptors are dots with their standard errors. The words are made in
+`studies.reporting.topology`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+
+from margin_core.knobs import Knob
+from margin_core.topology import list_descriptors
+from studies.reporting.section import Figure, file_name, runs_of
+from studies.reporting.surface import BEST, INK, LINE, MUTED, PAPER, Sheet
+from studies.reporting.wording import plain
+from studies.topology import Described, Optimum, Topology, Trend
+
+LEFT, ROW, FOOT = 174, 28, 78
+LONGEST = 13
+"""Characters of a dataset's name under a column; all of them are in the figure's words."""
+DIAL = Sheet(width=330, height=214, left=38, right=18, top=14, bottom=48)
+_SPAN = 0.3
+"""How far from a row's middle its marks go."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row of the fingerprint: for each dataset a value and the ends of its error, None where there is none."""
+
+    title: str
+    marks: Sequence[tuple[float, float, float] | None]
+    colour: str
+    bold: bool = False
+
+
+def fingerprint_figure(topology: Topology, described: Described, knobs: Mapping[str, Knob], *, sentence: str) -> Figure:
+    """Each dataset in a column: on top the optimum of each family, below it the descriptors, every row on a scale of its own.
+
+    Args:
+        topology: The study's.
+        described: What one network makes of the datasets.
+        knobs: The knob of each family.
+        sentence: What was looked at.
+    """
+    rows, keys = list(_rows(topology, described, knobs)), list(described.datasets)
+    return Figure(
+        name=file_name("fingerprint", described.network),
+        title=described.network,
+        sentence=sentence,
+        alt=_alt(rows, keys),
+        sheet=Sheet(width=330, height=FOOT + 8 + ROW * len(rows), left=LEFT, right=10, top=4, bottom=FOOT),
+        paint=lambda axes: _paint_rows(axes, rows, keys),
+        heading=f"What the datasets are like in the eyes of {described.network}",
+    )
+
+
+def dial_figure(trend: Trend, *, sentence: str) -> Figure:
+    """A family's optimum at each level of a dial, with its interval."""
+    return Figure(
+        name=file_name("dial", trend.family, trend.dial.name, trend.dial.datasets[0]),
+        title=f"{trend.family}, {trend.dial.title}",
+        label=trend.verdict.label,
+        sentence=sentence,
+        alt=_alt_of_dial(trend),
+        sheet=DIAL,
+        paint=lambda axes: _paint_dial(axes, trend),
+        runs=runs_of(family=trend.family, stage="confirm"),
+        heading=f"{trend.family} along {trend.dial.title}: {trend.verdict.label}",
+    )
+
+
+def descriptor_titles(described: Sequence[Described]) -> dict[str, tuple[str, bool]]:
+    """The descriptors there are, the primary ones first: the title of each, and whether it is primary."""
+    primary = {d.name for d in list_descriptors() if d.role == "primary"}
+    names = dict.fromkeys(name for each in described for estimates in each.datasets.values() for name in estimates)
+    return {name: (descriptor_title(name), name in primary) for name in sorted(names, key=lambda name: name not in primary)}
+
+
+def descriptor_title(name: str) -> str:
+    """What figures call a descriptor."""
+    return next((d.title for d in list_descriptors() if d.name == name), name.replace("_", " ").capitalize())
+
+
+def _rows(topology: Topology, described: Described, knobs: Mapping[str, Knob]) -> Iterator[_Row]:
+    keys = list(described.datasets)
+    for family, optima in (topology.optima or {}).items():
+        marks = [_on_scale(optima.get(key), knobs[family]) for key in keys]
+        if any(marks):
+            yield _Row(f"best {knobs[family].symbol} of {family}", marks, BEST, bold=True)
+    for descriptor, (title, primary) in descriptor_titles([described]).items():
+        estimates = [described.datasets[key].get(descriptor) for key in keys]
+        marks = [
+            None
+            if each is None or not math.isfinite(each.value)
+            else (each.value, each.value - _error(each.error), each.value + _error(each.error))
+            for each in estimates
+        ]
+        yield _Row(title, marks, INK if primary else MUTED, bold=primary)
+
+
+def _error(error: float) -> float:
+    return error if math.isfinite(error) else 0.0
+
+
+def _on_scale(optimum: Optimum | None, knob: Knob) -> tuple[float, float, float] | None:
+    if optimum is None:
+        return None
+    ends = (optimum.value, optimum.low, optimum.high)
+    return (math.log10(ends[0]), math.log10(ends[1]), math.log10(ends[2])) if knob.scale == "log" else ends
+
+
+def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
+    axes.set_xlim(-0.5, len(keys) - 0.5)
+    axes.set_ylim(len(rows), 0)
+    axes.set_yticks([])
+    axes.set_xticks(range(len(keys)), [_short(key, LONGEST) for key in keys], rotation=90, fontsize=9.5)
+    across = axes.get_yaxis_transform()
+    for place, row in enumerate(rows):
+        axes.plot([-LEFT / 146.0, 1.0], [place + 1, place + 1], transform=across, color=LINE, linewidth=0.8, clip_on=False, zorder=0)
+        weight = "bold" if row.bold else "normal"
+        title = _short(row.title, 35)
+        axes.text(-0.04, place + 0.5, title, transform=across, ha="right", va="center", fontsize=8.8, color=row.colour, fontweight=weight)
+        ends = [end for mark in row.marks if mark is not None for end in mark]
+        if not ends:
+            axes.text(0.5, place + 0.5, "not known", transform=across, ha="center", va="center", fontsize=9.5, color=MUTED)
+            continue
+        low, high = min(ends), max(ends)
+
+        def at(value: float, place: int = place, low: float = low, high: float = high) -> float:
+            share = (value - low) / (high - low) if high > low else 0.5
+            return place + 0.5 + _SPAN * (1.0 - 2.0 * share)
+
+        for column, mark in enumerate(row.marks):
+            if mark is not None:
+                axes.plot([column, column], [at(mark[1]), at(mark[2])], color=row.colour, linewidth=1.3, zorder=3)
+                axes.plot(column, at(mark[0]), marker="o", markersize=5, color=row.colour, markeredgewidth=0, zorder=4)
+
+
+def _paint_dial(axes: Axes, trend: Trend) -> None:
+    def at(value: float) -> float:
+        return math.log10(value) if trend.knob.scale == "log" else value
+
+    tried = sorted(value for value in trend.tried if trend.knob.scale == "linear" or value > 0.0)
+    axes.set_xlim(-0.5, len(trend.dial.levels) - 0.5)
+    room = 0.06 * (at(tried[-1]) - at(tried[0]))
+    axes.set_ylim(at(tried[0]) - room, at(tried[-1]) + room)
+    axes.set_xticks(range(len(trend.dial.levels)), trend.dial.levels)
+    axes.set_yticks([at(value) for value in tried], [plain(value) for value in tried])
+    axes.set_xlabel(trend.dial.title, color=INK, fontsize=11, labelpad=4)
+    axes.text(-0.1, 1.0, trend.knob.symbol, transform=axes.transAxes, ha="center", va="bottom", fontsize=12, color=INK)
+    for value in tried:
+        axes.axhline(at(value), color=LINE, linewidth=0.8, zorder=0)
+    there = [(place, optimum) for place, optimum in enumerate(trend.optima) if optimum is not None]
+    axes.plot([place for place, _ in there], [at(optimum.value) for _, optimum in there], color=MUTED, linewidth=1.0, zorder=2)
+    for place, optimum in there:
+        axes.plot([place, place], [at(optimum.low), at(optimum.high)], color=BEST, linewidth=1.8, zorder=3)
+        axes.plot(place, at(optimum.value), marker="o", markersize=7, color=BEST, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4)
+
+
+def _alt(rows: Sequence[_Row], keys: Sequence[str]) -> str:
+    told = []
+    for row in rows:
+        marks = sorted((mark[0], key) for mark, key in zip(row.marks, keys, strict=True) if mark is not None)
+        told.append(f"{row.title}, rising: {', '.join(key for _, key in marks) or 'not known'}")
+    return f"Where {len(keys)} datasets stand: {'; '.join(told)}."
+
+
+def _alt_of_dial(trend: Trend) -> str:
+    told = [
+        f"{level} {optimum.value:.2g} ({optimum.low:.2g} to {optimum.high:.2g})" if optimum else f"{level} not known"
+        for level, optimum in zip(trend.dial.levels, trend.optima, strict=True)
+    ]
+    return f"Where the best {trend.knob.symbol} of {trend.family} may be, by {trend.dial.title}: {'; '.join(told)}."
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
