@@ -24,9 +24,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from studies.claim import claim
-from studies.plan import PlannedTrial, confirm_trials, screen_configs, screen_replicates, stage_sizes
-from studies.sections import LEARNING
+from studies.plan import PlannedTrial, confirm_trials, screen_configs, screen_replicates
+from studies.screen_section import LEARNING
 from studies.spec import StudySpec, study_from
+from studies.stage_sizes import stage_sizes
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles, study_files
 

@@ -7,12 +7,15 @@ the report's axes all read that declaration.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import pairwise
+from typing import Any, Literal
 
 Scale = Literal["linear", "log"]
-ScheduleKind = Literal["constant", "linear", "cosine", "step"]
-SCHEDULE_KINDS: tuple[ScheduleKind, ...] = get_args(ScheduleKind)
+ScheduleKind = Literal["constant", "linear", "cosine", "step", "path"]
+SCHEDULE_KINDS: tuple[ScheduleKind, ...] = ("constant", "linear", "cosine", "step")
+"""The kinds that lead from one value to another, among which a study may look for the best; a path is what it is."""
 
 
 @dataclass(frozen=True)
@@ -102,37 +105,53 @@ class Schedule:
     ``length`` is that end iteration as a share of the training's steps, and the end value holds after it.
 
     Args:
-        kind: ``constant`` (``start`` throughout), ``linear``, ``cosine`` (half a cosine) or ``step`` (jumps at ``length``).
+        kind: ``constant`` (``start`` throughout), ``linear``, ``cosine`` (half a cosine), ``step`` (jumps at ``length``) or ``path``
+            (any number of jumps).
         start: Value at the first step.
-        end: Value from ``length`` on; not used by ``constant``.
+        end: Value from ``length`` on; not used by ``constant`` and ``path``.
         length: Share of the training's steps after which ``end`` holds, in (0, 1].
+        then: Of a ``path`` the jumps: pairs of a share of the training's steps, rising, in (0, 1), and the value that holds from there on.
+
+    Raises:
+        ValueError: Naming the part, the value and what is allowed.
 
     Example:
         >>> warm_up = Schedule("linear", start=0.001, end=0.01, length=0.5)
         >>> [round(warm_up.value(p), 4) for p in (0.0, 0.25, 0.5, 1.0)]
         [0.001, 0.0055, 0.01, 0.01]
+        >>> path = Schedule("path", start=1.0, then=((0.25, 1.5), (0.5, 1.2)))
+        >>> [path.value(p) for p in (0.0, 0.24, 0.25, 0.5, 1.0)]
+        [1.0, 1.0, 1.5, 1.2, 1.2]
     """
 
     kind: ScheduleKind
     start: float
     end: float | None = None
     length: float = 1.0
+    then: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in SCHEDULE_KINDS:
-            raise ValueError(f"schedule kind must be one of {', '.join(SCHEDULE_KINDS)}, got {self.kind!r}")
-        if self.kind != "constant" and self.end is None:
+        if self.kind not in (*SCHEDULE_KINDS, "path"):
+            raise ValueError(f"schedule kind must be one of {', '.join(SCHEDULE_KINDS)}, path, got {self.kind!r}")
+        if self.kind not in ("constant", "path") and self.end is None:
             raise ValueError(f"a {self.kind} schedule needs an end value")
         if not 0.0 < self.length <= 1.0:
             raise ValueError(f"schedule length must be in (0, 1], got {self.length!r}")
+        object.__setattr__(self, "then", _jumps(self.then))
+        if bool(self.then) != (self.kind == "path"):
+            raise ValueError(f"schedule then must be {'given' if self.kind == 'path' else 'left out'} with kind {self.kind}")
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The values that bound the path: every value in between lies between them."""
+        """The values that bound the course: every value in between lies between them."""
+        if self.kind == "path":
+            return (self.start, *(value for _, value in self.then))
         return (self.start,) if self.kind == "constant" or self.end is None else (self.start, self.end)
 
     def value(self, progress: float) -> float:
         """The knob's value after a share ``progress`` (0 to 1) of the training's steps."""
+        if self.kind == "path":
+            return next((value for place, value in reversed(self.then) if progress >= place), self.start)
         if self.kind == "constant" or self.end is None:
             return self.start
         done = min(max(progress / self.length, 0.0), 1.0)
@@ -142,3 +161,35 @@ class Schedule:
             return self.start
         weight = done if self.kind == "linear" else (1.0 - math.cos(math.pi * done)) / 2.0
         return self.start + weight * (self.end - self.start)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON data."""
+        plain: dict[str, Any] = {"kind": self.kind, "start": plain_number(self.start)}
+        if self.kind == "path":
+            return plain | {"then": [[plain_number(place), plain_number(value)] for place, value in self.then]}
+        return plain | {"end": None if self.end is None else plain_number(self.end), "length": plain_number(self.length)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Schedule:
+        """The schedule that `to_dict` wrote; raises `ValueError` on an unknown, missing or misshapen part."""
+        try:
+            return cls(**data)
+        except TypeError:
+            raise ValueError(f"a schedule has the keys kind, start, end, length, then, got {', '.join(map(str, data))}") from None
+
+
+def plain_number(value: float) -> float:
+    """As a float, and -0.0 as 0.0: equal values must give equal ids."""
+    return float(value) + 0.0
+
+
+def _jumps(then: object) -> tuple[tuple[float, float], ...]:
+    allowed = "pairs of a share of the training, rising, above 0 and below 1, and the value from there on"
+    try:
+        jumps = tuple((float(place), float(value)) for place, value in then)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ValueError(f"schedule then must be {allowed}, got {then!r}") from None
+    places = [0.0, *(place for place, _ in jumps), 1.0]
+    if not all(earlier < later for earlier, later in pairwise(places)):
+        raise ValueError(f"schedule then must be {allowed}, got {then!r}")
+    return jumps

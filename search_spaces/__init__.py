@@ -5,12 +5,14 @@ from search_spaces.grid import grid, grid_size
 from search_spaces.joint import Parts, decode, joint_space
 from search_spaces.learning import METHODS, Learner, Method
 from search_spaces.outcome import Outcome
+from search_spaces.population import Changes, changed, replaced, replacements, schedulable
 from search_spaces.quasi_random import sample_random, sobol
 from search_spaces.space import Choice, Condition, Config, Dimension, Parameter, Range, Space, Value
 
 __all__ = [
     "METHODS",
     "Arm",
+    "Changes",
     "Choice",
     "Condition",
     "Config",
@@ -24,10 +26,14 @@ __all__ = [
     "Space",
     "Value",
     "arms",
+    "changed",
     "decode",
     "grid",
     "grid_size",
     "joint_space",
+    "replaced",
+    "replacements",
     "sample_random",
+    "schedulable",
     "sobol",
 ]

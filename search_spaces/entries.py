@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
-from margin_core.knobs import SCHEDULE_KINDS, Knob, Option
+from margin_core.knobs import SCHEDULE_KINDS, Knob, Option, Schedule
+from search_spaces.paths import write_jumps
 from search_spaces.space import Choice, Condition, Dimension, Parameter, Range
 
 LENGTH = Knob("length", "t", default=0.5, low=0.0, high=1.0, open_low=True, grid=(0.5,), search=(0.1, 1.0))
@@ -64,6 +65,12 @@ def option_dimension(key: str, option: Option, entry: object) -> Choice:
     return _choice(key, [str(value) for value in values])
 
 
+def is_path(entry: object) -> bool:
+    """Whether an entry is a schedule of the kind ``path``."""
+    schedule = entry.get("schedule") if isinstance(entry, Mapping) else None
+    return isinstance(schedule, Mapping) and schedule.get("kind") == "path"
+
+
 def mapping(key: str, entry: object) -> Mapping[str, object]:
     """``entry`` as a mapping (None: an empty one); raises `ValueError` naming ``key`` and the value."""
     if entry is None:
@@ -89,9 +96,11 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
 
 def _schedule_parameters(name: str, key: str, knob: Knob, entry: Mapping[str, object], when: Condition | None) -> list[Parameter]:
+    if entry.get("kind") == "path":
+        return _path_parameters(name, key, knob, entry, when)
     check_keys(key, "part of a schedule", entry, ("kind", "start", "end", "length"))
     if "kind" not in entry:
-        raise ValueError(f"{key}.kind is missing; it must be one of {', '.join(KIND.choices)} or a list of them")
+        raise ValueError(f"{key}.kind is missing; it must be path, or one of {', '.join(KIND.choices)} or a list of them")
     kind = option_dimension(f"{key}.kind", KIND, entry["kind"])
     parameters = [
         Parameter(f"{name}.kind", kind, when),
@@ -106,6 +115,22 @@ def _schedule_parameters(name: str, key: str, knob: Knob, entry: Mapping[str, ob
         if part in entry:
             raise ValueError(f"{key}.{part} is never used: kind is always constant, got {entry[part]!r}")
     return parameters
+
+
+def _path_parameters(name: str, key: str, knob: Knob, entry: Mapping[str, object], when: Condition | None) -> list[Parameter]:
+    """The parameters of a path, each of which has the one value that was written."""
+    check_keys(key, "part of a path", entry, ("kind", "start", "then"))
+    if missing := [part for part in ("start", "then") if part not in entry]:
+        raise ValueError(f"{key}.{missing[0]} is missing; a path has a start and then pairs of a share of the training and a value")
+    start = _number(f"{key}.start", knob, entry["start"])
+    try:
+        path = Schedule("path", start, then=entry["then"])  # type: ignore[arg-type]  # checked there
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    for value in path.values:
+        _number(f"{key}.then", knob, value)
+    parts: dict[str, float | str] = {"kind": "path", "start": start, "then": write_jumps(path.then)}
+    return [Parameter(f"{name}.{part}", Choice((value,)), when) for part, value in parts.items()]
 
 
 def _number(key: str, knob: Knob, value: object, forms: str = "") -> float:

@@ -14,13 +14,15 @@ from typing import cast
 from margin_core.knobs import Knob, Schedule, ScheduleKind
 from margin_core.losses import Family, get_family, list_losses
 from margin_core.regularizers import get_regularizer, list_regularizers
-from search_spaces.entries import check_keys, knob_dimension, knob_parameters, mapping, option_dimension
+from search_spaces.entries import check_keys, is_path, knob_dimension, knob_parameters, mapping, option_dimension
+from search_spaces.paths import read_jumps, read_path
 from search_spaces.space import Choice, Condition, Dimension, Parameter, Range, Space, Value
 
 NUISANCE = (
     Knob("lr", "lr", default=0.1, low=0.0, high=float("inf"), open_low=True, grid=(0.01, 0.03, 0.1, 0.3), search=(0.001, 1.0), scale="log"),
     Knob("weight_decay", "wd", default=0.0, low=0.0, high=float("inf"), grid=(0.0, 1e-4, 5e-4), search=(0.0, 1e-3)),
 )
+_NUISANCE = frozenset(knob.name for knob in NUISANCE)
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,13 @@ class Parts:
         family: The loss family's name.
         knobs: Its knobs (numbers or schedules) and options (names).
         regularizers: Weights by regulariser.
-        nuisance: ``lr`` and ``weight_decay``, where the study gives them.
+        nuisance: ``lr``, a number or a path, and ``weight_decay``, where the study gives them.
     """
 
     family: str
     knobs: dict[str, float | str | Schedule]
     regularizers: dict[str, float | Schedule]
-    nuisance: dict[str, float]
+    nuisance: dict[str, float | Schedule]
 
 
 def joint_space(
@@ -103,7 +105,7 @@ def decode(config: Mapping[str, Value]) -> Parts:
             parts.knobs[knob] = value
         elif owner in list_regularizers() and knob == "weight" and not isinstance(value, str):
             parts.regularizers[owner] = value
-        elif name in {nuisance.name for nuisance in NUISANCE} and isinstance(value, float):
+        elif name in _NUISANCE and not isinstance(value, str):
             parts.nuisance[name] = value
         elif name != "family":
             raise ValueError(f"{name} is no part of a configuration of the family {parts.family}, got {value!r}")
@@ -134,8 +136,8 @@ def _check_together(key: str, family: Family, parameters: list[Parameter]) -> No
     extremes: dict[str, set[float]] = {knob.name: set() for knob in family.knobs}
     for parameter in parameters:
         knob, _, part = parameter.name.removeprefix(f"{family.name}.").partition(".")
-        if knob in extremes and part in ("", "start", "end"):
-            extremes[knob] |= _ends(parameter.dimension)
+        if knob in extremes and part in ("", "start", "end", "then"):
+            extremes[knob] |= _ends(parameter.dimension, jumps=part == "then")
     for corner in itertools.product(*extremes.values()):
         try:
             family.constraint(dict(zip(extremes, corner, strict=True)))
@@ -143,8 +145,10 @@ def _check_together(key: str, family: Family, parameters: list[Parameter]) -> No
             raise ValueError(f"{key} has values that do not go together: {error}") from None
 
 
-def _ends(dimension: Dimension) -> set[float]:
-    """The least and the greatest number of a dimension."""
+def _ends(dimension: Dimension, *, jumps: bool) -> set[float]:
+    """The least and the greatest number of a dimension, or those that a path jumps to."""
+    if jumps and isinstance(dimension, Choice):
+        return {value for text in dimension.values for _, value in read_jumps(text)}
     if isinstance(dimension, Range):
         return {float(dimension.low), float(dimension.high)}
     numbers = [float(value) for value in dimension.values if not isinstance(value, str)]
@@ -163,10 +167,14 @@ def _nuisance_parameters(values: Mapping[str, object]) -> list[Parameter]:
     for knob in NUISANCE:
         if knob.name in values:
             entry = values[knob.name]
+            key = f"nuisance.{knob.name}"
+            if knob.name == "lr" and is_path(entry):
+                parameters += knob_parameters(knob.name, key, knob, entry, None)
+                continue
             if isinstance(entry, Mapping) and "schedule" in entry:
-                raise ValueError(f"nuisance.{knob.name} must be a number, a list or a range, not a schedule, got {entry!r}")
-            dimension = knob_dimension(f"nuisance.{knob.name}", knob, entry)
-            parameters.append(Parameter(knob.name, dimension))
+                forms = "a list, a range or a path, not another" if knob.name == "lr" else "a list or a range, not a"
+                raise ValueError(f"{key} must be a number, {forms} schedule, got {entry!r}")
+            parameters.append(Parameter(knob.name, knob_dimension(key, knob, entry)))
     return parameters
 
 
@@ -175,7 +183,7 @@ def _gather_schedules(config: Mapping[str, Value]) -> dict[str, float | str | Sc
     gathered: dict[str, float | str | Schedule] = {}
     for name, value in config.items():
         knob, _, part = name.rpartition(".")
-        if "." not in knob:
+        if "." not in knob and knob not in _NUISANCE:
             gathered[name] = value if isinstance(value, str) else float(value)
         elif part == "kind":
             gathered[knob] = _schedule(knob, config)
@@ -186,9 +194,11 @@ def _gather_schedules(config: Mapping[str, Value]) -> dict[str, float | str | Sc
 
 def _schedule(knob: str, config: Mapping[str, Value]) -> float | Schedule:
     kind = cast(ScheduleKind, config[f"{knob}.kind"])
-    parts = ("start",) if kind == "constant" else ("start", "end", "length")
+    parts = {"constant": ("start",), "path": ("start", "then")}.get(kind, ("start", "end", "length"))
     for part in parts:
         if f"{knob}.{part}" not in config:
             raise ValueError(f"{knob}.{part} is missing; a {kind} schedule needs {', '.join(parts)}")
+    if kind == "path":
+        return read_path(config, knob)
     start, *rest = (float(config[f"{knob}.{part}"]) for part in parts)
-    return Schedule(kind, start, *rest) if rest else start
+    return Schedule(kind, start, rest[0], rest[1]) if rest else start

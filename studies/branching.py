@@ -15,7 +15,7 @@ from studies.answer import stage_arms
 from studies.claim import recorded_study
 from studies.extension import processor
 from studies.plan import Stage, arm_trials, screen_trials
-from studies.sections import LEARNING
+from studies.screen_section import LEARNING
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger, LedgerError, TrialRecord
 from studies.workspace import StudyFiles, study_files
@@ -63,7 +63,7 @@ def _same_trials(spec: StudySpec, was: StudySpec, stage: Stage, ledger: Ledger, 
         planned = {trial.key for trial in arm_trials(spec, stage, stage_arms(spec, stage, ledger))}
     elif not _same_search(spec, was):
         return []
-    elif spec.screen is not None and spec.screen.searcher in LEARNING:
+    elif spec.screen is not None and (spec.screen.searcher in LEARNING or spec.screen.pbt is not None):
         datasets = {entry.config().key for entry in spec.datasets}
         return [trial for trial in trials if trial.dataset in datasets]
     else:
@@ -76,10 +76,12 @@ def _same_search(spec: StudySpec, was: StudySpec) -> bool:
     here, there = spec.screen, was.screen
     if here is None or there is None:
         return False
-    rules = here.asha, here.hyperband, here.median, here.racing
-    if rules != (there.asha, there.hyperband, there.median, there.racing) or (any(rules) and spec.metric != was.metric):
+    rules = here.asha, here.hyperband, here.median, here.racing, here.pbt
+    if rules != (there.asha, there.hyperband, there.median, there.racing, there.pbt) or (any(rules) and spec.metric != was.metric):
         return False  # which trials are stopped early, or run at all, depends on the metric
-    if not {here.searcher, there.searcher} & {*LEARNING}:
+    if here.pbt is not None and here.seeds != there.seeds:
+        return False
+    if not {here.searcher, there.searcher} & {*LEARNING} and here.pbt is None:
         return True
     amount = {"trials", "seeds"}
     alike = (here.model_dump(exclude=amount), spec.space(), spec.metric, spec.model, spec.recipe) == (

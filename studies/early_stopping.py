@@ -12,7 +12,7 @@ from statistics import fmean, median
 from typing import NamedTuple, Protocol
 
 from margin_core.seeds import numpy_generator
-from studies.sections import HalvingSection, MedianSection
+from studies.screen_section import HalvingSection, MedianSection
 from studies.spec import StudySpec
 
 

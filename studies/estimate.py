@@ -17,10 +17,11 @@ from margin_core.data import check_dataset
 from margin_core.training import TrialCost, trial_cost
 from search_spaces import Config, sobol
 from studies.extension import processor
-from studies.plan import FIRST_REPLICATE, StageSize, build_cell, confirm_trials, screen_trials, stage_sizes
+from studies.plan import FIRST_REPLICATE, build_cell, confirm_trials, screen_trials
 from studies.preflight import CallError
 from studies.spec import StudySpec
 from studies.spending import devices
+from studies.stage_sizes import StageSize, stage_sizes
 
 # Searchers whose configurations are known beforehand.
 _LISTED = ("grid", "sobol", "random")
@@ -61,7 +62,7 @@ def estimate(spec: StudySpec, costs: Costs | None = None) -> list[StageEstimate]
     for size in stage_sizes(spec):
         section = getattr(spec, size.stage)
         hours = None if costs is None else _stage_seconds(spec, size, costs) * devices(spec) / 3600.0
-        estimates.append(StageEstimate(size, section.seeds, size.trials * spec.recipe.epochs, hours))
+        estimates.append(StageEstimate(size, section.seeds, size.trainings * spec.recipe.epochs, hours))
     return estimates
 
 
@@ -69,7 +70,7 @@ def _stage_seconds(spec: StudySpec, size: StageSize, costs: Costs) -> float:
     """Of all trials of a stage; where it is not known yet which families have them, all have as many."""
     trials = _known_trials(spec, size)
     if trials is None:
-        return size.trials * fmean(cost.seconds for cost in costs.values())
+        return size.trainings * fmean(cost.seconds for cost in costs.values())
     return sum(count * costs[kind].seconds for kind, count in trials.items())
 
 
@@ -77,7 +78,12 @@ def _known_trials(spec: StudySpec, size: StageSize) -> Counter[tuple[str, str]] 
     """How many trials of each dataset and family a stage has, where that is known beforehand."""
     if size.stage == "confirm" and spec.screen is None:
         planned = confirm_trials(spec)
-    elif size.stage == "screen" and spec.screen is not None and spec.screen.searcher in _LISTED and spec.screen.racing is None:
+    elif (
+        size.stage == "screen"
+        and spec.screen is not None
+        and spec.screen.searcher in _LISTED
+        and not (spec.screen.racing or spec.screen.pbt)
+    ):
         planned = screen_trials(spec)
     else:
         return None

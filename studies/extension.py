@@ -75,6 +75,8 @@ def _only_adds(difference: Difference, was: StudySpec, now: StudySpec, *, space:
         return False
     if key == "screen.trials" and was.screen is not None and was.screen.searcher == "grid":
         return True
+    if key == "screen.seeds" and was.screen is not None and was.screen.pbt is not None:
+        return False  # members that were replaced might have been kept
     if key in _COUNTS:
         return difference.now is not None and (difference.was is None or difference.now > difference.was)
     if key == "confirm.families":

@@ -8,35 +8,55 @@ a resumed study lays out the same trials again, and the report knows what each t
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from margin_core.data import DatasetConfig
 from margin_core.knobs import Knob
 from margin_core.losses import get_family
 from margin_core.training import Cell
-from search_spaces import Config, decode, grid, grid_size, sample_random, sobol
+from search_spaces import Config, decode, grid, sample_random, sobol
 from studies.plain_yaml import StudyFileError
-from studies.sections import ConfirmSection, ScreenSection
+from studies.screen_section import ScreenSection
+from studies.sections import ConfirmSection
 from studies.spec import StudySpec
 
 Stage = Literal["screen", "confirm", "zoom", "test"]
 STAGES: tuple[Stage, ...] = ("screen", "confirm", "zoom", "test")
+
+# How many points are looked at for each member of a population, so that there are enough of every family.
+_DRAWS = 10
 
 # Each stage numbers its replicates from a place of its own, so that no seed measures what it helped to choose.
 FIRST_REPLICATE: Mapping[Stage, int] = {"confirm": 0, "screen": 1000, "zoom": 2000, "test": 3000}
 
 
 @dataclass(frozen=True)
+class Segment:
+    """The part of a trial that is run at a time, where a screen goes by generations.
+
+    Attributes:
+        start: The epoch after which it begins.
+        end: The epoch after which it pauses, or ends.
+        origin: Id of the cell whose trial of the same replicate left a checkpoint after ``start``: its own, or one whose training up to
+            there is the same. Without that checkpoint the trial is trained from its beginning, which leads to the same.
+    """
+
+    start: int
+    end: int
+    origin: str
+
+
+@dataclass(frozen=True)
 class PlannedTrial:
-    """One replicate that a stage asks for."""
+    """One replicate that a stage asks for, or a segment of it."""
 
     stage: Stage
     cell: Cell
     config: Config
     replicate: int
+    segment: Segment | None = None
 
     @property
     def key(self) -> str:
@@ -50,12 +70,14 @@ class PlannedTrial:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it travels to a worker."""
-        return {"stage": self.stage, "cell": self.cell.to_dict(), "config": self.config, "replicate": self.replicate}
+        plain = {"stage": self.stage, "cell": self.cell.to_dict(), "config": self.config, "replicate": self.replicate}
+        return plain | ({} if self.segment is None else {"segment": asdict(self.segment)})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PlannedTrial:
         """The trial that `to_dict` described."""
-        return cls(data["stage"], Cell.from_dict(data["cell"]), dict(data["config"]), int(data["replicate"]))
+        segment = Segment(**data["segment"]) if "segment" in data else None
+        return cls(data["stage"], Cell.from_dict(data["cell"]), dict(data["config"]), int(data["replicate"]), segment)
 
 
 @dataclass(frozen=True)
@@ -102,27 +124,18 @@ class Arm:
     cell: Cell
 
 
-@dataclass(frozen=True)
-class StageSize:
-    """How much a stage asks for, as far as it is known before it runs."""
-
-    stage: Stage
-    cells: int
-    trials: int
-    at_most: bool
-
-
 def build_cell(spec: StudySpec, dataset: DatasetConfig, config: Config) -> Cell:
     """The cell that ``config`` names on ``dataset``."""
     parts = decode(config)
-    nuisance = {"lr": 0.1, "weight_decay": 0.0, **parts.nuisance}
+    decay = parts.nuisance.get("weight_decay", 0.0)
+    assert isinstance(decay, float)  # the learning rate alone may follow a path
     return Cell(
         dataset=dataset,
         model=spec.model.name,
         family=parts.family,
         knobs=dict(parts.knobs),
         regularizers=dict(parts.regularizers),
-        recipe=spec.recipe.recipe(lr=nuisance["lr"], weight_decay=nuisance["weight_decay"]),
+        recipe=spec.recipe.recipe(lr=parts.nuisance.get("lr", 0.1), weight_decay=decay),
         weights=spec.model.weights,
         backbone=spec.model.backbone,
     )
@@ -135,9 +148,26 @@ def screen_configs(spec: StudySpec) -> Iterator[Config]:
     if screen.searcher == "grid":
         yield from grid(space)
         return
-    draw = sobol if screen.searcher == "sobol" else sample_random
-    for index in range(screen.trials or 0):
-        yield draw(space, seed=spec.seed, index=index)
+    yield from _drawn(spec, screen.trials or 0)
+
+
+def _drawn(spec: StudySpec, count: int) -> Iterator[Config]:
+    space, draw = spec.space(), sobol if _screen(spec).searcher == "sobol" else sample_random
+    return (draw(space, seed=spec.seed, index=index) for index in range(count))
+
+
+def first_members(spec: StudySpec) -> dict[str, list[Config]]:
+    """The configurations that each family's population begins with, on every dataset: as many as are asked for, or as there are."""
+    pbt, dataset = _screen(spec).pbt, spec.datasets[0].config()
+    assert pbt is not None
+    members: dict[str, dict[str, Config]] = {family: {} for family in spec.families}
+    for config in _drawn(spec, _DRAWS * pbt.population * len(members)):
+        mine = members[str(config["family"])]
+        if len(mine) < pbt.population:
+            mine.setdefault(build_cell(spec, dataset, config).cell_id, config)
+        elif all(len(some) == pbt.population for some in members.values()):
+            break
+    return {family: list(some.values()) for family, some in members.items()}
 
 
 def screen_trials(spec: StudySpec) -> list[PlannedTrial]:
@@ -225,44 +255,6 @@ def response_knob(family: str) -> Knob | None:
     return knobs[0] if knobs and family != "ce" else None
 
 
-def stage_sizes(spec: StudySpec) -> list[StageSize]:
-    """How many cells and trials each stage asks for; the confirm stage's are an upper bound until the screen has run.
-
-    Raises:
-        StudyFileError: There is no screen to choose a value that the study leaves open.
-    """
-    sizes = []
-    if spec.screen is not None:
-        per_dataset = grid_size(spec.space()) if spec.screen.searcher == "grid" else spec.screen.trials or 0
-        cells = per_dataset * len(spec.datasets)
-        trials = cells * spec.screen.seeds if spec.screen.racing is None else _trials_of_races(spec)
-        sizes.append(StageSize("screen", cells, trials, at_most=spec.screen.searcher != "grid"))
-    if spec.confirm is not None and spec.screen is None:
-        arms = len(confirm_arms(spec))
-        sizes.append(StageSize("confirm", arms, arms * spec.confirm.seeds, at_most=False))
-    elif spec.confirm is not None:
-        wanted = spec.confirm.families
-        families = [family for family in spec.families if family != "ce"]
-        curves = sorted((len(curve_values(spec, family)) + 1 for family in families), reverse=True)
-        lengths = curves[:wanted] if isinstance(wanted, int) else [len(curve_values(spec, name)) + 1 for name in wanted if name != "ce"]
-        cells = (1 + sum(lengths)) * len(spec.datasets)
-        sizes.append(StageSize("confirm", cells, cells * spec.confirm.seeds, at_most=True))
-    if spec.zoom is not None:
-        cells = (1 + spec.zoom.families * spec.zoom.points) * len(spec.datasets)
-        sizes.append(StageSize("zoom", cells, cells * spec.zoom.seeds, at_most=True))
-    if spec.test is not None:
-        cells = 2 * len(spec.datasets)
-        sizes.append(StageSize("test", cells, cells * spec.test.seeds, at_most=True))
-    return sizes
-
-
-def _trials_of_races(spec: StudySpec) -> int:
-    distinct = {tuple(sorted(config.items(), key=str)) for config in screen_configs(spec)}
-    families = Counter(str(dict(config)["family"]) for config in distinct)
-    rounds = [race for cells in families.values() for race in race_rounds(cells, _screen(spec))]
-    return len(spec.datasets) * sum(cells * (seeds - before) for cells, before, seeds in rounds)
-
-
 def curve_values(spec: StudySpec, family: str) -> list[float]:
     """The values of a family's response curve: those the study names, or the papers' grid."""
     knob = response_knob(family)
@@ -317,7 +309,8 @@ def _tuned_values(spec: StudySpec, results: Sequence[ScreenResult], dataset: str
 
 def _plain(config: Config) -> Config:
     """Cross-entropy and nothing else: what every gain is measured against, at its own best nuisance values."""
-    kept = {name: value for name, value in config.items() if not name.endswith((".kind", ".start", ".end", ".length"))}
+    # A schedule's parts have two dots but those of the learning rate, which is no part of the loss.
+    kept = {name: value for name, value in config.items() if name.count(".") < 2}
     return {name: 0.0 if name == "ce.label_smoothing" or name.endswith(".weight") else value for name, value in kept.items()}
 
 
@@ -345,7 +338,8 @@ def _nuisance_alone(spec: StudySpec, results: Sequence[ScreenResult], dataset: s
     mine = [result for result in results if result.dataset == dataset and result.value is not None]
     maximize = spec.maximize
     best = min(mine, key=lambda result: _badness(maximize, result), default=None)
-    return {name: "ce" if name == "family" else value for name, value in best.config.items() if "." not in name} if best else None
+    nuisance = {name: value for name, value in (best.config if best else {}).items() if name.partition(".")[0] in ("lr", "weight_decay")}
+    return {"family": "ce", **nuisance} if best else None
 
 
 def _best(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> ScreenResult | None:

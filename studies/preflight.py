@@ -11,8 +11,8 @@ from margin_core.cache import check_cache
 from margin_core.data import check_dataset, check_dials, dataset_info, load_dataset, prepare, resolve_data_root
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
-from studies.plan import stage_sizes
 from studies.spec import StudySpec
+from studies.stage_sizes import stage_sizes
 from studies.storage import Storage
 from studies.tracking.address import check_tracking_uri
 from studies.workspace import check_workdir

@@ -78,7 +78,7 @@ class StudyDisplay:
     def trial_ended(self, trial: PlannedTrial, status: str, reason: str, metrics: dict[str, float]) -> None:
         """Move the bar; a lost trial is named with its reason."""
         self._running.pop(trial.key, None)
-        if status == "interrupted":
+        if status in ("interrupted", "paused"):
             if reason:
                 self._say(f"[yellow]again[/yellow] {trial.key} ({describe(trial.config)}): {escape(reason)}")
             return

@@ -1,6 +1,6 @@
 """The sections of a study file, as typed models, each with its keys, their defaults and their bounds.
 
-What they must be together is checked by `studies.spec`.
+The screen's own is in `studies.screen_section`. What sections must be together is checked by `studies.spec`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,9 @@ from margin_core.data import (
     Merge,
     Pretext,
 )
+from margin_core.knobs import Schedule
 from margin_core.training import Backbone, Recipe, Record
 from margin_core.training.recipe import Augment, LrSchedule, OptimizerName, Precision, Sharpness
-from search_spaces import METHODS
-
-Searcher = Literal["grid", "sobol", "random", "tpe", "gp", "cma_es"]
-LEARNING: tuple[Searcher, ...] = METHODS
-"""Searchers that learn from what came of what they asked for."""
 
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -212,7 +208,7 @@ class RecipeSection(Section):
         self.recipe(lr=0.1, weight_decay=0.0)
         return self
 
-    def recipe(self, *, lr: float, weight_decay: float) -> Recipe:
+    def recipe(self, *, lr: float | Schedule, weight_decay: float) -> Recipe:
         """The recipe of one cell."""
         return Recipe(**self.model_dump(), lr=lr, weight_decay=weight_decay)
 
@@ -256,98 +252,6 @@ class RecordSection(Section):
     def record(self) -> Record:
         """The same as a trial reads it; ``examples`` are written when it is over."""
         return Record(**self.model_dump(exclude={"examples"}))
-
-
-class HalvingSection(Section):
-    """Successive halving in the screen stage.
-
-    Attributes:
-        grace_epochs: Epochs that every trial gets.
-        reduction: One in this many trials goes on at each rung.
-    """
-
-    grace_epochs: int = Field(1, ge=1)
-    reduction: int = Field(3, ge=2)
-
-
-class MedianSection(Section):
-    """The median rule in the screen stage.
-
-    Attributes:
-        grace_epochs: Epochs that every trial gets.
-        least: Other trials of the same dataset and seed that must have come as far before one is stopped.
-    """
-
-    grace_epochs: int = Field(1, ge=1)
-    least: int = Field(3, ge=1)
-
-
-class RacingSection(Section):
-    """A race in the screen stage: after each round the best cells of each family go on, with twice as many seeds.
-
-    Attributes:
-        first: Seeds of the first round, which every cell gets.
-        keep: The share of a family's cells that each round keeps.
-    """
-
-    first: int = Field(1, ge=1)
-    keep: float = Field(0.5, gt=0.0, lt=1.0)
-
-
-class ScreenSection(Section):
-    """The search: few seeds, many cells.
-
-    Attributes:
-        searcher: ``grid``, ``sobol`` (quasi-random), ``random``, ``tpe`` (Optuna's TPE, which chooses among families too), or, for each
-            family by itself, ``gp`` (Optuna's Gaussian process) or ``cma_es``.
-        trials: Configurations per dataset; the grid searcher takes its whole grid and needs none.
-        batch: Of a searcher that learns: how many configurations it suggests together, for suggestions that do not depend on the number of
-            workers; or none.
-        warm_start: Of a searcher that learns: a study of the same work directory, whose screened cells it begins with; or none.
-        trade_off: Of ``tpe``: further metrics, for whose Pareto front with the study's own it looks.
-        seeds: Replicates of each configuration, or of those that win their race.
-        racing: More seeds for promising cells only, or none.
-        asha: Early stopping by asynchronous successive halving, or none.
-        hyperband: Early stopping by several halvings that begin at different epochs, or none.
-        median: Early stopping by the median rule, or none.
-    """
-
-    searcher: Searcher = "sobol"
-    trials: int | None = Field(None, ge=1)
-    batch: int | None = Field(None, ge=1)
-    warm_start: str | None = Field(None, pattern=STUDY_NAME)
-    trade_off: list[str] = Field(default_factory=list)
-    seeds: int = Field(1, ge=1, le=MOST_SEEDS)
-    racing: RacingSection | None = None
-    asha: HalvingSection | None = None
-    hyperband: HalvingSection | None = None
-    median: MedianSection | None = None
-
-    @model_validator(mode="after")
-    def _trials_fit_the_searcher(self) -> ScreenSection:
-        if self.searcher != "grid" and self.trials is None:
-            raise ValueError(f"trials must be given with searcher {self.searcher}")
-        return self
-
-    @model_validator(mode="after")
-    def _rules_go_together(self) -> ScreenSection:
-        asked = [name for name in ("asha", "hyperband", "median") if getattr(self, name) is not None]
-        if len(asked) > 1:
-            raise ValueError(f"only one of asha, hyperband and median can stop trials, got {' and '.join(asked)}")
-        alone = [name for name in ("batch", "warm_start") if getattr(self, name) is not None]
-        if alone and self.searcher not in LEARNING:
-            raise ValueError(f"{alone[0]} is of searchers that learn ({', '.join(LEARNING)}), got searcher {self.searcher}")
-        if self.trade_off and self.searcher != "tpe":
-            raise ValueError(f"trade_off needs searcher tpe, got {self.searcher}")
-        if asked and (self.batch is not None or self.trade_off or self.searcher in ("gp", "cma_es")):
-            learner = "batch" if self.batch is not None else "trade_off" if self.trade_off else f"searcher {self.searcher}"
-            raise ValueError(f"{learner} goes by whole trials, and does not go with {asked[0]}, which stops some of them")
-        if self.racing is not None and (asked or self.searcher in LEARNING):
-            other = f"searcher {self.searcher}" if self.searcher in LEARNING else asked[0]
-            raise ValueError(f"racing compares whole trials of cells that are known beforehand, and does not go with {other}")
-        if self.racing is not None and self.racing.first >= self.seeds:
-            raise ValueError(f"racing needs more seeds than its first round has ({self.racing.first}), got seeds {self.seeds}")
-        return self
 
 
 class ConfirmSection(Section):

@@ -23,30 +23,27 @@ from margin_core.data import (
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.training import TASK_METRICS, check_frozen
-from search_spaces import Space, grid, grid_size, joint_space
+from search_spaces import Space, grid, grid_size, joint_space, schedulable
 from search_spaces.entries import did_you_mean
 from studies.budget import BudgetSection, TrialBudgetSection
 from studies.choosing import comparable, refuse_test_metric
 from studies.failures import FailuresSection, PolicySection
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml, read_text, with_value
+from studies.screen_section import HalvingSection, MedianSection, PopulationSection, RacingSection, ScreenSection
 from studies.sections import (
     STUDY_NAME,
     ConfirmSection,
     Dataset,
     DatasetEntry,
     FinalTestSection,
-    HalvingSection,
     ImbalanceSection,
     ManifoldSection,
-    MedianSection,
     Model,
     ModelSection,
     NetworkSection,
-    RacingSection,
     RecipeSection,
     RecordSection,
     ResourceSection,
-    ScreenSection,
     Section,
     ToleranceSection,
     ZoomSection,
@@ -143,6 +140,7 @@ class StudySpec(Section):
         space = self.space()
         if self.screen is None or self.screen.searcher == "grid":
             grid_size(space)
+        self._check_population(space)
         self._check_confirm()
         return self
 
@@ -163,6 +161,22 @@ class StudySpec(Section):
                 raise ValueError(f"screen.trade_off: {name!r} is listed twice")
             if name not in others:
                 raise ValueError(f"screen.trade_off must be of {', '.join(others)}, got {name!r}{did_you_mean(name, others)}")
+
+    def _check_population(self, space: Space) -> None:
+        pbt, epochs = self.screen.pbt if self.screen else None, self.recipe.epochs
+        if pbt is None:
+            return
+        if pbt.interval >= epochs or epochs % pbt.interval:
+            raise ValueError(f"screen.pbt.interval must be less than recipe.epochs ({epochs}) and divide it, got {pbt.interval}")
+        if not schedulable(space):
+            raise ValueError(
+                "screen.pbt needs a knob, a weight or nuisance.lr with several values, for there is nothing that it could change"
+            )
+        if self.budget.trials is not None:
+            raise ValueError(
+                f"budget.trials does not go with screen.pbt, none of whose members may be missing, got {self.budget.trials}; "
+                "budget.hours and budget.device_hours do"
+            )
 
     def _check_confirm(self) -> None:
         if self.confirm is None:
@@ -299,6 +313,7 @@ def _keys_at(location: list[str]) -> list[str]:
         "hyperband": HalvingSection,
         "median": MedianSection,
         "racing": RacingSection,
+        "pbt": PopulationSection,
         "confirm": ConfirmSection,
         "zoom": ZoomSection,
         "test": FinalTestSection,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import Literal, get_args
 
 from margin_core.data import DatasetConfig, check_dials, dataset_info
-from margin_core.knobs import Knob, Schedule
+from margin_core.knobs import Knob, Schedule, plain_number
 from margin_core.losses import get_family
 from margin_core.models import check_model
 from margin_core.models.weights import RANDOM
@@ -89,8 +89,10 @@ class Cell:
             if isinstance(setting, Schedule):
                 _check_schedule(family.knob(name), setting, family.name)
         # All together, and where some follow a schedule also along the way: a family may ask for more than bounds.
-        for percent in range(101) if any(isinstance(setting, Schedule) for setting in self.knobs.values()) else [0]:
-            family.check({name: _value(setting, percent / 100.0) for name, setting in self.knobs.items()})
+        schedules = [setting for setting in self.knobs.values() if isinstance(setting, Schedule)]
+        jumps = {place for schedule in schedules for place, _ in schedule.then}
+        for progress in {*jumps, *(percent / 100.0 for percent in range(101))} if schedules else {0.0}:
+            family.check({name: _value(setting, progress) for name, setting in self.knobs.items()})
         for name, weight in self.regularizers.items():
             knob = get_regularizer(name).weight
             if isinstance(weight, Schedule):
@@ -144,7 +146,7 @@ def _check_schedule(knob: Knob, schedule: Schedule, owner: str) -> None:
     for value in schedule.values:
         knob.check(value, owner)
     if knob.integer and schedule.kind in ("linear", "cosine"):
-        raise ValueError(f"{owner}: {knob.name} takes whole numbers only, its schedule must be constant or step, got {schedule.kind}")
+        raise ValueError(f"{owner}: {knob.name} takes whole numbers only, its schedule must be constant, step or path, got {schedule.kind}")
 
 
 def _value(setting: Setting, progress: float) -> float | str:
@@ -154,15 +156,7 @@ def _value(setting: Setting, progress: float) -> float | str:
 def _plain(setting: Setting) -> str | float | dict[str, object]:
     if isinstance(setting, str):
         return setting
-    if isinstance(setting, Schedule):
-        numbers = {name: None if value is None else _float(value) for name, value in asdict(setting).items() if name != "kind"}
-        return {"kind": setting.kind, **numbers}
-    return _float(setting)
-
-
-def _float(value: float) -> float:
-    """As a float, and -0.0 as 0.0: equal values must give equal ids."""
-    return float(value) + 0.0
+    return setting.to_dict() if isinstance(setting, Schedule) else plain_number(setting)
 
 
 def _setting(name: str, value: object) -> Setting:
@@ -170,9 +164,9 @@ def _setting(name: str, value: object) -> Setting:
         return value
     if isinstance(value, Mapping):
         try:
-            return Schedule(**value)
-        except TypeError:
-            raise ValueError(f"{name}: a schedule has the keys kind, start, end, length, got {', '.join(map(str, value))}") from None
+            return Schedule.from_dict(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
     raise ValueError(f"{name} must be a number, a name or a schedule, got {value!r}")
 
 

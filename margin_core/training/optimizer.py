@@ -29,7 +29,7 @@ def build_optimizer(recipe: Recipe, network: Iterable[Tensor], loss: Iterable[Te
     fused = recipe.precision != "float16"
     options = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
     kind = torch.optim.SGD if recipe.optimizer == "sgd" else torch.optim.AdamW
-    built: Optimizer = _plain(kind)(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=fused, **options)
+    built: Optimizer = _plain(kind)(groups, lr=recipe.learning_rate(0.0), weight_decay=recipe.weight_decay, fused=fused, **options)
     return built
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from margin_core.knobs import Schedule
 
 OptimizerName = Literal["sgd", "adamw"]
 LrSchedule = Literal["cosine", "constant", "step"]
@@ -29,7 +31,7 @@ LINEAR_IN_THE_LABEL = ("ce", "norm_face")
 _ALWAYS_WRITTEN = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "momentum", "lr_schedule", "clip_norm")
 _FLOATS = ("lr", "weight_decay", "momentum", "clip_norm", "lr_factor", "warm_up", "rho", "eta", "ema", "mixup")
 
-Plain = int | float | str | list[float] | None
+Plain = int | float | str | list[float] | dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Recipe:
         epochs: Passes over the training examples, at least 1.
         batch_size: Examples per step, at least 1; the last batch of an epoch may be smaller.
         optimizer: ``sgd`` (with momentum) or ``adamw`` (betas 0.9 and 0.999).
-        lr: Greatest learning rate, > 0: that of the first step, or of the first after ``warm_up``.
+        lr: Greatest learning rate, > 0: that of the first step, or of the first after ``warm_up``. Or a path of it: a `Schedule` of that
+            kind, which says for each share of the steps what ``lr_schedule`` and ``warm_up`` take their part of.
         weight_decay: L2 penalty of ``sgd``, decoupled decay of ``adamw``; >= 0. A loss's own parameters are never decayed.
         momentum: Of ``sgd``, in [0, 1); ``adamw`` does not read it.
         lr_schedule: ``cosine`` (to 0 at the end, per step), ``constant`` or ``step``.
@@ -72,7 +75,7 @@ class Recipe:
     epochs: int
     batch_size: int = 128
     optimizer: OptimizerName = "sgd"
-    lr: float = 0.1
+    lr: float | Schedule = 0.1
     weight_decay: float = 0.0
     momentum: float = 0.9
     lr_schedule: LrSchedule = "cosine"
@@ -96,7 +99,8 @@ class Recipe:
         _require("epochs", self.epochs, _whole(self.epochs), "a whole number >= 1")
         _require("batch_size", self.batch_size, _whole(self.batch_size), "a whole number >= 1")
         _require("optimizer", self.optimizer, self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
-        _require("lr", self.lr, _number(self.lr) and self.lr > 0.0, "> 0")
+        rates = self.lr.values if isinstance(self.lr, Schedule) and self.lr.kind == "path" else (self.lr,)
+        _require("lr", self.lr, all(_positive(rate) for rate in rates), "> 0")
         _require("weight_decay", self.weight_decay, _number(self.weight_decay) and self.weight_decay >= 0.0, ">= 0")
         _require("momentum", self.momentum, _number(self.momentum) and 0.0 <= self.momentum < 1.0, "in [0, 1)")
         _require("lr_schedule", self.lr_schedule, self.lr_schedule in LR_SCHEDULES, f"one of {', '.join(LR_SCHEDULES)}")
@@ -158,14 +162,14 @@ class Recipe:
             >>> [round(drops.learning_rate(epoch / 200), 6) for epoch in (0, 1, 5, 159, 160, 180)]
             [0.0, 0.2, 1.0, 1.0, 0.01, 0.0001]
         """
-        start = self.share(self.warm_up)
+        start, lr = self.share(self.warm_up), self.lr.value(progress) if isinstance(self.lr, Schedule) else self.lr
         if progress < start:
-            return self.lr * progress / start
+            return lr * progress / start
         if self.lr_schedule == "constant":
-            return self.lr
+            return lr
         if self.lr_schedule == "step":
-            return self.lr * self.lr_factor ** sum(progress >= self.share(place) for place in self.lr_steps)
-        return self.lr * (1.0 + math.cos(math.pi * (progress - start) / (1.0 - start))) / 2.0
+            return lr * self.lr_factor ** sum(progress >= self.share(place) for place in self.lr_steps)
+        return lr * (1.0 + math.cos(math.pi * (progress - start) / (1.0 - start))) / 2.0
 
     def check_for(self, family: str, regularizers: Sequence[str]) -> None:
         """Check that a cell of this recipe may have the family and the regularisers.
@@ -183,11 +187,16 @@ class Recipe:
     def to_dict(self) -> dict[str, Plain]:
         """The same as plain JSON data; of the keys that came later, those that have their default are left out."""
         plain: dict[str, Plain] = {}
-        for name, value in asdict(self).items():
-            if name in _ALWAYS_WRITTEN or value != self.__dataclass_fields__[name].default:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in _ALWAYS_WRITTEN or value != field.default:
                 if isinstance(value, tuple):
                     value = [float(place) for place in value]
-                plain[name] = float(value) if name in _FLOATS and value is not None else value
+                elif isinstance(value, Schedule):
+                    value = value.to_dict()
+                elif name in _FLOATS and value is not None:
+                    value = float(value)
+                plain[name] = value
         return plain
 
     @classmethod
@@ -198,6 +207,9 @@ class Recipe:
             _require("recipe key", key, key in known, f"one of {', '.join(known)}")
         if "epochs" not in data:
             raise ValueError("recipe: epochs is missing")
+        lr = data.get("lr")
+        if isinstance(lr, Mapping):
+            data = {**data, "lr": Schedule.from_dict(lr)}
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
 
 
@@ -210,8 +222,12 @@ def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _positive_or_none(value: float | None) -> bool:
-    return value is None or (_number(value) and value > 0.0)
+def _positive(value: object) -> bool:
+    return _number(value) and value > 0.0  # type: ignore[operator]
+
+
+def _positive_or_none(value: object) -> bool:
+    return value is None or _positive(value)
 
 
 def _whole(value: object) -> bool:

@@ -214,7 +214,10 @@ class Trial:
                 measured |= self._confidence(seen) if split == "train" else {}
         if self.record.scales:
             measured |= self.objective.scales()
-        return measured | {f"knob.{name}": value for name, value in self.objective.scheduled_values().items()}
+        return measured | self._scheduled()
+
+    def _scheduled(self) -> dict[str, float]:
+        return {f"knob.{name}": value for name, value in self.objective.scheduled_values().items()}
 
     def _confidence(self, seen: Predictions) -> dict[str, float]:
         """What the record asks for of the training examples' own probabilities."""
@@ -284,21 +287,37 @@ class Trial:
             ),
         )
 
-    def load(self, path: str | Path) -> None:
+    def load(self, path: str | Path, *, cell_id: str | None = None) -> None:
         """Go on from what `save` wrote, exactly as if the trial had never stopped; where that is torn, from what it wrote before.
+
+        Args:
+            path: Where from.
+            cell_id: The cell that was saved there, where it is another one whose training up to there is the same: its knobs and its
+                learning rate differ from this one's in later pieces of their paths alone.
 
         Raises:
             FileNotFoundError: Where nothing was saved there.
             CheckpointError: Where what was saved is torn, or of another cell, study seed or replicate.
         """
-        checkpoint = read_checkpoint(path, cell_id=self.cell.cell_id, study_seed=self.study_seed, replicate=self.replicate)
-        self.model.load_state_dict(checkpoint["model"])
-        self.loss.load_state_dict(checkpoint["loss"])
-        self._step.load_state_dict(checkpoint["step"])
+        of = self.cell.cell_id if cell_id is None else cell_id
+        checkpoint = read_checkpoint(path, cell_id=of, study_seed=self.study_seed, replicate=self.replicate)
         self.epoch = checkpoint["epoch"]
         self.diverged = checkpoint["diverged"]
         if self.epoch > 0:
-            self.objective.set_progress(self._progress(self.epoch * len(self._batch_sizes) - 1))
+            self.knobs_after(self.epoch * self.steps_per_epoch)  # before the loss's own parameters, which a knob may set anew
+        self.model.load_state_dict(checkpoint["model"])
+        self.loss.load_state_dict(checkpoint["loss"])
+        self._step.load_state_dict(checkpoint["step"])
+
+    def knobs_after(self, step: int) -> dict[str, float]:
+        """Move the scheduled knobs to where they are in a step, counted from 1; what the report after it says of them."""
+        self.objective.set_progress(self._progress(step - 1))
+        return self._scheduled()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps an epoch has."""
+        return len(self._batch_sizes)
 
     def _train_epoch(self, processes: Processes, most: int | None = None) -> tuple[float, tuple[StepReport, ...]]:
         """Train on every example once, or for ``most`` steps; the mean of the objective, and what was measured on the way."""

@@ -75,6 +75,8 @@ def _print(spec: StudySpec, stages: Sequence[StageEstimate], price: float | None
         table.add_row(*row, *hours, *cost)
     console = stdout()
     console.print(table)
+    if spec.screen is not None and spec.screen.pbt is not None:
+        say(console, f"screen: {spec.screen.pbt.words(spec.recipe.epochs)}")
     if not measured:
         return
     total = sum(measured)

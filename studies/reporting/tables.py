@@ -32,8 +32,8 @@ from studies.reporting.wording import (
 
 Row = dict[str, str]
 
-STATUSES = ("finished", "stopped", "diverged", "failed", "interrupted", "running")
-UNFINISHED = ("interrupted", "running")
+STATUSES = ("finished", "stopped", "diverged", "failed", "interrupted", "paused", "running")
+UNFINISHED = ("interrupted", "paused", "running")
 MOST_LEADERS = 8
 MOST_LOST = 40
 
@@ -257,6 +257,8 @@ def recipe(answer: Answer) -> list[tuple[str, str]]:
         size = "" if spec.screen.trials is None else f", {spec.screen.trials} configurations"
         against = f", trading {listed([name for name, _ in spec.objectives])} off" if spec.screen.trade_off else ""
         rows.append(("Screen", f"{spec.screen.searcher}{size}, {counted(spec.screen.seeds, 'seed')} each{against}"))
+        if spec.screen.pbt is not None:
+            rows.append(("Populations", spec.screen.pbt.words(spec.recipe.epochs)))
     if spec.confirm is not None:
         rows.append(("Confirm", f"{counted(spec.confirm.seeds, 'seed')} of each cell"))
     if spec.zoom is not None:

@@ -187,7 +187,7 @@ class LedgerCallback(DriverOnly, tune.Callback):
         planned = planned_trial(trial.config)
         self._started.discard(trial.trial_id)
         self._ledger.end(planned.key, status, reason)
-        if status != "interrupted":
+        if status not in ("interrupted", "paused"):
             self._stop.tolerance.count(status, reason)
         rows = (trial.last_result or {}).get("rows") or [{"metrics": {}}]
         self._watcher.trial_ended(planned, status, reason, rows[-1]["metrics"])

@@ -28,14 +28,16 @@ from studies.running.callback import Guarded, LedgerCallback, StopRequest, Toler
 from studies.running.learning import LearningTrials
 from studies.running.limits import LimitsCallback
 from studies.running.loop import StageLoop
+from studies.running.population import PopulationTrials, Settlement, reached
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping, InTurn
 from studies.running.searcher import SourceSearcher
 from studies.running.sources import ListedTrials, TrialSource
 from studies.running.spending import SpendingCallback
+from studies.running.trial_copies import TrialCopies
 from studies.running.trial_run import TrialSetting
 from studies.running.whereabouts import PlacementCallback
-from studies.sections import LEARNING
+from studies.screen_section import LEARNING
 from studies.spec import StudySpec
 from studies.spending import Account
 from studies.tracking.ledger import ENDED, Ledger
@@ -136,7 +138,7 @@ def run_stages(
         run = _Run(spec, ledger, directory, address, data_root, storage, watcher, account)
         for stage in stages:
             take_over(spec, stage, ledger, StudyFiles(directory))
-            source = _bounded(spec, stage, ledger)
+            source = _bounded(run, stage)
             watcher.stage_started(stage, source.total, source.done)
             if source.exhausted and not source.used_up:
                 continue
@@ -169,19 +171,23 @@ class _Run:
         return self.address in (None, "local")
 
 
-def _bounded(spec: StudySpec, stage: Stage, ledger: Ledger) -> BoundedTrials:
+def _bounded(run: _Run, stage: Stage) -> BoundedTrials:
     """The trials of a stage that are missing, as far as the study's budget allows."""
-    begun = [trial for trial in ledger.trials() if not trial.copied_from]
+    begun = [trial for trial in run.ledger.trials() if not trial.copied_from]
     unfinished = [trial.key for trial in begun if trial.stage == stage and trial.status not in ENDED]
-    return BoundedTrials(trial_source(spec, stage, ledger), [trial.key for trial in begun], unfinished, spec.budget.trials)
+    settlement = Settlement(run.ledger, run.directory / "checkpoints", TrialCopies(run.storage, run.spec.name), run.watcher)
+    source = trial_source(run.spec, stage, run.ledger, settlement)
+    return BoundedTrials(source, [trial.key for trial in begun], unfinished, run.spec.budget.trials)
 
 
-def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger) -> TrialSource:
-    """The trials of a stage that the ledger does not hold ended."""
+def trial_source(spec: StudySpec, stage: Stage, ledger: Ledger, settlement: Settlement | None = None) -> TrialSource:
+    """The trials of a stage that the ledger does not hold ended; a ``settlement`` is made after the generations of populations."""
     records = ledger.trials(stage)
     ended = {record.key for record in records if record.status in ENDED}
     if stage != "screen":
         return ListedTrials(arm_trials(spec, stage, stage_arms(spec, stage, ledger)), ended)
+    if spec.screen is not None and spec.screen.pbt is not None:
+        return PopulationTrials(spec, reached(spec, ledger, records), ended, settlement)
     if spec.screen is None or (spec.screen.searcher not in LEARNING and spec.screen.racing is None):
         return ListedTrials(screen_trials(spec), ended)
     outcomes = _outcomes(spec, ledger)
@@ -207,10 +213,19 @@ def _run_stage(run: _Run, stage: Stage, source: BoundedTrials) -> bool:
         raise StudyStopped(stop.tolerance.exceeded)
     if stop.interrupted:
         return False
+    if isinstance(source.source, PopulationTrials) and source.exhausted:
+        _end_former_members(run.ledger, stage)
     whole = source.exhausted and all(trial.status in ENDED for trial in run.ledger.trials(stage))
     if reason := source.used_up or ("" if whole else run.account.used_up()):
         raise BudgetReachedError(reason)
     return True
+
+
+def _end_former_members(ledger: Ledger, stage: Stage) -> None:
+    """End trials that wait to go on although their populations have come to their ends, as there may be when failed ones were retried."""
+    for trial in ledger.trials(stage):
+        if trial.status not in ENDED:
+            ledger.end(trial.key, "stopped", "no member of a population any more")
 
 
 def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> None:

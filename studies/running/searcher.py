@@ -90,12 +90,12 @@ class SourceSearcher(DriverOnly, Searcher):
             self._source.tell(planned, self._outcome(result))
 
     def _outcome(self, result: Mapping[str, Any] | None) -> Outcome:
-        """A trial that is still called running was ended by the scheduler."""
+        """A trial that is still called running was ended by the scheduler, one that pauses is at the end of its segment."""
         if result is None:
             return Outcome(None)
         last = (result.get("rows") or [{"metrics": {}}])[-1]["metrics"]
         values = [result.get(self._setting.metric), *(last.get(name) for name in self._trade_off)]
-        return Outcome.of(*values, stopped_after=result.get("epoch") if result.get("status", "failed") == "running" else None)
+        return Outcome.of(*values, stopped_after=result.get("epoch") if result.get("status", "failed") in ("running", "paused") else None)
 
     def blame(self, trial_id: str, cause: Cause, told: str) -> None:
         """Take note of why a trial's process is about to be killed."""

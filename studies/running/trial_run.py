@@ -1,7 +1,7 @@
 """A trial on its way: epochs into rows for the ledger, its own checkpoints, and what is written at its end.
 
-It batches epochs, goes on from where an earlier process stopped, and turns every exception of a trial into a result. Who calls it is
-left to others: an actor of Ray Tune's, or each process of a group.
+It batches epochs, goes on from where an earlier process stopped, or from where another trial was that is the same up to there, and turns
+every exception of a trial into a result. Who calls it is left to others: an actor of Ray Tune's, or each process of a group.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -119,7 +119,7 @@ class Progress:
 
     Attributes:
         rows: Its epochs as they travel to the ledger.
-        status: ``running``, ``finished``, ``diverged`` or ``failed``.
+        status: ``running``, ``paused`` at the end of a segment, ``finished``, ``diverged`` or ``failed``.
         reason: Why it diverged or failed, else empty.
         cause: The same as one of a few causes.
         spoilt: Whether its process is no good for another trial.
@@ -179,7 +179,7 @@ class TrialRun:
     def leave(self) -> None:
         """Write a checkpoint of a trial that has not ended, where it is now, for whoever goes on with it."""
         if self._trial is not None and not self._trial.done and self._trial.epoch > self._saved_epoch:
-            self._save(self._trial)
+            self._save(self._trial, self._path)
 
     def _run(self, rows: list[dict[str, Any]]) -> str:
         torch.set_num_threads(self._setting.threads)
@@ -190,7 +190,7 @@ class TrialRun:
         trial = self._trial
         until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
         diverged, first = False, Processes.joined(self._number).first
-        while not trial.done:
+        while not self._at_the_end(trial):
             report = trial.run_epoch()
             diverged = report.diverged
             rows.append(_row(report, trial))
@@ -199,9 +199,17 @@ class TrialRun:
             self._history.append(rows[-1])
             if time.monotonic() >= until:
                 break
-        if first:
+        paused = self._at_the_end(trial) and not trial.done
+        if first and paused:
+            self._pause(trial)
+        elif first:
             self._write(trial, diverged)
-        return "running" if not trial.done else "diverged" if diverged else "finished"
+        return "paused" if paused else "running" if not trial.done else "diverged" if diverged else "finished"
+
+    def _at_the_end(self, trial: Trial) -> bool:
+        """Whether the trial, or the segment that is asked for, is at its end."""
+        segment = self._planned.segment
+        return trial.done or (segment is not None and trial.epoch >= segment.end)
 
     def _begin(self) -> Trial:
         self._history = []
@@ -224,28 +232,57 @@ class TrialRun:
         return trial
 
     def _left_off(self) -> Trial | None:
-        try:
-            self._copies.fetch(self._path)
-            if not any(file.exists() for file in checkpoint_files(self._path)):
-                return None
-            trial = self._begin()
-            trial.load(self._path)
-            history = json.loads(self._history_path.read_text())[: trial.epoch]
-            if len(history) < trial.epoch:
-                raise CheckpointError(f"the reports of epochs {len(history) + 1} to {trial.epoch} are gone")
-        except (CheckpointError, OSError, ValueError) as error:
-            logger.warning("trial %s starts again: %s", self._planned.key, error)
-            return None
-        self._history = history
+        for path, cell_id in self._places():
+            try:
+                self._copies.fetch(path)
+                if any(file.exists() for file in checkpoint_files(path)):
+                    return self._read(path, cell_id)
+            except (CheckpointError, OSError, ValueError) as error:
+                logger.warning("trial %s does not go on from %s: %s", self._planned.key, path.name, error)
+        return None
+
+    def _places(self) -> Iterator[tuple[Path, str]]:
+        """Where there may be a checkpoint to go on from, and of which cell, the furthest first."""
+        own, segment = self._planned.cell.cell_id, self._planned.segment
+        yield self._path, own
+        if segment is not None:
+            yield self._after(own, segment.end), own
+        if segment is not None and segment.start > 0:
+            yield self._after(segment.origin, segment.start), segment.origin
+
+    def _read(self, path: Path, cell_id: str) -> Trial:
+        """The trial as a checkpoint has it, with the reports up to there."""
+        trial, segment = self._begin(), self._planned.segment
+        trial.load(path, cell_id=cell_id)
+        if segment is not None and trial.epoch > segment.end:
+            raise CheckpointError(f"it is of epoch {trial.epoch}, and epoch {segment.end} is asked for")
+        history = json.loads(path.with_suffix(".json").read_text())[: trial.epoch]
+        if len(history) < trial.epoch:
+            raise CheckpointError(f"the reports of epochs {len(history) + 1} to {trial.epoch} are gone")
+        self._history = history if cell_id == trial.cell.cell_id else [_taken_over(row, trial) for row in history]
         return trial
 
     @property
     def _path(self) -> Path:
         return Path(self._setting.checkpoints) / f"{self._planned.key}.pt"
 
-    @property
-    def _history_path(self) -> Path:
-        return self._path.with_suffix(".json")
+    def _after(self, cell_id: str, epoch: int) -> Path:
+        """The checkpoint that this replicate of a cell leaves where it pauses."""
+        return Path(self._setting.checkpoints) / pause_file(self._planned.stage, cell_id, self._planned.replicate, epoch)
+
+    def _pause(self, trial: Trial) -> None:
+        """Leave the checkpoint that the next segment of this trial, and of others, begins at."""
+        path = self._after(trial.cell.cell_id, trial.epoch)
+        self._save(trial, path)
+        self._remove(self._path)
+        if self._setting.storage is not None:  # its copy there is the one that others find
+            for file in (path, path.with_suffix(".json")):
+                file.unlink(missing_ok=True)
+
+    def _remove(self, path: Path) -> None:
+        for file in (*checkpoint_files(path), path.with_suffix(".json")):
+            file.unlink(missing_ok=True)
+        self._copies.remove(path)
 
     def _write(self, trial: Trial, diverged: bool) -> None:
         if self._setting.examples is not None and trial.done and not diverged:
@@ -254,26 +291,24 @@ class TrialRun:
             Examples.of(trial).write(path)
             self._copies.send_examples(path)
         if trial.done and (diverged or not self._setting.keep_final):
-            for file in (*checkpoint_files(self._path), self._history_path):
-                file.unlink(missing_ok=True)
-            self._copies.remove(self._path)
+            self._remove(self._path)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
-            self._save(trial)
+            self._save(trial, self._path)
 
-    def _save(self, trial: Trial) -> None:
+    def _save(self, trial: Trial, path: Path) -> None:
         """Save a checkpoint; a full disk costs the trial this one, and nothing else."""
-        new = self._history_path.with_suffix(".new")
+        new = path.with_suffix(".new")
         try:
             # Written first: a history longer than its checkpoint is cut, a shorter one is of no use.
             new.write_text(json.dumps(self._history))
-            new.replace(self._history_path)
-            trial.save(self._path)
+            new.replace(path.with_suffix(".json"))
+            trial.save(path)
         except OSError as error:
             with suppress(OSError):
                 new.unlink()
             logger.warning("trial %s goes on without a checkpoint: %s", self._planned.key, error)
         else:
-            self._copies.send(self._path)
+            self._copies.send(path)
             self._saved_epoch = trial.epoch
         self._saved_at = time.monotonic()
 
@@ -284,6 +319,22 @@ def _sentence(error: Exception) -> str:
         raised = traceback.extract_tb(error.__traceback__)[-1:]
         return f"{type(error).__name__}{''.join(f' in line {place.lineno} of {Path(place.filename).name}' for place in raised)}"
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def pause_file(stage: str, cell_id: str, replicate: int, epoch: int) -> str:
+    """What the checkpoint is called that a trial leaves where it pauses; its history is called alike."""
+    return f"{stage}-{cell_id}-{replicate}.after-{epoch}.pt"
+
+
+def _taken_over(row: dict[str, Any], trial: Trial) -> dict[str, Any]:
+    """An epoch that another trial reported, as this one would have: the same numbers, its own scheduled knobs, and no time spent."""
+
+    def own(metrics: dict[str, float], step: int) -> dict[str, float]:
+        return {name: value for name, value in metrics.items() if not name.startswith("knob.")} | trial.knobs_after(step)
+
+    steps = [{**step, "metrics": own(step["metrics"], step["step"])} for step in row.get("steps", ())]
+    mine = {**row, "seconds": 0.0, "metrics": own(row["metrics"], row["epoch"] * trial.steps_per_epoch)}
+    return mine | ({"steps": steps} if steps else {})
 
 
 def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # who asks how far a study is does not wait for torch and pan
 
     from studies.plan import PlannedTrial, ScreenResult
 
-Status = Literal["running", "interrupted", "finished", "stopped", "diverged", "failed"]
+Status = Literal["running", "paused", "interrupted", "finished", "stopped", "diverged", "failed"]
 ENDED: tuple[Status, ...] = ("finished", "stopped", "diverged", "failed")
 ChangeKind = Literal["branched", "extended", "continued"]
 SUCCEEDED: tuple[Status, ...] = ("finished", "stopped")
@@ -221,7 +221,7 @@ class Ledger:
             self._connection.execute(
                 "INSERT INTO trials (key, stage, cell_id, seed, status, started) VALUES (?, ?, ?, ?, 'running', ?)"
                 " ON CONFLICT (key) DO UPDATE SET status = 'running', reason = '', ended = NULL, attempts = attempts + 1"
-                " WHERE status IN ('running', 'interrupted')",
+                " WHERE status IN ('running', 'paused', 'interrupted')",
                 (trial.key, trial.stage, cell.cell_id, trial.replicate, time.time()),
             )
 
@@ -250,10 +250,10 @@ class Ledger:
             )
 
     def end(self, key: str, status: Status, reason: str = "") -> None:
-        """Record how a trial ended; the first ending stands."""
+        """Record how a trial ended, or that it waits to go on; the first ending stands."""
         with self._writing():
             self._connection.execute(
-                "UPDATE trials SET status = ?, reason = ?, ended = ? WHERE key = ? AND status IN ('running', 'interrupted')",
+                "UPDATE trials SET status = ?, reason = ?, ended = ? WHERE key = ? AND status IN ('running', 'paused', 'interrupted')",
                 (status, reason, time.time() if status in ENDED else None, key),
             )
 

@@ -103,10 +103,41 @@ def test_the_kinds_differ_in_how_they_get_there() -> None:
 
 
 def test_a_schedule_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match="schedule kind must be one of constant, linear, cosine, step, got 'wavy'"):
+    with pytest.raises(ValueError, match="schedule kind must be one of constant, linear, cosine, step, path, got 'wavy'"):
         Schedule("wavy", start=1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a linear schedule needs an end value"):
         Schedule("linear", start=1.0)
     for length in (0.0, -1.0, 1.5, math.nan):
         with pytest.raises(ValueError, match=r"schedule length must be in \(0, 1\]"):
             Schedule("step", start=1.0, end=2.0, length=length)
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5, unique=True), st.floats(0.0, 1.0))
+def test_a_path_has_at_each_place_the_value_of_the_last_jump(places: list[float], progress: float) -> None:
+    then = tuple((place, float(number)) for number, place in enumerate(sorted(places), start=1))
+    path = Schedule("path", start=0.0, then=then)
+    assert path.value(progress) == sum(place <= progress for place in places)
+    assert path.values == tuple(range(len(places) + 1))
+    assert Schedule.from_dict(path.to_dict()) == path
+
+
+def test_a_path_jumps_at_the_first_step_of_an_epoch_to_the_last_bit() -> None:
+    for epochs in range(2, 40):
+        for steps in (1, 7, 13, 469):
+            for epoch in range(1, epochs):
+                path, first = Schedule("path", start=0.0, then=((epoch / epochs, 1.0),)), epoch * steps
+                assert path.value((first - 1) / (steps * epochs)) == 0.0
+                assert path.value(first / (steps * epochs)) == 1.0
+
+
+@pytest.mark.parametrize(
+    "then", [(), ((0.0, 1.0),), ((1.0, 1.0),), ((0.5, 1.0), (0.5, 2.0)), ((0.5, 1.0), (0.2, 2.0)), (0.5,), ((0.5, "x"),)]
+)
+def test_a_path_without_places_that_rise_is_refused(then: object) -> None:
+    with pytest.raises(ValueError, match="schedule then must be"):
+        Schedule("path", start=1.0, then=then)  # type: ignore[arg-type]
+
+
+def test_other_schedules_have_no_jumps() -> None:
+    with pytest.raises(ValueError, match="schedule then must be left out with kind linear"):
+        Schedule("linear", start=1.0, end=2.0, then=((0.5, 1.0),))

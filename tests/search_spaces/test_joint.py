@@ -175,7 +175,8 @@ def beta(**schedule: object) -> dict[str, object]:
         ),
         (
             {"gradient_decay": {"beta": {"schedule": {"start": 1}}}},
-            "families.gradient_decay.beta.schedule.kind is missing; it must be one of constant, linear, cosine, step or a list of them",
+            "families.gradient_decay.beta.schedule.kind is missing; it must be path, or one of constant, linear, cosine, step or a list of"
+            " them",
         ),
         (
             {"gradient_decay": {"beta": {"schedule": "linear"}}},
@@ -205,7 +206,7 @@ def test_a_wrong_family_entry_is_refused_in_one_sentence(families, message):
         (
             {},
             {"lr": {"schedule": {"kind": "cosine"}}},
-            "nuisance.lr must be a number, a list or a range, not a schedule, got {'schedule': {'kind': 'cosine'}}",
+            "nuisance.lr must be a number, a list, a range or a path, not another schedule, got {'schedule': {'kind': 'cosine'}}",
         ),
         ({}, {"weight_decay": -1e-4}, "nuisance.weight_decay must be >= 0, got -0.0001"),
         ({}, {"momentum": 0.9}, "nuisance.momentum is not a known nuisance value; known: lr, weight_decay"),

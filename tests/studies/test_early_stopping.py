@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from studies.early_stopping import Contestant, Halving, Median, stopping_rule
 from studies.plain_yaml import StudyFileError
-from studies.sections import HalvingSection, MedianSection
+from studies.screen_section import HalvingSection, MedianSection
 from tests.studies.builders import WITHOUT_SCREEN, study
 
 

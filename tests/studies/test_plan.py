@@ -25,9 +25,9 @@ from studies.plan import (
     leading_families,
     screen_configs,
     screen_trials,
-    stage_sizes,
 )
 from studies.spec import StudySpec
+from studies.stage_sizes import stage_sizes
 from tests.studies.builders import BETA_SCHEDULE, STUDY, TWO_DATASETS, WITHOUT_SCREEN, noise, study
 
 Value = Callable[[str, Config], float | None]

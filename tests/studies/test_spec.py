@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from margin_core.losses import list_losses
 from studies.plain_yaml import StudyFileError, apply_overrides, parse_yaml
-from studies.plan import stage_sizes
 from studies.spec import list_presets, read_study, study_from
+from studies.stage_sizes import stage_sizes
 from tests.studies.builders import BETA_SCHEDULE, STUDY, TWO_DATASETS, WITHOUT_SCREEN, study
 
 

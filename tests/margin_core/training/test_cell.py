@@ -157,7 +157,10 @@ def test_a_bad_part_is_named_before_anything_is_built(changes: dict[str, object]
         ({"loss": "ce"}, "cell: its keys must be dataset, model, family, knobs, regularizers, recipe, and may be weights, backbone, got"),
         ({"knobs": 1.0}, "cell: knobs must be a mapping, got 1.0"),
         ({"knobs": {"lam": [1.0]}}, "lam must be a number, a name or a schedule, got [1.0]"),
-        ({"knobs": {"lam": {"kind": "linear", "begin": 0.0}}}, "lam: a schedule has the keys kind, start, end, length, got kind, begin"),
+        (
+            {"knobs": {"lam": {"kind": "linear", "begin": 0.0}}},
+            "lam: a schedule has the keys kind, start, end, length, then, got kind, begin",
+        ),
         ({"regularizers": {"sample_margin": "much"}}, "sample_margin: a weight must be a number or a schedule, got 'much'"),
         ({"recipe": {"epochs": 0}}, "epochs must be a whole number >= 1, got 0"),
         ({"dataset": {"name": "digits", "label_noise": 2.0}}, "digits: label_noise must be in [0, 1), got 2.0"),

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from search_spaces import Outcome
 from studies.plain_yaml import StudyFileError
-from studies.plan import PlannedTrial, screen_trials, stage_sizes
+from studies.plan import PlannedTrial, screen_trials
 from studies.running.racing import RacingTrials
 from studies.spec import StudySpec
+from studies.stage_sizes import stage_sizes
 from tests.studies.builders import TWO_DATASETS, accuracy, study
 
 
