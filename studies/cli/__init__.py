@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from studies.cli import comparing, describing, judging, listing, previewing, reading, reproducing, running, sending
+from studies.cli import comparing, describing, judging, listing, previewing, reading, recommending, reproducing, running, sending
 
 __all__ = ["app", "main"]
 
@@ -34,6 +34,7 @@ for command in (
     sending.sync,
     reading.ui,
     describing.describe,
+    recommending.recommend,
     listing.doctor,
     listing.losses,
     listing.datasets,

@@ -1,0 +1,78 @@
+"""The command ``recommend``: where to start on a new dataset, by what earlier studies found on others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from studies.cli.options import AsJson, DataRoot, Workdir
+from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout
+from studies.workspace import DEFAULT_WORKDIR, find_studies, open_files
+
+if TYPE_CHECKING:
+    from studies.recommendation import Recommendation
+
+
+def recommend(
+    dataset: Annotated[str, typer.Argument(help="A dataset's name; folder:<path> for images of your own.")],
+    study: Annotated[
+        list[str] | None, typer.Option(help="An earlier study, may be repeated; by default all of the work directory.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="Pixels of the shorter side that photos are resized to.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study file to write; by default start-<dataset>.yaml.")] = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which families and knob values to start with on a new dataset, with the evidence, and write a study that asks."""
+    from margin_core.data import DatasetConfig, resolve_data_root
+    from studies.evidence import gather
+    from studies.preflight import CallError
+    from studies.recommendation import recommend as weigh
+
+    with one_sentence(), decoding_told():
+        names = study or find_studies(workdir)
+        if not names:
+            raise CallError(f"{workdir} holds no study to learn from; name one with --study")
+        try:
+            config = DatasetConfig(dataset, size=size)
+            files = [open_files(workdir, name) for name in names]
+            evidence = gather(
+                config, files, resolve_data_root(data_root), lambda what: say(Console(stderr=True), f"describing {what}", style="dim")
+            )
+        except CallError:
+            raise
+        except ValueError as error:
+            raise CallError(str(error)) from None
+        found = weigh(config, evidence)
+        path = out or Path(f"{found.spec.name}.yaml")
+        if path.exists():
+            raise CallError(f"{path} is there already; name another file with --out")
+        path.write_text(found.study_file, encoding="utf-8")
+    if as_json:
+        print_json({**found.to_dict(), "study_file": str(path)})
+        return
+    _print(found)
+    say(stdout(), f"study     {path}")
+    say(stdout(), f"  look at it:  margin-studies preview {path}")
+
+
+def _print(found: Recommendation) -> None:
+    table = Table("family", "gain over ce", "values to measure", "dataset", "of study", "distance", "verdict", "may be best")
+    for suggestion in found.suggestions:
+        gain = "" if suggestion.gain is None else f"{suggestion.gain:+.2f}"
+        row = [suggestion.family, gain, ", ".join(f"{value:.4g}" for value in suggestion.values)]
+        for each in suggestion.because:
+            kept = ", ".join(f"{value:.4g}" for value in each.curve.verdict.optimum_set)
+            known = [escape(each.curve.dataset), escape(each.study), f"{each.distance:.1f}", each.curve.verdict.label, kept]
+            table.add_row(*row, *known)
+            row = [""] * 3
+    console = stdout()
+    console.print(table)
+    for sentence in found.weaknesses:
+        say(console, sentence)

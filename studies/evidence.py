@@ -1,0 +1,192 @@
+"""What earlier studies found on datasets that are like a new one: how near each of them is, and what was best there.
+
+Near is meant by the four primary descriptors, in the eyes of the networks that those studies described their datasets with. That an optimum
+goes with descriptors at all is a hypothesis, which each study's own report tests; here it only says where to look first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+from margin_core.data import DatasetConfig
+from margin_core.topology import Estimate, list_descriptors
+from studies.answer import open_answer
+from studies.descriptors import Network, fingerprints
+from studies.findings import Answer, Curve
+from studies.preflight import CallError
+from studies.topology import Described
+from studies.workspace import StudyFiles
+
+Values = Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Precedent:
+    """A family's curve on a dataset of an earlier study.
+
+    Attributes:
+        study: The study's name.
+        answer: What the study found.
+        curve: The curve.
+        distance: How far its dataset is from the new one: the root of the mean square difference of the primary descriptors, each in
+            standard deviations over all datasets that are known.
+    """
+
+    study: str
+    answer: Answer
+    curve: Curve
+    distance: float
+
+    @property
+    def weight(self) -> float:
+        """What it counts for: 1 on a dataset just like the new one, less the further away."""
+        return math.exp(-self.distance)
+
+    @property
+    def gain(self) -> float | None:
+        """The family's gain over ``ce`` there, positive where it is better; None where it was not measured on two seeds."""
+        contender = self.curve.contender
+        if contender is None or contender.gain is None or contender.gain.low is None:
+            return None
+        return contender.gain.mean if self.answer.spec.maximize else -contender.gain.mean
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        verdict = self.curve.verdict
+        return {
+            "study": self.study,
+            "dataset": self.curve.dataset,
+            "family": self.curve.family,
+            "distance": self.distance,
+            "label": verdict.label,
+            "best": verdict.best,
+            "optimum_set": list(verdict.optimum_set),
+            "gain_over_ce": self.gain,
+            "seeds": verdict.n_seeds,
+        }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known.
+
+    Attributes:
+        precedents: The curves of earlier studies, the nearest first.
+        networks: In whose eyes datasets were compared.
+        spread: The mean distance between the known datasets; None where there is one only.
+        left_out: Why studies say nothing of the new dataset, a sentence each.
+    """
+
+    precedents: tuple[Precedent, ...]
+    networks: tuple[str, ...]
+    spread: float | None
+    left_out: tuple[str, ...]
+
+    @property
+    def datasets(self) -> list[tuple[str, str]]:
+        """Study and name of each known dataset, the nearest first."""
+        return list(dict.fromkeys((each.study, each.curve.dataset) for each in self.precedents))
+
+
+def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path | None, told: Callable[[str], None]) -> Evidence:
+    """Describe a new dataset as each earlier study described its own, and measure how far it is from them.
+
+    Args:
+        config: The new dataset.
+        files: The studies.
+        data_root: Where datasets and weights lie.
+        told: Is told what is looked at, as it may take a while.
+
+    Raises:
+        CallError: No study says anything of the dataset.
+        ValueError: The dataset or its files cannot be described.
+        FileNotFoundError: Files of the dataset or weights are not there.
+    """
+    known, mine, left_out = dict[tuple[str, str, str], Values](), dict[str, Values](), list[str]()
+    answers = {of.directory.name: open_answer(of.directory) for of in files}
+    for study, answer in answers.items():
+        hindrance = _hindrance(answer)
+        for described in [] if hindrance else answer.topology.described:
+            try:
+                if described.network not in mine:
+                    told(f"{config.key} in the eyes of {described.network}")
+                    mine[described.network] = _describe(config, described, answer.spec.seed, data_root)
+                known |= {(described.network, study, key): values for key, values in described.datasets.items()}
+            except ValueError as error:
+                hindrance = f"it looked at {described.examples} examples of {described.classes} classes: {error}"
+        if hindrance:
+            left_out.append(f"{study} says nothing of it: {hindrance}")
+    distances = _distances(known, mine)
+    precedents = [
+        Precedent(study, answer, curve, distances[study, curve.dataset])
+        for study, answer in answers.items()
+        for curve in answer.curves
+        if (study, curve.dataset) in distances
+    ]
+    if not precedents:
+        raise CallError(f"no earlier study says anything of {config.key}: {'; '.join(left_out) or 'there is none'}")
+    ranked = tuple(sorted(precedents, key=lambda each: (each.distance, each.study, each.curve.dataset, each.curve.family)))
+    return Evidence(ranked, tuple(mine), _spread(known), tuple(left_out))
+
+
+def _hindrance(answer: Answer) -> str:
+    if not answer.curves:
+        return "it has confirmed nothing yet"
+    if not answer.topology.described:
+        return f"its datasets are not described (margin-studies describe --study {answer.spec.name} --model NAME)"
+    return ""
+
+
+def _describe(config: DatasetConfig, described: Described, seed: int, data_root: Path | None) -> Values:
+    """The new dataset's descriptors, from as many examples of as many classes as the study looked at."""
+    model, _, weights = described.network.partition(", ")
+    network = Network(model, "random" if weights == "random weights" else weights)
+    found = fingerprints(
+        [config], [network], classes=described.classes, per_class=described.examples // described.classes, seed=seed, data_root=data_root
+    )
+    return dict(found[network][config.key].estimates)
+
+
+def _distances(known: Mapping[tuple[str, str, str], Values], mine: Mapping[str, Values]) -> dict[tuple[str, str], float]:
+    """How far each dataset is from the new one, the mean over the networks that have looked at it."""
+    seen: dict[tuple[str, str], list[float]] = {}
+    for (network, study, dataset), values in known.items():
+        scales = _scales([mine[network], *(other for (eyes, _, _), other in known.items() if eyes == network)])
+        if (distance := _distance(mine[network], values, scales)) is not None:
+            seen.setdefault((study, dataset), []).append(distance)
+    return {key: fmean(each) for key, each in seen.items()}
+
+
+def _spread(known: Mapping[tuple[str, str, str], Values]) -> float | None:
+    """The mean distance between two known datasets that one network has looked at."""
+    apart = []
+    for network in dict.fromkeys(eyes for eyes, _, _ in known):
+        values = [each for (eyes, _, _), each in known.items() if eyes == network]
+        scales = _scales(values)
+        apart += [_distance(one, other, scales) for place, one in enumerate(values) for other in values[:place]]
+    told = [each for each in apart if each is not None]
+    return fmean(told) if told else None
+
+
+def _scales(values: Sequence[Values]) -> dict[str, float]:
+    """The standard deviation of each primary descriptor over datasets, where it has one."""
+    scales = {}
+    for name in (descriptor.name for descriptor in list_descriptors() if descriptor.role == "primary"):
+        numbers = [each[name].value for each in values if name in each and math.isfinite(each[name].value)]
+        if len(numbers) > 1 and (scale := pstdev(numbers)) > 0.0:
+            scales[name] = scale
+    return scales
+
+
+def _distance(one: Values, other: Values, scales: Mapping[str, float]) -> float | None:
+    squares = [
+        ((one[name].value - other[name].value) / scale) ** 2
+        for name, scale in scales.items()
+        if name in one and name in other and math.isfinite(one[name].value) and math.isfinite(other[name].value)
+    ]
+    return math.sqrt(fmean(squares)) if squares else None
