@@ -5,12 +5,14 @@ curve, smoothed by a cubic, at one knob value x. Where all levels have their bes
 strongly each curve bends and however noisy it is, so their order is chance; where the best points move up the dial, the slopes at an x
 between them rise with it. So, with Page's test (`studies.analysis.page`) for p(x),
 
-    p = gamma + the greatest p(x) over all x that may be a shared optimum at confidence 1 - gamma,   gamma = alpha / 10,
+    p = gamma + the greatest p(x) over all x that may be a shared optimum at confidence 1 - gamma,   gamma = alpha / 5,
 
-holds its level whatever the shared optimum is (Berger and Boos, JASA 89, 1994). x runs from the lowest to the highest of the levels' seen
-optima; where none of these may be shared, p(x) is that of the x that suits all levels best; where an end of the grid may be, p is 1, for
-there a curve need not be flat. A cubic through skewed points turns beside their best one, by less than half a step of the grid in all but
-extreme curves, so each level's slopes are those within half a step of x that come nearest to zero in the mean, as for SHIFT.
+holds its level whatever the shared optimum is (Berger and Boos, JASA 89, 1994). An x may be shared where the sum of all levels' squared
+slopes does not reject it at gamma / 2, and it lies beside a value of each level's optimum set at gamma / 2 over their number. It runs from
+the lowest to the highest of the levels' seen optima; where none of these may be shared, p(x) is that of the x that suits all levels best;
+where an end of the grid may be, p is 1, for there a curve need not be flat. A cubic through skewed points turns beside their best one, by
+less than half a step of the grid in all but extreme curves, so each level's slopes are those within half a step of x that come nearest to
+zero in the mean, as for SHIFT.
 TREND is claimed where p is below alpha, of a rise and a fall together.
 
 The plain use of Page's test, on the knob value at which each seed did best, is told too (`p_places`), but is no claim: where a dial makes
@@ -39,7 +41,7 @@ from studies.choosing import refuse_test_metric
 
 TrendLabel = Literal["TREND", "UNDECIDED", "NOT TESTABLE"]
 Direction = Literal["rises", "falls"]
-GAMMA = 0.1
+GAMMA = 0.2
 """The share of alpha that is spent on where a shared optimum may be."""
 LEAST_SEEDS = 3
 """With two seeds and three levels, only 36 orders are there to be compared."""
@@ -169,12 +171,21 @@ def slope_trend(curves: Sequence[Array], places: Sequence[Array], alpha: float) 
     flattest = np.stack([_flattest(scores, each, at) for scores, each in zip(curves, places, strict=True)], axis=-1)
     between = _between_optima(fits, places, at)
     squares = np.where(between, squares, np.inf)
-    shared = between & (stats.f.sf(squares / len(fits), len(fits), sum(fit.df for fit in fits)) >= gamma)
+    flat = stats.f.sf(squares / len(fits), len(fits), sum(fit.df for fit in fits)) >= gamma / 2.0
+    sets = [_beside_best(fit, each, at, gamma / 2.0 / len(fits)) for fit, each in zip(fits, places, strict=True)]
+    shared = between & flat & np.all(sets, axis=0)
     looked_at = shared | (squares == squares.min(axis=-1, keepdims=True))
     at_end = np.any([(at <= each[0]) | (at >= each[-1]) for each in places], axis=0)
     greatest = [np.where(looked_at, np.where(shared & at_end, 1.0, p), 0.0).max(axis=-1) for p in page_p(flattest.swapaxes(-3, -2))]
     rise, fall = (np.squeeze(np.minimum(p + gamma / 2.0, 1.0)) for p in greatest)
     return rise, fall
+
+
+def _beside_best(fit: Comparison, places: Array, at: Array, alpha: float) -> Array:
+    """Which points lie half way or nearer to a value of the optimum set at ``alpha``; shape (tables, points)."""
+    strict = Comparison(**{**vars(fit), "alpha": alpha})
+    nearest = np.abs(at[:, None] - places).argmin(axis=1)
+    return np.asarray(strict.may_be_best(strict.allowance())[..., nearest])
 
 
 def _flattest(scores: Array, places: Array, at: Array) -> Array:

@@ -122,7 +122,7 @@ def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
     for place, row in enumerate(rows):
         axes.plot([-LEFT / 146.0, 1.0], [place + 1, place + 1], transform=across, color=LINE, linewidth=0.8, clip_on=False, zorder=0)
         weight = "bold" if row.bold else "normal"
-        title = _short(row.title, 35)
+        title = _short(row.title, 31 if row.bold else 35)
         axes.text(-0.04, place + 0.5, title, transform=across, ha="right", va="center", fontsize=8.8, color=row.colour, fontweight=weight)
         ends = [end for mark in row.marks if mark is not None for end in mark]
         if not ends:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from margin_core.models import build_model, save_weights
 from studies.cli import app
+from tests.studies.builders import WITHOUT_SCREEN, accuracy, confirmed, new_ledger, study, write_all
 
 
 @pytest.fixture
@@ -29,6 +30,22 @@ def test_datasets_are_told_side_by_side_for_people_and_for_machines(tmp_path: Pa
     assert (told["examples"], told["classes"]) == (200, 10)
     assert set(told["descriptors"]["label_noise"]) == {"value", "error"}
     assert 1.0 < told["dimension_by_scale"]["1"] < 64.0
+
+
+def test_the_datasets_of_a_study_are_described_for_its_report(tmp_path: Path) -> None:
+    spec = study(**{**WITHOUT_SCREEN, "datasets": [{"dataset": "digits", "images_per_class": 8}], "describe": [{"name": "mlp-8"}]})
+    with new_ledger(tmp_path / "ledger.sqlite", spec) as ledger:
+        write_all(ledger, confirmed(ledger, spec), accuracy)
+    call = ["describe", "--study", str(tmp_path)]
+    asked = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)
+    assert [each["network"] for each in asked["descriptors"]] == ["mlp-8, random weights"]
+    read = CliRunner().invoke(app, [*call, "--model", "mlp-9", "--weights", "random"])
+    assert read.exit_code == 0, read.output
+    assert "in the eyes of the 2 networks" in read.stdout or "The 2 networks disagree" in read.stdout
+    assert "Descriptors in the eyes of mlp-9, random weights" in (tmp_path / "report.html").read_text()
+    told = json.loads((tmp_path / "verdicts.json").read_text())["topology"]["descriptors"]
+    assert [each["network"] for each in told] == ["mlp-8, random weights", "mlp-9, random weights"]
+    assert told[0]["datasets"]["digits-8each"]["label_noise"]["error"] > 0.0
 
 
 @pytest.mark.parametrize(
