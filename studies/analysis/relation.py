@@ -21,7 +21,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from studies.analysis.best import Array
 from studies.analysis.reason import sentence
@@ -106,11 +105,13 @@ def relate(
         raise ValueError(f"table must have one row per dataset, got two for {table['dataset'][table['dataset'].duplicated()].iloc[0]!r}")
     if not (table["error"] > 0.0).all():
         raise ValueError(f"error must be > 0, got {float(table['error'].min())!r}")
-    measured = table[np.isfinite(table["optimum"])]
+    measured = table[np.isfinite(table["optimum"].to_numpy(dtype=np.float64))]
     known = {name: measured[name].to_numpy(dtype=np.float64) for name in (*primary, *exploratory)}
     usable = {name: values for name, values in known.items() if np.isfinite(values).all() and len(np.unique(values)) > 1}
     if why := _refusal(measured, [name for name in primary if name in usable]):
         return RelationVerdict("NOT TESTABLE", False, (), len(measured), alpha, sentence([f"not testable: {why}"]))
+    from scipy import stats  # takes a second to import, which every report would spend
+
     optima, errors = (measured[column].to_numpy(dtype=np.float64) for column in ("optimum", "error"))
     orders = _orders(len(measured), seed)
     strengths = {

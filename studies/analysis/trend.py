@@ -29,7 +29,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from studies.analysis.best import Array, Comparison, compare_with_best
 from studies.analysis.page import LEAST_COLUMNS, MOST_COLUMNS, page_p
@@ -171,7 +171,7 @@ def slope_trend(curves: Sequence[Array], places: Sequence[Array], alpha: float) 
     flattest = np.stack([_flattest(scores, each, at) for scores, each in zip(curves, places, strict=True)], axis=-1)
     between = _between_optima(fits, places, at)
     squares = np.where(between, squares, np.inf)
-    flat = stats.f.sf(squares / len(fits), len(fits), sum(fit.df for fit in fits)) >= gamma / 2.0
+    flat = special.fdtrc(len(fits), sum(fit.df for fit in fits), squares / len(fits)) >= gamma / 2.0
     sets = [_beside_best(fit, each, at, gamma / 2.0 / len(fits)) for fit, each in zip(fits, places, strict=True)]
     shared = between & flat & np.all(sets, axis=0)
     looked_at = shared | (squares == squares.min(axis=-1, keepdims=True))

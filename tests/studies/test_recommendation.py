@@ -100,10 +100,10 @@ def test_a_study_that_says_nothing_of_the_dataset_is_told_why(tmp_path: Path, ea
     files.directory.mkdir()
     with new_ledger(files.ledger, spec) as ledger:
         write_all(ledger, confirmed(ledger, spec), lambda trial: 90.0 + noise(trial.key, scale=0.1))
-    with pytest.raises(CallError, match="its datasets are not described .margin-studies describe --study blind"):
+    with pytest.raises(CallError, match=r"its datasets are not described .margin-studies describe --study blind"):
         gather(DatasetConfig("digits"), [files], None, lambda what: None)
     few = DatasetConfig("digits", classes=3)
-    with pytest.raises(CallError, match="earlier says nothing of it: it looked at .* examples of 10 classes"):
+    with pytest.raises(CallError, match=r"earlier says nothing of it: it looked at .* examples of 10 classes"):
         gather(few, [earlier], None, lambda what: None)
 
 

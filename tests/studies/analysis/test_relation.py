@@ -119,6 +119,10 @@ def test_a_wrong_table_is_one_sentence(change, words: str) -> None:
         verdict(table(6), alpha=0.6)
 
 
+def test_a_family_without_any_optimum_is_not_testable() -> None:
+    assert verdict(table(6).iloc[:0].astype(object)).label == "NOT TESTABLE"
+
+
 def test_a_verdict_is_plain_json() -> None:
     assert json.loads(json.dumps(verdict(table(6)).to_dict()))["n_datasets"] == 6
 
