@@ -40,7 +40,7 @@ def schedulable(space: Space) -> tuple[Parameter, ...]:
         >>> from search_spaces import joint_space
         >>> space = joint_space({"ce": None, "gds": {"hardest": ["attached", "detached"]}}, nuisance={"lr": {"low": 0.01, "high": 1.0}})
         >>> [parameter.name for parameter in schedulable(space)]
-        ['ce.label_smoothing', 'gds.lam', 'gds.tau', 'lr']
+        ['ce.label_smoothing', 'gds.lam', 'lr']
     """
     return tuple(p for p in space.parameters if p.name.count(".") <= 1 and p.name != "weight_decay" and _several_numbers(p))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,12 +10,13 @@ from typing import Any, Protocol
 from ray import tune
 
 from studies.plan import PlannedTrial
-from studies.running.driver_only import DriverOnly
 from studies.running.searcher import SourceSearcher
 from studies.running.trial_run import planned_trial
 from studies.sections import ToleranceSection
 from studies.spending import Account
 from studies.tracking.ledger import Ledger, Status
+
+SECONDS = 1.0
 
 
 class Watcher(Protocol):
@@ -59,7 +61,7 @@ class Tolerance:
             self.exceeded = f"{self._failed} of {self._total} trials failed, more than the tolerated {self._limits.failed_share:.0%}"
 
 
-class StopRequest(DriverOnly, tune.Stopper):
+class StopRequest(tune.Stopper):
     """Ends a stage in order; what runs stays resumable.
 
     That is asked for by Ctrl-C, an exceeded tolerance, a budget that is used up or an event that cannot be dealt with.
@@ -83,7 +85,7 @@ class StopRequest(DriverOnly, tune.Stopper):
         return self.interrupted or bool(self.tolerance.exceeded) or bool(self.account.used_up()) or self.error is not None
 
 
-class Guarded(DriverOnly, tune.Callback):
+class Guarded(tune.Callback):
     """Hands events on to callbacks, until one of them raises; then the stage ends.
 
     Ray Tune would take some of what is raised for the failure of a trial. And no later event may be recorded where one is missing: it comes
@@ -97,6 +99,7 @@ class Guarded(DriverOnly, tune.Callback):
     def __init__(self, callbacks: Sequence[tune.Callback], stop: StopRequest) -> None:
         self._callbacks = callbacks
         self._stop = stop
+        self._handed_on = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Hand it on."""
@@ -115,7 +118,10 @@ class Guarded(DriverOnly, tune.Callback):
         self._tell("on_trial_error", iteration=iteration, trials=trials, trial=trial, **info)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Hand it on."""
+        """Hand it on about once a second; Ray Tune comes by here all the time."""
+        if time.monotonic() - self._handed_on < SECONDS:
+            return
+        self._handed_on = time.monotonic()
         self._tell("on_step_end", iteration=iteration, trials=trials, **info)
 
     def _tell(self, name: str, **event: Any) -> None:
@@ -127,7 +133,7 @@ class Guarded(DriverOnly, tune.Callback):
             self._stop.error = error
 
 
-class LedgerCallback(DriverOnly, tune.Callback):
+class LedgerCallback(tune.Callback):
     """Writes every event of a stage to the ledger, in the driver, before anything else is done with it."""
 
     def __init__(self, ledger: Ledger, searcher: SourceSearcher, watcher: Watcher, stop: StopRequest) -> None:

@@ -28,7 +28,7 @@ from studies.running.callback import Guarded, LedgerCallback, StopRequest, Toler
 from studies.running.learning import LearningTrials
 from studies.running.limits import LimitsCallback
 from studies.running.loop import StageLoop
-from studies.running.population import PopulationTrials, Settlement, reached
+from studies.running.population import PopulationTrials, Settlement, end_former_members, reached
 from studies.running.racing import RacingTrials
 from studies.running.scheduler import EarlyStopping, InTurn
 from studies.running.searcher import SourceSearcher
@@ -214,18 +214,11 @@ def _run_stage(run: _Run, stage: Stage, source: BoundedTrials) -> bool:
     if stop.interrupted:
         return False
     if isinstance(source.source, PopulationTrials) and source.exhausted:
-        _end_former_members(run.ledger, stage)
+        end_former_members(run.ledger)
     whole = source.exhausted and all(trial.status in ENDED for trial in run.ledger.trials(stage))
     if reason := source.used_up or ("" if whole else run.account.used_up()):
         raise BudgetReachedError(reason)
     return True
-
-
-def _end_former_members(ledger: Ledger, stage: Stage) -> None:
-    """End trials that wait to go on although their populations have come to their ends, as there may be when failed ones were retried."""
-    for trial in ledger.trials(stage):
-        if trial.status not in ENDED:
-            ledger.end(trial.key, "stopped", "no member of a population any more")
 
 
 def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> None:

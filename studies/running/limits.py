@@ -6,7 +6,6 @@ the actor that owns them, by way of its `post`. What becomes of the trial is the
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import ray
@@ -14,16 +13,13 @@ from ray import tune
 
 from studies.budget import TrialBudgetSection
 from studies.running.deadlines import Deadlines
-from studies.running.driver_only import DriverOnly
 from studies.running.searcher import SourceSearcher
 from studies.running.trial_run import planned_trial
 from studies.tracking.ledger import Ledger
 
-SECONDS = 1.0
 
-
-class LimitsCallback(DriverOnly, tune.Callback):
-    """Looks every second whether a trial is overdue.
+class LimitsCallback(tune.Callback):
+    """Kills trials that are overdue.
 
     Args:
         limits: What each trial may take.
@@ -37,7 +33,6 @@ class LimitsCallback(DriverOnly, tune.Callback):
         self._searcher = searcher
         self._deadlines = Deadlines(limits)
         self._trials: dict[str, Any] = {}
-        self._looked = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins, in a process that is there already."""
@@ -59,10 +54,7 @@ class LimitsCallback(DriverOnly, tune.Callback):
         self._forget(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Kill what is overdue; Ray Tune comes by here all the time."""
-        if time.monotonic() - self._looked < SECONDS:
-            return
-        self._looked = time.monotonic()
+        """Kill what is overdue."""
         for overdue in self._deadlines.overdue():
             actor = self._trials[overdue.trial_id].temporary_state.ray_actor
             if actor is not None:

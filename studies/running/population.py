@@ -279,3 +279,13 @@ def reached(spec: StudySpec, ledger: Ledger, trials: Sequence[TrialRecord]) -> R
             elif end in values:
                 found[trial.key, end] = Outcome.of(values[end])
     return found
+
+
+def end_former_members(ledger: Ledger) -> None:
+    """End what waits to go on although all populations have come to their ends.
+
+    Where failed trials were retried, generations may have come out otherwise than before, with other copies.
+    """
+    for trial in ledger.trials("screen"):
+        if trial.status not in ENDED:
+            ledger.end(trial.key, "stopped", "no member of a population any more")

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from studies.early_stopping import Contestant, StoppingRule
-from studies.running.driver_only import DriverOnly
 from studies.running.trial_run import planned_trial
 
 if TYPE_CHECKING:
     from studies.tracking.ledger import Ledger
 
 
-class InTurn(DriverOnly, FIFOScheduler):
+class InTurn(FIFOScheduler):
     """First come, first served, found without looking through all trials at each event as Ray Tune's own does.
 
     Args:

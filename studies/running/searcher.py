@@ -14,13 +14,12 @@ from studies.failures import Cause, Policy
 from studies.plan import PlannedTrial
 from studies.running.attempts import Attempts
 from studies.running.causes import cause_of_death, gist
-from studies.running.driver_only import DriverOnly
 from studies.running.notes import take_note
 from studies.running.sources import TrialSource
 from studies.running.trial_run import TrialSetting, encode, note_name
 
 
-class SourceSearcher(DriverOnly, Searcher):
+class SourceSearcher(Searcher):
     """Hands a source's trials to Ray Tune, and Ray Tune's results to the source.
 
     A trial that failed is handed out again, to go on from its checkpoint, as often as the policy for the cause says. Ray Tune can start a

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ray import tune
 
-from studies.running.driver_only import DriverOnly
 from studies.spending import Account
 
-SECONDS = 1.0
 
-
-class SpendingCallback(DriverOnly, tune.Callback):
-    """Tells a study's account how many trials hold devices, when that changes and every second.
+class SpendingCallback(tune.Callback):
+    """Tells a study's account how many trials hold devices, when that changes and now and then.
 
     Args:
         account: The study's.
@@ -23,7 +19,6 @@ class SpendingCallback(DriverOnly, tune.Callback):
     def __init__(self, account: Account) -> None:
         self._account = account
         self._running: set[str] = set()
-        self._counted = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins to hold them."""
@@ -41,10 +36,8 @@ class SpendingCallback(DriverOnly, tune.Callback):
         self._count()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Count, if that was not done just now; Ray Tune comes by here all the time."""
-        if time.monotonic() - self._counted >= SECONDS:
-            self._count()
+        """Count the time that has gone by."""
+        self._count()
 
     def _count(self) -> None:
         self._account.count(len(self._running))
-        self._counted = time.monotonic()

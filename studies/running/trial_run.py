@@ -260,6 +260,8 @@ class TrialRun:
         if len(history) < trial.epoch:
             raise CheckpointError(f"the reports of epochs {len(history) + 1} to {trial.epoch} are gone")
         self._history = history if cell_id == trial.cell.cell_id else [_taken_over(row, trial) for row in history]
+        if path != self._path:
+            self._leave_to_storage(path)
         return trial
 
     @property
@@ -275,7 +277,11 @@ class TrialRun:
         path = self._after(trial.cell.cell_id, trial.epoch)
         self._save(trial, path)
         self._remove(self._path)
-        if self._setting.storage is not None:  # its copy there is the one that others find
+        self._leave_to_storage(path)
+
+    def _leave_to_storage(self, path: Path) -> None:
+        """Remove what is here of a checkpoint that trials hand on to each other, where they find it on a storage."""
+        if self._setting.storage is not None:
             for file in (path, path.with_suffix(".json")):
                 file.unlink(missing_ok=True)
 

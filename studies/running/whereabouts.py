@@ -12,15 +12,12 @@ import ray
 from ray import tune
 
 from studies.placement import Place, Placement, write_placement
-from studies.running.driver_only import DriverOnly
 from studies.running.trial_run import planned_trial
 from studies.sections import ResourceSection
 
-SECONDS = 2.0
 
-
-class PlacementCallback(DriverOnly, tune.Callback):
-    """Writes where the running trials are when they come and go, at most every two seconds.
+class PlacementCallback(tune.Callback):
+    """Writes now and then where the running trials are.
 
     Args:
         directory: The study's.
@@ -31,7 +28,6 @@ class PlacementCallback(DriverOnly, tune.Callback):
         self._directory = directory
         self._resources = resources
         self._places: dict[str, Place] = {}
-        self._written = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins; its node is told with its first report."""
@@ -53,10 +49,7 @@ class PlacementCallback(DriverOnly, tune.Callback):
         self._places.pop(trial.trial_id, None)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Write, if that was not done just now; Ray Tune comes by here all the time."""
-        if time.monotonic() - self._written < SECONDS:
-            return
-        self._written = time.monotonic()
+        """Write where the trials are now."""
         there = _of_machines(ray.cluster_resources())  # type: ignore[no-untyped-call]
         free = _of_machines(ray.available_resources())  # type: ignore[no-untyped-call]
         used = {name: round(amount - free.get(name, 0.0), 4) for name, amount in there.items()}

@@ -211,7 +211,10 @@ class Ledger:
     # Writing trials
 
     def start(self, trial: PlannedTrial) -> None:
-        """Record that a trial runs; one that was interrupted before runs again as the same trial, one that ended stays as it is."""
+        """Record that a trial runs; one that was interrupted before runs again as the same trial, one that ended stays as it is.
+
+        One that was stopped goes on where a segment of it is asked for: a failed trial that was retried has shown that it was too good.
+        """
         cell = trial.cell
         with self._writing():
             self._connection.execute(
@@ -221,8 +224,8 @@ class Ledger:
             self._connection.execute(
                 "INSERT INTO trials (key, stage, cell_id, seed, status, started) VALUES (?, ?, ?, ?, 'running', ?)"
                 " ON CONFLICT (key) DO UPDATE SET status = 'running', reason = '', ended = NULL, attempts = attempts + 1"
-                " WHERE status IN ('running', 'paused', 'interrupted')",
-                (trial.key, trial.stage, cell.cell_id, trial.replicate, time.time()),
+                " WHERE status IN ('running', 'paused', 'interrupted', ?)",
+                (trial.key, trial.stage, cell.cell_id, trial.replicate, time.time(), "stopped" if trial.segment else "running"),
             )
 
     def report(self, key: str, rows: Iterable[Mapping[str, Any]]) -> None:

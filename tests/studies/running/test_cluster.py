@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from studies.plan import screen_trials
 from studies.spec import study_from
 from studies.tracking.ledger import Ledger
 from studies.workspace import study_files
+from tests.object_store import object_store
 from tests.ray_cluster import autoscaled_cluster, kill_node, ray_cluster
 from tests.studies import builders
 from tests.studies.conftest import train
@@ -76,3 +79,34 @@ def test_a_study_starts_on_a_head_without_workers_and_gets_them(alone: Path, tmp
         assert finish(process, 0, timeout=500)["complete"]
     with read(alone) as unbroken, read(tmp_path) as scaled:
         assert staged_rows(scaled) == staged_rows(unbroken)
+
+
+@pytest.mark.faults
+def test_a_study_on_a_storage_goes_on_on_a_new_head_that_has_nothing_else(
+    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first head dies, the second is stopped in order, the third ends the study; no one sees a work directory of another."""
+    heads = [tmp_path / name for name in ("first", "second", "third")]
+    for head in heads:
+        head.mkdir()
+    with object_store(monkeypatch) as url, ray_cluster() as cluster:
+        lost = cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1)
+        options = ["--address", cluster.address, "--storage", url, "--json", "--workdir"]
+        process = start("run", write(heads[0], SCREEN), *options, heads[0])
+        wait_until(lambda: ended(heads[0], "small") >= 2, process)
+        process.kill()
+        process.communicate()
+        process = start("resume", "small", *options, heads[1])
+        wait_until(lambda: ended(heads[1], "small") >= 3, process)
+        kill_node(lost)
+        wait_until(lambda: ended(heads[1], "small") >= 4, process)
+        process.send_signal(signal.SIGINT)
+        assert not finish(process, 130, timeout=500)["complete"]
+        shutil.rmtree(heads[1] / "small")
+        process = start("resume", "small", *options, heads[2])
+        assert finish(process, 0, timeout=500)["complete"]
+    with read(alone) as unbroken, read(heads[2]) as last:
+        assert staged_rows(last) == staged_rows(unbroken)
+        assert sum(trial.attempts == 1 for trial in last.trials()) >= 4
+    assert list((heads[2] / "small" / "checkpoints").glob("*.pt"))

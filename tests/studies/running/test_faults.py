@@ -153,7 +153,7 @@ def raise_in_callbacks(struck: Struck) -> None:
         ("ledger", "on_trial_result", 3),
         ("placement", "on_trial_result", 4),
         ("ledger", "on_trial_complete", 5),
-        ("placement", "on_step_end", 30),
+        ("placement", "on_step_end", 3),
         ("ledger", "on_trial_error", 1),
     ):
         process = struck.begin(["-c", RAISING, owner, event, str(calls)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from studies.extension import hindrances
 from studies.plain_yaml import StudyFileError
 from studies.plan import PlannedTrial, confirm_arms, first_members
 from studies.running.driver import trial_source
-from studies.running.population import PopulationTrials, Settlement
+from studies.running.population import PopulationTrials, Settlement, end_former_members
 from studies.running.trial_copies import TrialCopies
 from studies.running.trial_run import pause_file
 from studies.spec import StudySpec
@@ -29,6 +30,7 @@ from studies.tracking.ledger import ENDED, Ledger
 from tests.studies.builders import TWO_DATASETS, epoch, new_ledger, noise, study
 
 ALONE = "screen: pbt says by itself which trials end early and which go on, and does not go with"
+Score = Callable[[PlannedTrial, int], float | None]
 Values = dict[tuple[str, int], float | None]
 
 
@@ -51,8 +53,11 @@ def population(**changes: Any) -> StudySpec:
 
 def score(trial: PlannedTrial, after: int) -> float | None:
     """Best near lambda 2 in the end; one trial in fifteen is lost, whichever it is."""
-    if noise(trial.key, after, "lost", scale=1.0) > 1.5:
-        return None
+    return None if noise(trial.key, after, "lost", scale=1.0) > 1.5 else unscathed(trial, after)
+
+
+def unscathed(trial: PlannedTrial, after: int) -> float:
+    """The same where none is lost."""
     lam = float(last_value(trial.config, "gds.lam")) if trial.cell.family == "gds" else 0.0
     return 80.0 + after - abs(lam - 2.0) + noise(trial.key, after, scale=0.1)
 
@@ -181,7 +186,7 @@ class Told:
         self.ended.append((trial.key, reason))
 
 
-def write_segment(ledger: Ledger, trial: PlannedTrial, folder: Path) -> Outcome:
+def write_segment(ledger: Ledger, trial: PlannedTrial, folder: Path, score: Score) -> Outcome:
     """What the driver and a worker leave of a segment, with made-up metrics."""
     assert trial.segment is not None
     end, value = trial.segment.end, score(trial, trial.segment.end)
@@ -193,15 +198,17 @@ def write_segment(ledger: Ledger, trial: PlannedTrial, folder: Path) -> Outcome:
     return Outcome.of(value, stopped_after=None if end == 8 else end)
 
 
-def play(spec: StudySpec, folder: Path, most: int) -> tuple[list[str], Told]:
+def play(spec: StudySpec, folder: Path, most: int, *, score: Score = score, retry: bool = False) -> tuple[list[str], Told]:
     """Go on with a screen by its ledger for so many segments; the keys, and what was told to have ended."""
     folder.mkdir(exist_ok=True)
     told, keys = Told(), list[str]()
     with new_ledger(folder / "ledger.sqlite", spec) as ledger:
+        if retry:
+            ledger.retry_failed()
         source = trial_source(spec, "screen", ledger, Settlement(ledger, folder, TrialCopies(None, "small"), told))
         while len(keys) < most and (trial := source.next()) is not None:
             keys.append(trial.key)
-            source.tell(trial, write_segment(ledger, trial, folder))
+            source.tell(trial, write_segment(ledger, trial, folder, score))
     return keys, told
 
 
@@ -235,6 +242,19 @@ def test_checkpoints_stay_until_the_next_generation_is_over(tmp_path: Path) -> N
         play(spec, folder, segments)
         assert {path.name.rpartition(".after-")[2] for path in folder.glob("*.pt")} >= ends
     assert len(list(folder.glob("*.after-2.pt"))) <= generation // 2  # of the family that is a segment behind
+
+
+def test_when_failed_trials_are_retried_the_generations_are_as_if_they_had_not_failed(tmp_path: Path) -> None:
+    spec = population(datasets=["digits"])
+    play(spec, tmp_path / "some", 100)
+    play(spec, tmp_path / "some", 10**6, score=unscathed, retry=True)
+    play(spec, tmp_path / "none", 10**6, score=unscathed)
+    with Ledger(tmp_path / "some" / "ledger.sqlite") as some, Ledger(tmp_path / "none" / "ledger.sqlite") as none:
+        assert {trial.status for trial in some.trials()} > {"paused", "finished"}
+        end_former_members(some)
+        expected, found = ({trial.key: trial.status for trial in ledger.trials()} for ledger in (none, some))
+    assert {key: found[key] for key in expected} == expected
+    assert {*found.values()} == {"finished", "stopped"}
 
 
 def test_a_path_is_told_in_words() -> None:

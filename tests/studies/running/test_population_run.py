@@ -19,7 +19,7 @@ from tests.studies.running.test_cluster import staged_rows
 from tests.studies.running.test_faults import slay
 from tests.studies.running.test_run import ended, finish, read, run, start, wait_until, write
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 STUDY: dict[str, Any] = {
     "name": "population",
