@@ -12,7 +12,7 @@ from studies.reporting.sentences import headline, shift_sentence
 from studies.reporting.tables import notes, verdict_rows
 from studies.reporting.wording import metric_words
 
-_STYLES = {
+STYLES = {
     "LOCATED": "bold green",
     "BETTER": "bold green",
     "EDGE": "green",
@@ -45,7 +45,7 @@ def result_table(answer: Answer, dataset: str, title: str = "") -> Table:
         if row["dataset"] == dataset:
             seeds = f"{row['seeds']} {row['more'].removesuffix(' to decide')}".strip()
             setting = f"{row['setting']} *" if row["setting_note"] else row["setting"]
-            label = Text(row["label"], style=_STYLES[row["label"]])
+            label = Text(row["label"], style=STYLES[row["label"]])
             table.add_row(Text(row["family"]), label, Text(setting), Text(row["mean"]), Text(row["gain"]), Text(seeds))
     return table
 

@@ -4,18 +4,41 @@ from __future__ import annotations
 
 from studies.findings import Answer
 from studies.reporting.section import Build, Section
-from studies.reporting.sections import curves, exported, gains, lost, method, run, screen, shift, tested, verdicts
+from studies.reporting.sections import (
+    cost,
+    curves,
+    disagreement,
+    exported,
+    families,
+    forest,
+    gains,
+    lost,
+    method,
+    optimism,
+    run,
+    screen,
+    seeds,
+    shift,
+    tested,
+    verdicts,
+)
 
 SECTIONS: tuple[Build, ...] = (
     verdicts.section,
     curves.section,
     curves.zoom,
+    forest.section,
     shift.section,
     tested.section,
     gains.section,
+    families.section,
+    seeds.section,
+    optimism.section,
+    disagreement.section,
     screen.section,
     exported.section,
     run.section,
+    cost.section,
     lost.section,
     method.section,
 )
