@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from margin_core.knobs import Knob
 from margin_core.losses import get_family
@@ -22,7 +23,8 @@ from studies.analysis import Gain, Summary, Verdict, judge, judge_each, paired_g
 from studies.analysis.rule import level
 from studies.claim import recorded_study
 from studies.described import describe
-from studies.findings import Answer, Contender, Curve, StageMean, Tested, Winner
+from studies.disagreement import metric_choices
+from studies.findings import Answer, Contender, Curve, Followed, StageMean, Tested, Winner
 from studies.later_stages import metric_on_test, tested_arms, zoom_arms
 from studies.looks import afterthoughts, looks
 from studies.lost_cells import lost_cells
@@ -30,12 +32,15 @@ from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.pareto import pareto_front
 from studies.plan import Arm, Stage, confirm_arms, response_knob
 from studies.relating import topology_of
+from studies.screened import Screened, measured_in, screen_means, screen_table, screen_winner
 from studies.shifting import shifts_between
 from studies.spec import StudySpec
-from studies.spending import spent
-from studies.tracking.ledger import Ledger, TrialRecord
+from studies.spending import costs, spent
+from studies.tracking.ledger import Ledger
 from studies.tracking.page import RunsPage
 from studies.warm_start import recorded_warm_start
+
+Numbers = NDArray[np.float64]
 
 # Where a ledger holds the configurations that were chosen to be tested.
 _CHOSEN = "chosen_for_test"
@@ -69,7 +74,7 @@ class _Measured:
 
     @cached_property
     def _cells(self) -> dict[str, pd.DataFrame]:
-        rows = _measured_in(self.table, self.stage, self.metric).sort_values("seed")
+        rows = measured_in(self.table, self.stage, self.metric).sort_values("seed")
         return {str(cell_id): group[["seed", self.metric]].reset_index(drop=True) for cell_id, group in rows.groupby("cell_id")}
 
     def values(self, arm: Arm) -> pd.DataFrame:
@@ -89,23 +94,31 @@ class _Measured:
         """For each dataset the replicates of the ``ce`` arm that ended well."""
         return {arm.dataset: self.values(arm).dropna() for arm in self.arms if arm.family == "ce"}
 
+    def ended_well(self, arm: Arm) -> tuple[Numbers, Numbers]:
+        """Seeds and values of the replicates that did, by rising seed."""
+        values = self.values(arm)
+        seeds, measured = values["seed"].to_numpy(), values[self.metric].to_numpy()
+        well = ~np.isnan(measured)
+        return seeds[well], measured[well]
+
     def summary(self, arm: Arm) -> Summary | None:
         """Mean and interval of a cell; None where no replicate of it ended well."""
-        values = self.values(arm)[self.metric].dropna().to_numpy()
+        _, values = self.ended_well(arm)
         return summarise(values, alpha=self.spec.alpha) if len(values) else None
 
     def gain(self, arm: Arm, alpha: float) -> Gain | None:
         """A cell's paired gain over the ``ce`` arm; None where they share fewer than two seeds."""
-        ours, theirs = self.values(arm).dropna(), self.baseline(arm.dataset).dropna()
-        pairs = ours.merge(theirs, on="seed", suffixes=("", "_baseline"))
-        if len(pairs) < 2:
+        ce = next((other for other in self.of(arm.dataset) if other.family == "ce"), None)
+        if ce is None:
             return None
-        return paired_gain(pairs[self.metric].to_numpy(), pairs[f"{self.metric}_baseline"].to_numpy(), alpha=alpha)
+        (seeds, ours), (other_seeds, theirs) = self.ended_well(arm), self.ended_well(ce)
+        shared, mine, other = np.intersect1d(seeds, other_seeds, assume_unique=True, return_indices=True)
+        return paired_gain(ours[mine], theirs[other], alpha=alpha) if len(shared) >= 2 else None
 
     def leader(self, arms: Sequence[Arm]) -> Arm | None:
         """The best mean among those of ``arms`` that have the most replicates; None where none has any."""
         sign = 1.0 if self.spec.maximize else -1.0
-        measured = [(arm, self.values(arm)[self.metric].dropna()) for arm in arms]
+        measured = [(arm, self.ended_well(arm)[1]) for arm in arms]
         most = max((len(values) for _, values in measured), default=0)
         whole = [(sign * float(values.mean()), -index, arm) for index, (arm, values) in enumerate(measured) if len(values) == most > 0]
         return max(whole, key=lambda item: item[:2])[2] if whole else None
@@ -122,25 +135,29 @@ def answer(ledger: Ledger) -> Answer:
     curves = _curves(confirm)
     finer = zoom_arms(spec, arms, curves)
     zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer), looks("zoom", changes, trials))
-    screened = _screen_means(trials, table, spec.metric)
+    screened = screen_means(trials, table, spec.metric)
     closer = _curves(zoom)
     shifts = shifts_between(curves, closer, alpha=spec.alpha)
+    tested = _tested(ledger, looks("test", changes, trials), screened, confirm, zoom)
     return Answer(
         spec=spec,
         curves=tuple(curves),
         zooms=tuple(closer),
         shifts=shifts,
         topology=topology_of(ledger, spec, curves, shifts),
-        tested=tuple(_tested(ledger, screened, confirm, zoom)),
+        tested=tuple(tested),
+        followed=tuple(_followed(screened, confirm, zoom, tested)),
+        choices=tuple(metric_choices(spec, arms, table)),
         baselines=confirm.baselines(),
         zoom_baselines=zoom.baselines(),
         winners=tuple(_winners(confirm, zoom, screened)),
-        screen=_screen_table(spec, results),
+        screen=screen_table(spec, results),
         front=pareto_front(spec, trials, table),
         counts=pd.DataFrame(ledger.counts(), columns=["stage", "status", "trials"]),
         lost=pd.DataFrame(ledger.lost(), columns=["key", "dataset", "family", "seed", "status", "reason"]),
         lost_cells=tuple(lost_cells(trials, alpha=spec.alpha)),
         seconds=ledger.seconds(),
+        costs=costs(table),
         spent=spent(ledger),
         ended_early=ledger.meta("ended_early") or "",
         history=tuple(changes),
@@ -170,7 +187,7 @@ def stage_arms(spec: StudySpec, stage: Stage, ledger: Ledger) -> list[Arm]:
         return finer
     zoom = _Measured("zoom", spec, finer, table, spec.metric)
     chosen = _chosen(ledger)
-    for winner in _winners(confirm, zoom, ()):
+    for winner in _winners(confirm, zoom, {}):
         configs = {arm.cell.cell_id: arm.config for arm in (*finer, *arms)}
         ce = [arm.config for arm in confirm.of(winner.dataset) if arm.family == "ce"]
         chosen.setdefault(winner.dataset, [*ce, *([] if winner.family == "ce" else [configs[winner.cell_id]])])
@@ -186,13 +203,6 @@ def open_answer(path: Path) -> Answer:
     """The answer of the study in directory ``path``."""
     with Ledger(path / "ledger.sqlite", read_only=True) as ledger:
         return answer(ledger)
-
-
-def _measured_in(table: pd.DataFrame, stage: str, metric: str) -> pd.DataFrame:
-    """Every ended trial of the stage; the metric of one that was lost is NaN."""
-    rows = table[table["stage"] == stage]
-    values = pd.to_numeric(rows[metric]) if metric in rows else pd.Series(dtype=float, index=rows.index)
-    return rows[["cell_id", "seed"]].assign(**{metric: values})
 
 
 def _curves(measured: _Measured) -> list[Curve]:
@@ -288,13 +298,13 @@ def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None, before
     return Contender(arm.cell.cell_id, describe(arm.config), summary, measured.gain(arm, alpha), chosen_before=beforehand)
 
 
-def _winners(confirm: _Measured, zoom: _Measured, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
+def _winners(confirm: _Measured, zoom: _Measured, screened: Screened) -> list[Winner]:
     """For each dataset the best mean of the last stage that measured it, each stage by itself."""
     winners = []
     for entry in confirm.spec.datasets:
         dataset = entry.config().key
         found = _leader_of(zoom, dataset) or _leader_of(confirm, dataset)
-        winners += [found] if found else _screen_winner(confirm.spec, dataset, screened)
+        winners += [found] if found else screen_winner(confirm.spec, dataset, screened)
     return winners
 
 
@@ -320,10 +330,9 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
     return f"its gain over ce, optimistic for being the best of them, {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
 
 
-def _tested(ledger: Ledger, screened: Sequence[tuple[TrialRecord, list[float]]], *stages: _Measured) -> list[Tested]:
+def _tested(ledger: Ledger, looked: Mapping[str, int], screened: Screened, *stages: _Measured) -> list[Tested]:
     """What the test split says of the chosen cells, and beside it what the stages said that chose them."""
     spec, table = stages[0].spec, stages[0].table
-    looked = looks("test", ledger.changes(), ledger.trials())
     tested = _Measured("test", spec, tested_arms(spec, _chosen(ledger)), table, metric_on_test(spec.metric), looks=looked)
     found = []
     for arm in tested.arms:
@@ -347,9 +356,9 @@ def _tested(ledger: Ledger, screened: Sequence[tuple[TrialRecord, list[float]]],
     return found
 
 
-def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], stages: Sequence[_Measured]) -> list[StageMean]:
+def _stage_means(arm: Arm, screened: Screened, stages: Sequence[_Measured]) -> list[StageMean]:
     spec, cell_id = stages[0].spec, arm.cell.cell_id
-    means = [StageMean("screen", summarise(values, alpha=spec.alpha), None) for trial, values in screened if trial.cell_id == cell_id]
+    means = [StageMean("screen", summarise(screened[cell_id][1], alpha=spec.alpha), None)] if cell_id in screened else []
     for measured in stages:
         summary = measured.summary(arm)
         if summary is not None:
@@ -359,31 +368,15 @@ def _stage_means(arm: Arm, screened: Sequence[tuple[TrialRecord, list[float]]], 
     return means
 
 
-def _screen_means(trials: Sequence[TrialRecord], table: pd.DataFrame, metric: str) -> list[tuple[TrialRecord, list[float]]]:
-    """Each screened cell, by one of its trials, with the metric of its replicates that ended well; none that was stopped early."""
-    values: dict[str, list[float]] = {}
-    for cell_id, value in _measured_in(table, "screen", metric).dropna()[["cell_id", metric]].itertuples(index=False):
-        values.setdefault(cell_id, []).append(value)
-    stopped = set(table.loc[(table["stage"] == "screen") & (table["status"] == "stopped"), "cell_id"])
-    screened = {trial.cell_id: trial for trial in trials if trial.stage == "screen"}
-    return [(trial, values[cell_id]) for cell_id, trial in screened.items() if cell_id in values and cell_id not in stopped]
-
-
-def _screen_winner(spec: StudySpec, dataset: str, screened: Sequence[tuple[TrialRecord, list[float]]]) -> list[Winner]:
-    sign = 1.0 if spec.maximize else -1.0
-    mine = [(summarise(values, alpha=spec.alpha), trial) for trial, values in screened if trial.dataset == dataset]
-    if not mine:
-        return []
-    most = max(summary.n for summary, _ in mine)
-    summary, trial = max((item for item in mine if item[0].n == most), key=lambda item: sign * item[0].mean)
-    reason = f"best of {len(mine)} screened cells; a screen's best is optimistic and was not confirmed on fresh seeds"
-    return [Winner(dataset, trial.family, trial.cell_id, describe(trial.config), summary, None, "screen", reason)]
-
-
-def _screen_table(spec: StudySpec, results: list[Any]) -> pd.DataFrame:
-    records = [
-        {"dataset": r.dataset, "family": r.family, "setting": describe(r.config), "value": r.value, "config": r.config} for r in results
-    ]
-    columns = ["dataset", "family", "setting", "value", "config"]
-    table = pd.DataFrame(records, columns=columns)
-    return table.sort_values("value", ascending=not spec.maximize, kind="stable", ignore_index=True)
+def _followed(screened: Screened, confirm: _Measured, zoom: _Measured, tested: Sequence[Tested]) -> list[Followed]:
+    """What the stages said of each cell that one of them chose and a later one measured again."""
+    judged = {(entry.dataset, entry.cell_id): entry for entry in tested}
+    found: list[Followed] = []
+    for arm in (*confirm.arms, *zoom.arms):
+        entry = judged.pop((arm.dataset, arm.cell.cell_id), None)
+        if arm.family == "ce" or not (arm.nominee or entry) or any(one.cell_id == arm.cell.cell_id for one in found):
+            continue
+        means = _stage_means(arm, screened, (confirm, zoom)) + ([StageMean("test", entry.summary, entry.gain)] if entry else [])
+        if len(means) > 1:
+            found.append(Followed(arm.dataset, arm.family, arm.cell.cell_id, describe(arm.config), tuple(means)))
+    return found

@@ -14,6 +14,7 @@ import pandas as pd
 from margin_core.knobs import Knob
 from studies.analysis import Gain, ShiftVerdict, Summary, Verdict
 from studies.difference import Difference
+from studies.disagreement import MetricChoice
 from studies.lost_cells import LostCell
 from studies.plan import Stage
 from studies.spec import StudySpec
@@ -161,6 +162,25 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class Followed:
+    """A cell that one stage chose and a later one measured again: how far choosing made it look better than it is.
+
+    Attributes:
+        dataset: What the study calls the dataset.
+        family: The family.
+        cell_id: The cell.
+        setting: Its knob values in words.
+        stages: What each stage said of it, in order; the test stage by the metric of the test split.
+    """
+
+    dataset: str
+    family: str
+    cell_id: str
+    setting: str
+    stages: tuple[StageMean, ...]
+
+
+@dataclass(frozen=True)
 class Answer:
     """Everything that a study's report says.
 
@@ -171,6 +191,8 @@ class Answer:
         shifts: One per family with curves on several datasets.
         topology: What the datasets are like, and whether the optima go with it.
         tested: What the test split says, for each dataset that has been tested.
+        followed: The chosen cells that more than one stage measured.
+        choices: For each curve of the confirm stage which values may be best by each metric that a study can go by.
         baselines: For each dataset the ``ce`` arm: columns ``seed`` and the metric, of the replicates that ended well.
         zoom_baselines: The same of the zoom stage.
         winners: For each dataset the cell to export.
@@ -181,6 +203,7 @@ class Answer:
         lost: Trials that diverged or failed: ``key, dataset, family, seed, status, reason``.
         lost_cells: The cells that they are of, with the share that each lost.
         seconds: Trial time, summed over trials.
+        costs: The same of trials that have ended, by ``stage``, ``dataset`` and ``family``, with how many ``trials`` there were.
         spent: What the study's runs have taken.
         ended_early: Why the last run ended before the study was complete, by its budget or its failed trials; or empty.
         history: How the study came to be what it is, where it was branched or extended.
@@ -198,6 +221,8 @@ class Answer:
     shifts: tuple[Shift, ...]
     topology: Topology
     tested: tuple[Tested, ...]
+    followed: tuple[Followed, ...]
+    choices: tuple[MetricChoice, ...]
     baselines: Mapping[str, pd.DataFrame]
     zoom_baselines: Mapping[str, pd.DataFrame]
     winners: tuple[Winner, ...]
@@ -207,6 +232,7 @@ class Answer:
     lost: pd.DataFrame
     lost_cells: tuple[LostCell, ...]
     seconds: float
+    costs: pd.DataFrame
     spent: Spent
     ended_early: str
     history: tuple[Change, ...]

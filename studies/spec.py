@@ -79,12 +79,12 @@ class StudySpec(Section):
     @property
     def maximize(self) -> bool:
         """Whether more of the metric is better."""
-        return self._comparable()[self.metric]
+        return self.comparable()[self.metric]
 
     @property
     def objectives(self) -> tuple[tuple[str, bool], ...]:
         """The metrics that the screen's searcher goes by, the study's own first, each with whether more of it is better."""
-        known = self._comparable()
+        known = self.comparable()
         return tuple((name, known[name]) for name in (self.metric, *(self.screen.trade_off if self.screen else ())))
 
     @property
@@ -92,7 +92,8 @@ class StudySpec(Section):
         """The smallest effect of interest, in the metric's units (0.2 percentage points of accuracy by default)."""
         return 0.2 if self.sesoi is None else self.sesoi
 
-    def _comparable(self) -> dict[str, bool]:
+    def comparable(self) -> dict[str, bool]:
+        """The metrics that the study could go by, and whether more of each is better."""
         tasks = [TASK_METRICS[dataset_info(entry.dataset).task] for entry in self.datasets]
         return comparable(self.record.record().names("val"), tasks)
 
@@ -117,7 +118,7 @@ class StudySpec(Section):
             raise ValueError(f"datasets: {sorted(twice)[0]!r} is listed twice; give one of them a label")
         if self.screen is None and self.confirm is None:
             raise ValueError("a study needs a screen or a confirm section")
-        if self.metric not in (metrics := self._comparable()):
+        if self.metric not in (metrics := self.comparable()):
             raise ValueError(f"metric must be one of {', '.join(metrics)}, got {self.metric!r}{did_you_mean(self.metric, metrics)}")
         if self.metric != "val_accuracy" and self.sesoi is None:
             raise ValueError(f"sesoi must be given with metric {self.metric}: only accuracy has a default (0.2 points)")

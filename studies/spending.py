@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from studies.tracking.ledger import Ledger
 
 if TYPE_CHECKING:  # who asks how far a study is does not wait for torch
+    import pandas as pd
+
     from studies.budget import BudgetSection
     from studies.spec import StudySpec
 
@@ -81,6 +83,12 @@ def spent(ledger: Ledger) -> Spent:
     """What a ledger has of it; nothing of runs by releases that did not count."""
     runs = json.loads(ledger.meta(_RUNS) or "[]")
     return Spent(sum(run["seconds"] for run in runs) / 3600.0, sum(run["device_seconds"] for run in runs) / 3600.0, len(runs))
+
+
+def costs(table: pd.DataFrame) -> pd.DataFrame:
+    """What trials that have ended took: columns ``stage, dataset, family, trials, seconds``, from `Ledger.final_metrics`."""
+    groups = table.groupby(["stage", "dataset", "family"], sort=False)
+    return groups["seconds"].agg(trials="size", seconds="sum").reset_index()
 
 
 class Account:

@@ -171,7 +171,7 @@ def degrees_of_freedom(present: NDArray[np.bool_]) -> int:
     """
     counts = present[present.any(axis=1)].astype(np.int64)
     seeds, cells = counts.shape
-    if cells < 2 or csgraph.connected_components(counts.T @ counts)[0] > 1:
+    if cells < 2 or (not counts.all() and csgraph.connected_components(counts.T @ counts)[0] > 1):
         return 0
     return int(counts.sum()) - int(seeds) - int(cells) + 1
 
@@ -233,11 +233,13 @@ def _solve(integrand: Callable[[Array, Array], Array], df: int, alpha: float, br
     """
     if df < 1 or not 0.0 < alpha < 0.5:
         raise ValueError(f"df must be >= 1 and alpha in (0, 0.5), got {df!r} and {alpha!r}")
-    z, z_weight = 9.0 * _NODES, 9.0 * _WEIGHTS * np.exp(-np.square(9.0 * _NODES) / 2.0) / math.sqrt(2.0 * math.pi)
+    z, z_weight = 9.0 * _NODES, 9.0 * _WEIGHTS * (np.exp(-np.square(9.0 * _NODES) / 2.0) / math.sqrt(2.0 * math.pi))
     # Over log(chi), because at few degrees of freedom chi spreads over orders of magnitude.
-    least, most = (math.log(2.0 * end) / 2.0 for end in (special.gammaincinv(df / 2.0, 1e-16), special.gammainccinv(df / 2.0, 1e-16)))
+    ends = special.gammaincinv(df / 2.0, 1e-16), special.gammainccinv(df / 2.0, 1e-16)
+    least, most = (np.log(np.sqrt(2.0 * end)) for end in ends)
     chi = np.exp(least + (most - least) * (_NODES + 1.0) / 2.0)
-    density = np.exp((1.0 - df / 2.0) * math.log(2.0) - special.gammaln(df / 2.0) + (df - 1.0) * np.log(chi) - np.square(chi) / 2.0)
+    factor = math.log(2.0) - 0.5 * math.log(2.0) * df - special.gammaln(df / 2.0)
+    density = np.exp(factor + special.xlogy(df - 1.0, chi) - 0.5 * chi**2)
     chi_weight = _WEIGHTS * (most - least) / 2.0 * density * chi
 
     def excess(constant: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from studies.placement import Placement
@@ -45,7 +47,7 @@ def stdout() -> Console:
     return console if console.is_terminal else Console(width=100, emoji=False)
 
 
-def say(console: Console, text: str, *, style: str = "", markup: bool = False) -> None:
+def say(console: Console, text: str | Text, *, style: str = "", markup: bool = False) -> None:
     """Print a line as it is: paths and reasons may hold brackets, and must not be wrapped."""
     console.print(text, style=style, markup=markup, emoji=False, highlight=False, soft_wrap=True)
 
@@ -72,6 +74,11 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
             *("  ".join(f"{item:g}" for item in value) if isinstance(value, list) else escape(str(value)) for value in row.values())
         )
     stdout().print(table)
+
+
+def collect_seldom() -> None:
+    """Let a command that reads a study and ends look for garbage seldom: it makes little, and looking would take a tenth of its time."""
+    gc.set_threshold(100_000, 50, 100)
 
 
 @contextmanager

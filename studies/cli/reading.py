@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from studies.cli.options import AsJson, StudyName, Workdir
-from studies.cli.output import one_sentence, print_json, print_placement, say, stdout
+from studies.cli.output import collect_seldom, one_sentence, print_json, print_placement, say, stdout
 from studies.tracking.address import UI_PORT
 from studies.workspace import DEFAULT_WORKDIR, open_files
 
@@ -69,22 +70,39 @@ def _warm_start(ledger: Ledger) -> WarmStart | None:
     return recorded_warm_start(ledger)
 
 
-def report(study: StudyName = None, workdir: Workdir = DEFAULT_WORKDIR, as_json: AsJson = False) -> None:
+def report(
+    study: StudyName = None,
+    workdir: Workdir = DEFAULT_WORKDIR,
+    text: Annotated[bool, typer.Option("--text", help="Print verdicts with small plots, and write nothing.")] = False,
+    figures: Annotated[Path | None, typer.Option(help="Write the figures as SVG and PNG, and the tables as CSV, here too.")] = None,
+    as_json: AsJson = False,
+) -> None:
     """Write the report of a study as it stands, and print its answer."""
+    collect_seldom()
     from studies.answer import open_answer
-    from studies.reporting import print_result
+    from studies.reporting import print_result, text_report
     from studies.study import write_results
 
     with one_sentence():
         files = open_files(workdir, study)
         found = open_answer(files.directory)
+    if text and not as_json:
+        say(stdout(), text_report(found))
+        return
     write_results(found, files)
+    if figures is not None:
+        from studies.opened import open_directory, write_files
+
+        written = write_files(open_directory(files.directory), figures)
     if as_json:
-        print_json({**found.to_dict(), "report": str(files.report), "verdicts_file": str(files.verdicts)})
+        beside = {} if figures is None else {"figures": [str(path) for path in written]}
+        print_json({**found.to_dict(), "report": str(files.report), "verdicts_file": str(files.verdicts), **beside})
         return
     console = stdout()
     print_result(found, console)
     say(console, f"report    {files.report}")
+    if figures is not None:
+        say(console, f"figures   {figures}")
 
 
 def ui(

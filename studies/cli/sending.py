@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from studies.cli.options import AsJson, DataRoot, StudyName, TrackingUri, Workdir
-from studies.cli.output import one_sentence, print_json, say, stdout, warn
+from studies.cli.output import collect_seldom, one_sentence, print_json, say, stdout, warn
 from studies.workspace import DEFAULT_WORKDIR, open_files
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the best configuration of each dataset as files that run."""
+    collect_seldom()
     from margin_core.data import resolve_data_root
     from studies.export import export_study
 

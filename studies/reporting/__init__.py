@@ -8,5 +8,6 @@ from __future__ import annotations
 from studies.reporting.figures import curve_figure
 from studies.reporting.report import render_report
 from studies.reporting.terminal import headlines, print_result, result_table
+from studies.reporting.text import text_report
 
-__all__ = ["curve_figure", "headlines", "print_result", "render_report", "result_table"]
+__all__ = ["curve_figure", "headlines", "print_result", "render_report", "result_table", "text_report"]

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from studies.findings import Shift
 from studies.reporting.section import Figure, file_name, runs_of
 from studies.reporting.sentences import alt_of_shift, optimum_stretch, shift_sentence
-from studies.reporting.surface import BEST, INK, LINE, MUTED, PAPER, Sheet
+from studies.reporting.strokes import LARGE, below, mark, row_title, rows, shortened, stroke
+from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
 from studies.reporting.windows import sparse_labels
 from studies.reporting.wording import plain
 
@@ -45,26 +46,19 @@ def _paint(axes: Axes, shift: Shift, sheet: Sheet) -> None:
     low, high = min(at.values()), max(at.values())
     room = _MARGIN * ((high - low) or 1.0)
     axes.set_xlim(low - room, high + room)
-    axes.set_ylim(len(shift.verdict.datasets), 0)
-    axes.set_yticks([])
+    rows(axes, len(shift.verdict.datasets))
     widths = {value: (6.6 * len(plain(value)) + 6.0) * (high - low + 2.0 * room) / sheet.inner_width for value in values}
-    labelled = sparse_labels(at, widths, ())
-    axes.set_xticks([at[value] for value in labelled], [plain(value) for value in labelled])
-    axes.set_xlabel(shift.knob.symbol, color=INK, fontsize=12, labelpad=1)
-    across = axes.get_yaxis_transform()
+    labels = {at[value]: plain(value) for value in sparse_labels(at, widths, ())}
+    below(axes, labels, shift.knob.symbol, size=LARGE, colour=INK)
     for row, evidence in enumerate(shift.verdict.datasets):
-        if row:
-            axes.axhline(row, color=LINE, linewidth=0.8)
-        name = evidence.dataset if len(evidence.dataset) <= LONGEST else f"{evidence.dataset[: LONGEST - 1]}…"
-        axes.text(0.0, row + 0.36, name, transform=across, color=INK, fontsize=11)
-        axes.text(1.0, row + 0.36, optimum_stretch(evidence), transform=across, ha="right", color=INK, fontsize=11)
+        row_title(axes, row + 0.36, shortened(evidence.dataset, LONGEST), optimum_stretch(evidence))
         y = row + 0.68
-        axes.plot(list(at.values()), [y] * len(at), marker="|", markersize=5, linestyle="none", color=MUTED, alpha=0.5, zorder=1)
+        stroke(axes, list(at.values()), [y] * len(at), marker="|", markersize=5, linestyle="none", color=MUTED, alpha=0.5, zorder=1)
         kept = [at[value] for value in evidence.optimum_set if value in at]
-        axes.plot(kept, [y] * len(kept), marker="o", markersize=6, linestyle="none", color=BEST, markerfacecolor=PAPER, zorder=2)
+        stroke(axes, kept, [y] * len(kept), marker="o", markersize=6, linestyle="none", color=BEST, markerfacecolor=PAPER, zorder=2)
         if evidence.interval is not None and evidence.optimum is not None:
-            axes.plot([_place(shift, end) for end in evidence.interval], [y, y], color=BEST, linewidth=1.8, zorder=3)
-            axes.plot(_place(shift, evidence.optimum), y, marker="o", markersize=7, color=BEST, markeredgewidth=0, zorder=4)
+            stroke(axes, [_place(shift, end) for end in evidence.interval], [y, y], color=BEST, linewidth=1.8, zorder=3)
+            mark(axes, _place(shift, evidence.optimum), y, "o", 7, color=BEST, markeredgewidth=0, zorder=4)
 
 
 def _place(shift: Shift, value: float) -> float:

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -79,20 +80,29 @@ def draw(sheet: Sheet, paint: Callable[[Axes], None], *, name: str, alt: str) ->
 
     Args:
         sheet: The size.
-        paint: Draws on axes that have no frame, ticks or labels.
+        paint: Draws on axes that have no frame, ticks or labels; see `studies.reporting.strokes`.
         name: Unique on the page: it prefixes every id in the SVG.
         alt: What the figure shows, for those who do not see it.
     """
+    text = io.StringIO()
     with matplotlib.rc_context(_SETTINGS):
-        text = io.StringIO()
-        _painted(sheet, paint).savefig(text, format="svg", metadata=_NO_METADATA)
+        figure, axes = _easel()
+        _stretch(figure, axes, sheet)
+        try:
+            paint(axes)
+            figure.savefig(text, format="svg", metadata=_NO_METADATA)
+        finally:
+            for artist in (*axes.lines, *axes.patches, *axes.texts):
+                artist.remove()
     return _element(text.getvalue(), sheet, name, alt)
 
 
 def drawn(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> Figure:
     """What ``paint`` draws, on white with ``title`` over it, as a figure of Matplotlib's."""
     with matplotlib.rc_context(_SETTINGS):
-        figure = _painted(sheet, paint)
+        figure, axes = _bare()
+        _stretch(figure, axes, sheet)
+        paint(axes)
         figure.patch.set_visible(True)
         figure.patch.set_facecolor(PAPER)
         figure.suptitle(title, fontsize=11, color=INK, y=1.0, va="bottom")
@@ -115,19 +125,25 @@ def vector(sheet: Sheet, paint: Callable[[Axes], None], *, title: str) -> str:
     return text.getvalue()
 
 
-def _painted(sheet: Sheet, paint: Callable[[Axes], None]) -> Figure:
-    figure = Figure(figsize=(sheet.width / 72.0, sheet.height / 72.0), dpi=72)
+def _bare() -> tuple[Figure, Axes]:
+    figure = Figure(dpi=72)
     figure.patch.set_visible(False)
-    axes = figure.add_axes(
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    return figure, axes
+
+
+@cache
+def _easel() -> tuple[Figure, Axes]:
+    """A figure for all drawings of a page, one after the other: making axes takes longer than most of what is drawn on them."""
+    return _bare()
+
+
+def _stretch(figure: Figure, axes: Axes, sheet: Sheet) -> None:
+    figure.set_size_inches(sheet.width / 72.0, sheet.height / 72.0)
+    axes.set_position(
         (sheet.left / sheet.width, sheet.bottom / sheet.height, sheet.inner_width / sheet.width, sheet.inner_height / sheet.height)
     )
-    axes.patch.set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.tick_params(length=0, pad=5, colors=MUTED, labelsize=10.5)
-    axes.set_axisbelow(True)
-    paint(axes)
-    return figure
 
 
 def _element(document: str, sheet: Sheet, name: str, alt: str) -> str:

@@ -13,7 +13,7 @@ from studies.reporting.tables import notes, verdict_rows
 from studies.reporting.topology import topology_sentences
 from studies.reporting.wording import metric_words
 
-_STYLES = {
+STYLES = {
     "LOCATED": "bold green",
     "BETTER": "bold green",
     "EDGE": "green",
@@ -46,7 +46,7 @@ def result_table(answer: Answer, dataset: str, title: str = "") -> Table:
         if row["dataset"] == dataset:
             seeds = f"{row['seeds']} {row['more'].removesuffix(' to decide')}".strip()
             setting = f"{row['setting']} *" if row["setting_note"] else row["setting"]
-            label = Text(row["label"], style=_STYLES[row["label"]])
+            label = Text(row["label"], style=STYLES[row["label"]])
             table.add_row(Text(row["family"]), label, Text(setting), Text(row["mean"]), Text(row["gain"]), Text(seeds))
     return table
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -45,7 +46,7 @@ class Window:
         """``value``, or the end of the window that it lies beyond."""
         return min(max(value, self.low), self.high)
 
-    @property
+    @cached_property
     def ticks(self) -> list[float]:
         """A few round numbers in the window."""
         return [float(tick) for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(self.low, self.high) if self.holds(tick)]

@@ -66,6 +66,12 @@ def metric_words(spec: StudySpec) -> MetricWords:
     return METRICS.get(spec.metric, MetricWords(spec.metric))
 
 
+def metric_title(spec: StudySpec) -> str:
+    """The metric with its unit, as the title of an axis."""
+    words = metric_words(spec)
+    return words.name + (words.unit and f",{words.unit}")
+
+
 def places(half_width: float | None) -> int:
     """Decimals worth printing beside an uncertainty of ``half_width``: down to its second digit, or its first from 5 on.
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
@@ -317,7 +318,8 @@ class Ledger:
             " WHERE ? IS NULL OR stage = ? ORDER BY started, key",
             (stage, stage),
         )
-        return [TrialRecord(**{**dict(row), "config": json.loads(row["config"])}) for row in rows]
+        parsed = cache(json.loads)  # a cell's replicates have the same text
+        return [TrialRecord(**{**dict(row), "config": dict(parsed(row["config"]))}) for row in rows]
 
     def counts(self) -> list[dict[str, Any]]:
         """How many trials there are of each ``stage`` and ``status``."""

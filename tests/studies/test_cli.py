@@ -86,7 +86,8 @@ def test_every_command_explains_itself_and_speaks_json(command: str) -> None:
 
 
 def test_the_commands_are_those_of_the_contract() -> None:
-    expected = "run resume preview reproduce status report judge export sync ui doctor losses datasets models studies describe"
+    expected = "run resume preview reproduce status report judge compare claims export sync ui doctor"
+    expected += " losses datasets models studies describe recommend"
     assert sorted(COMMANDS) == sorted(expected.split())
 
 
@@ -221,6 +222,21 @@ def test_a_report_is_written_and_its_answer_told(workdir: Path) -> None:
     files.report.unlink()
     assert f"report    {files.report}" in printed("report", workdir / "real")
     assert files.report.is_file()
+
+
+def test_a_report_in_the_terminal_writes_nothing_and_fits_eighty_columns(workdir: Path) -> None:
+    files = study_files(workdir, "real")
+    files.report.unlink(missing_ok=True)
+    shown = printed("report", "real", "--workdir", workdir, "--text")
+    assert "may be best" in shown and max(map(len, shown.splitlines())) <= 80
+    assert not files.report.exists()
+
+
+def test_figures_and_tables_are_written_beside_the_report_where_they_are_asked_for(workdir: Path, tmp_path: Path) -> None:
+    data = said("report", "real", "--workdir", workdir, "--figures", tmp_path / "figures")
+    there = sorted(str(path) for path in (tmp_path / "figures").iterdir())
+    assert sorted(data["figures"]) == there
+    assert {Path(path).suffix for path in there} == {".svg", ".png", ".csv"}
 
 
 def test_a_study_that_has_not_begun_can_be_reported(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from studies.spec import study_from
 from studies.tracking.ledger import Ledger
 
 Score = Callable[[PlannedTrial], float | None]
+Others = Callable[[PlannedTrial], Mapping[str, float]]
 Build = Callable[..., Answer]
 
 STUDY: dict[str, Any] = {
@@ -39,13 +40,13 @@ def noise(*parts: object, scale: float) -> float:
     return float(np.random.default_rng(zlib.crc32(repr(parts).encode())).normal(scale=scale))
 
 
-def write(ledger: Ledger, trial: PlannedTrial, metric: str, value: float | None) -> None:
-    """Write a trial as it ends: with ``value``, or as diverged where there is none."""
+def write(ledger: Ledger, trial: PlannedTrial, metric: str, value: float | None, others: Mapping[str, float] | None = None) -> None:
+    """Write a trial as it ends: with ``value`` and what ``others`` were measured, or as diverged where there is none."""
     ledger.start(trial)
     if value is None:
         ledger.end(trial.key, "diverged", "the loss is <not> finite")
         return
-    ledger.report(trial.key, [{"epoch": 1, "at": 0.0, "seconds": 2.0, "metrics": {metric: value}}])
+    ledger.report(trial.key, [{"epoch": 1, "at": 0.0, "seconds": 2.0, "metrics": {metric: value, **(others or {})}}])
     ledger.end(trial.key, "finished")
 
 
@@ -72,7 +73,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Answers of synthetic studies: ``build(score, seeds=2, screen=None)`` changes the study and stops after two confirm seeds."""
     folder, numbers = tmp_path_factory.mktemp("ledgers"), itertools.count()
 
-    def built(score: Score, *, seeds: int | None = None, screened: bool = True, **changes: Any) -> Answer:
+    def built(
+        score: Score, *, seeds: int | None = None, screened: bool = True, others: Others = lambda trial: {}, **changes: Any
+    ) -> Answer:
         spec = study_from({key: value for key, value in {**STUDY, **changes}.items() if value is not None})
         with Ledger(folder / f"{next(numbers)}.sqlite") as ledger:
             ledger.set_meta("spec", spec.model_dump_json())
@@ -81,7 +84,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             results = ledger.screen_results(spec.metric) if spec.screen else []
             for trial in confirm_trials(spec, results) if spec.confirm else []:
                 if seeds is None or trial.replicate < seeds:
-                    write(ledger, trial, spec.metric, score(trial))
+                    write(ledger, trial, spec.metric, score(trial), others(trial))
             for trial in arm_trials(spec, "zoom", stage_arms(spec, "zoom", ledger)) if spec.zoom else []:
                 write(ledger, trial, spec.metric, score(trial))
             for trial in arm_trials(spec, "test", stage_arms(spec, "test", ledger)) if spec.test else []:

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from studies.reporting import render_report
+from studies.reporting.sections import sections_of
 
 FLAGS = [
     "--headless",
@@ -65,7 +66,7 @@ def measure(browse, page, width):
 def test_figures_are_whole_and_the_page_never_scrolls_sideways(browse, found, page, width):
     scroll_width, client_width, figures, cut = measure(browse, page, width)
     assert scroll_width <= client_width
-    assert figures == len(found.curves) + 2 * len(found.datasets) + len(found.shifts)
+    assert figures == sum(len(section.figures) for section in sections_of(found))
     assert cut == 0
 
 

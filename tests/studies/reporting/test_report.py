@@ -9,6 +9,7 @@ import pytest
 
 from studies.analysis.rule import LABELS as VERDICTS
 from studies.reporting import render_report
+from studies.reporting.sections import sections_of
 from studies.reporting.wording import LABELS, MEANINGS
 from studies.tracking.page import RunsPage
 
@@ -85,7 +86,8 @@ def test_text_from_the_study_is_escaped(build, peaked):
 def test_every_figure_says_what_it_shows_to_those_who_do_not_see_it(found, page):
     outline = Outline(page)
     drawings = [svg for svg in outline.all("svg") if "aria-hidden" not in svg]
-    assert len(drawings) == len(outline.all("figure")) == len(found.curves) + len(found.shifts) + 2 * len(found.datasets)
+    figures = [figure for section in sections_of(found) for figure in section.figures]
+    assert len(drawings) == len(outline.all("figure")) == len({figure.name for figure in figures}) == len(figures) > 12
     assert all(svg["role"] == "img" for svg in drawings)
     assert len({svg["aria-label"] for svg in drawings}) == len(drawings)
     assert len(outline.all("figcaption")) == len(drawings)
@@ -174,7 +176,7 @@ def test_a_report_shows_the_zoom_and_what_each_stage_said_of_the_setting_on_test
     shown = render_report(tested)
     outline, words = Outline(shown), words_of(shown)
     sections = [attributes.get("id") for attributes in outline.all("section")]
-    assert sections[:6] == ["answer", "verdicts", "curves", "zoom", "shift", "test"]
+    assert sections[:6] == ["answer", "verdicts", "curves", "zoom", "forest", "shift"]
     assert "zoom" not in [attributes.get("id") for attributes in Outline(page).all("section")]
     table = words.partition("On the test split What each stage said")[2].partition("Gain over cross-entropy")[0]
     for dataset in tested.tested:
