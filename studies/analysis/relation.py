@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import permutations
 from typing import Literal
 
@@ -152,6 +153,7 @@ def _refusal(measured: pd.DataFrame, named: Sequence[str]) -> str:
     return ""
 
 
+@lru_cache(maxsize=4)
 def _orders(number: int, seed: int) -> Array:
     """The order as it is first, then all others, or random ones where they are too many."""
     if number <= ALL_ORDERS:
