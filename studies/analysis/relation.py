@@ -107,7 +107,7 @@ def relate(
         raise ValueError(f"table must have one row per dataset, got two for {table['dataset'][table['dataset'].duplicated()].iloc[0]!r}")
     if not (table["error"] > 0.0).all():
         raise ValueError(f"error must be > 0, got {float(table['error'].min())!r}")
-    measured = table[np.isfinite(table["optimum"])]
+    measured = table[np.isfinite(table["optimum"].to_numpy(dtype=np.float64))]
     known = {name: measured[name].to_numpy(dtype=np.float64) for name in (*primary, *exploratory)}
     usable = {name: values for name, values in known.items() if np.isfinite(values).all() and len(np.unique(values)) > 1}
     if why := _refusal(measured, [name for name in primary if name in usable]):
@@ -142,6 +142,8 @@ def correlations(descriptor: Array, optima: Array, weights: Array, orders: Array
 
 def _refusal(measured: pd.DataFrame, named: Sequence[str]) -> str:
     number = len(measured)
+    if number == 0:
+        return "no dataset has a curve that tells where it is best"
     if number < LEAST_DATASETS:
         counted = f"{number} dataset{'' if number == 1 else 's'}"
         chance = ", of which any order comes about by chance too easily" if number > 1 else ""
