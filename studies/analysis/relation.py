@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import permutations
 from typing import Literal
 
@@ -142,6 +143,8 @@ def correlations(descriptor: Array, optima: Array, weights: Array, orders: Array
 
 def _refusal(measured: pd.DataFrame, named: Sequence[str]) -> str:
     number = len(measured)
+    if number == 0:
+        return "no dataset has a curve that tells where it is best"
     if number < LEAST_DATASETS:
         counted = f"{number} dataset{'' if number == 1 else 's'}"
         chance = ", of which any order comes about by chance too easily" if number > 1 else ""
@@ -153,6 +156,7 @@ def _refusal(measured: pd.DataFrame, named: Sequence[str]) -> str:
     return ""
 
 
+@lru_cache(maxsize=4)
 def _orders(number: int, seed: int) -> Array:
     """The order as it is first, then all others, or random ones where they are too many."""
     if number <= ALL_ORDERS:

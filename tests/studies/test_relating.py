@@ -76,6 +76,14 @@ def test_levels_of_one_dial_are_one_dataset_to_the_descriptors(new_ledger: NewLe
     assert (relation.verdict.label, relation.verdict.n_datasets) == ("NOT TESTABLE", 1)
 
 
+def test_curves_of_few_values_have_no_optimum_to_go_with_anything(new_ledger: NewLedger) -> None:
+    spec = study(**{**TURNED, "confirm": {"families": 1, "seeds": 3, "values": {"gds": [0, 1, 2]}}})
+    keys = [entry.config().key for entry in spec.datasets]
+    found = answered(new_ledger, spec, [eyes("trained", float, keys)]).topology
+    assert [each.verdict.reason for each in found.relations] == ["Not testable: no dataset has a curve that tells where it is best."]
+    assert [each.verdict.reason for each in found.trends] == ["A trend needs 5 values of the knob at each level, and digits has 3."]
+
+
 def test_descriptors_come_back_from_the_ledger_as_they_were_with_what_is_not_finite_as_nothing(new_ledger: NewLedger) -> None:
     spec = study(**TURNED)
     told = Described("trained", 100, 10, {"digits": {"cdnv": Estimate(math.inf, math.nan), "label_noise": Estimate(0.25, 0.5)}})
