@@ -229,8 +229,8 @@ def _at_the_end(setting: Setting) -> float | str:
 
 
 def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[ExportedTrial, str]:
-    table = ledger.final_metrics(winner.stage)
-    rows = table[(table["cell_id"] == winner.cell_id) & table[found.spec.metric].notna()].sort_values("seed")
+    table = ledger.final_metrics(winner.stage, winner.cell_id)
+    rows = table[table[found.spec.metric].notna()].sort_values("seed")
     seed, key = int(rows["seed"].iloc[0]), str(rows["key"].iloc[0])
     result = ledger.epochs(key)[-1]["metrics"]
     (threads, _), record = processor(found.spec), found.spec.record.record()

@@ -389,8 +389,8 @@ class Ledger:
         )
         return [(row["cell_id"], row["seed"], row["epoch"], json.loads(row["metrics"])) for row in rows]
 
-    def final_metrics(self, stage: str | None = None) -> pd.DataFrame:
-        """One row per trial that has ended: what it was, how it ended, and the metrics of its last epoch.
+    def final_metrics(self, stage: str | None = None, cell_id: str | None = None) -> pd.DataFrame:
+        """One row per trial that has ended, of one stage or cell if asked for: what it was, how it ended, and its last epoch's metrics.
 
         The last epoch is the trial's result. The best epoch would be chosen on the very examples that measure it.
         """
@@ -401,8 +401,9 @@ class Ledger:
             " (SELECT SUM(seconds) FROM epochs WHERE epochs.key = trials.key) AS seconds"
             " FROM trials JOIN cells USING (cell_id) LEFT JOIN epochs ON epochs.key = trials.key"
             "  AND epochs.epoch = (SELECT MAX(epoch) FROM epochs WHERE epochs.key = trials.key)"
-            " WHERE status IN ('finished', 'stopped', 'diverged', 'failed') AND (? IS NULL OR stage = ?) ORDER BY started, trials.key",
-            (stage, stage),
+            " WHERE status IN ('finished', 'stopped', 'diverged', 'failed') AND (? IS NULL OR stage = ?) AND (? IS NULL OR cell_id = ?)"
+            " ORDER BY started, trials.key",
+            (stage, stage, cell_id, cell_id),
         )
         records = []
         for row in rows:

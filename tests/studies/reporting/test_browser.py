@@ -84,3 +84,17 @@ def test_the_report_can_be_looked_at(browse, page, tmp_path):
     image = (tmp_path / "report.png").read_bytes()
     assert struct.unpack(">II", image[16:24]) == (1280, 2000)
     assert len(image) > 50_000
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", ["1280,2000", "390,2000"])
+def test_the_console_has_nothing_to_say_of_the_report(chromium, page, tmp_path, size):
+    def console(text):
+        file = tmp_path / "page.html"
+        file.write_text(text)
+        options = ["--enable-logging=stderr", f"--window-size={size}", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+        shown = subprocess.run([chromium, *FLAGS, *options, file.as_uri()], check=True, capture_output=True, text=True, timeout=120)
+        return [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+
+    assert console(page) == []
+    assert console(page.replace("</main>", '<svg><path d="M NaN 0"/></svg></main>'))
