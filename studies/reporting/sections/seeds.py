@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from studies.analysis.outlook import Outlook, outlook
+from studies.analysis.rule import MOST_SEEDS
 from studies.findings import Answer, Curve
 from studies.reporting.section import Figure, Section, file_name, runs_of
 from studies.reporting.sentences import curves_of
@@ -65,8 +66,9 @@ def sentence(answer: Answer, dataset: str, seen: Sequence[Seen]) -> str:
     wanted = {curve.family: n for curve, ahead in seen if (n := ahead.seeds_for(sesoi)) is not None and n > ahead.now}
     if not wanted:
         return f"{said}, as small as matters." if sesoi > 0.0 else f"{said}."
-    between = " to ".join(dict.fromkeys(f"{edge(wanted.values()):,}" for edge in (min, max)))
-    return f"{said}; for {sesoi:g}{metric_words(answer.spec).points}, {listed(list(wanted))} would take about {between}."
+    edges = [edge(wanted.values()) for edge in (min, max)]
+    between = " to ".join(dict.fromkeys(f"more than {MOST_SEEDS}" if n > MOST_SEEDS else f"{n}" for n in edges))
+    return f"{said}; for {sesoi:g}{metric_words(answer.spec).points}, {listed(list(wanted))} would take {between}."
 
 
 def _outlook(answer: Answer, curve: Curve) -> Outlook | None:

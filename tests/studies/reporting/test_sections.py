@@ -52,7 +52,7 @@ def test_seeds_are_said_to_suffice_or_how_many_would(build, peaked, noisy):
     assert sentences(seeds.section(build(peaked, sesoi=0.5)))[0].endswith("points apart from none, as small as matters.")
     few = sentences(seeds.section(build(noisy)))[0]
     assert few.startswith("On digits, 5 seeds tell a lead of ")
-    assert "; for 0.2 points, gds and gradient_decay would take about " in few
+    assert "; for 0.2 points, gds and gradient_decay would take " in few
 
 
 def test_a_single_seed_has_no_outlook(build, peaked):
