@@ -32,7 +32,7 @@ def flat_args(trial: Trial) -> dict[str, Any]:
         "batch_size": recipe.batch_size // recipe.accumulate,
         "grad_accum_steps": recipe.accumulate,
         "opt": recipe.optimizer,
-        "lr": recipe.lr,
+        "lr": recipe.lr.start if isinstance(recipe.lr, Schedule) else recipe.lr,
         "momentum": recipe.momentum,
         "weight_decay": recipe.weight_decay,
         "sched": "multistep" if step else recipe.lr_schedule,
@@ -65,6 +65,7 @@ def _ours(trial: Trial) -> dict[str, Any]:
         **sharpness,
         **dials,
         "loss": cell.family,
+        **({f"lr_{part}": told for part, told in recipe.lr.to_dict().items()} if isinstance(recipe.lr, Schedule) else {}),
         **_settings(cell),
     }
 
@@ -77,5 +78,5 @@ def _settings(cell: Cell) -> dict[str, Any]:
     values |= {f"{name}_weight": weight for name, weight in cell.regularizers.items()}
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= {f"{name}_{part}": told for part, told in vars(value).items()} if isinstance(value, Schedule) else {name: value}
+        flat |= {f"{name}_{part}": told for part, told in value.to_dict().items()} if isinstance(value, Schedule) else {name: value}
     return flat

@@ -26,7 +26,7 @@ _MARGIN = 0.03
 def shift_figure(shift: Shift) -> Figure:
     """Where each dataset's best value may be, by rising optimum, of one family's verdict across datasets."""
     rows = len(shift.verdict.datasets)
-    sheet = Sheet(width=330, height=44 + ROW * rows, left=4, right=4, top=2, bottom=42)
+    sheet = Sheet(width=330, height=44 + ROW * rows, left=4, right=16, top=2, bottom=42)
     return Figure(
         name=file_name("shift", shift.family),
         title=shift.family,
