@@ -48,7 +48,7 @@ class RunsPage:
         """The address of the runs that a filter of MLflow's search finds.
 
         >>> RunsPage("http://127.0.0.1:5000", "1", own=True).showing("tags.kind = 'cell'")
-        "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&searchFilter=tags.kind%20%3D%20%27cell%27"
+        'http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&searchFilter=tags.kind%20%3D%20%27cell%27'
         """
         return f"{self.server}/#/experiments/{self.experiment}/runs?workflowType=machine_learning&searchFilter={quote(runs, safe='')}"
 

@@ -195,7 +195,8 @@ def test_a_changed_study_file_under_the_same_name_is_refused(whole: tuple[Path, 
 def test_an_exported_configuration_repeats_its_trial_to_the_last_digit(whole: tuple[Path, dict[str, Any]]) -> None:
     workdir, outcome = whole
     written = run("export", "small", "--workdir", workdir)["exported"]["digits"]
-    files = ["config.yaml", "loss.yaml", "model.safetensors", "verdict.json", "weights"]
+    files = ["README.md", "args.yaml", "config.yaml", "loss.yaml", "model.safetensors", "reproduce.sh", "requirements.txt"]
+    files += ["verdict.json", "weights"]
     assert sorted(path.name for path in Path(written).iterdir()) == files
     repeated = run("run", Path(written) / "config.yaml")
     assert repeated["same"]
