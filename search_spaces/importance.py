@@ -27,7 +27,7 @@ from search_spaces.space import Config, Space
 LEAST_GOOD = 5
 """Configurations that must be among the best share, or nothing is said."""
 DRAWS = 100
-MOST = 1000
+MOST = 500
 """Configurations of each draw; of more, as many are drawn, which makes whiskers wider than they need be."""
 
 

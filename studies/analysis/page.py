@@ -41,9 +41,8 @@ def page_p(cells: Array) -> tuple[Array, Array]:
     if not LEAST_COLUMNS <= columns <= MOST_COLUMNS or rows < 1:
         raise ValueError(f"cells must have {LEAST_COLUMNS} to {MOST_COLUMNS} columns and a row, got {rows} x {columns}")
     # Twice the ranks: the middle rank of tied cells is a half at worst.
-    from scipy import stats  # takes a second to import, which every report would spend
-
-    ranks = np.rint(2.0 * stats.rankdata(cells, axis=-1)).astype(np.int64).reshape(-1, rows, columns)
+    below, equal = (compare(cells[..., :, None], cells[..., None, :]).sum(axis=-1) for compare in (np.greater, np.equal))
+    ranks = (2 * below + equal + 1).reshape(-1, rows, columns)
     totals = ranks.sum(axis=1) @ np.arange(1, columns + 1)
     tied = (np.diff(np.sort(ranks, axis=-1), axis=-1) == 0).any(axis=(1, 2))
     at_least, at_most = _null(((tuple(range(2, 2 * columns + 1, 2)), rows),))

@@ -15,7 +15,7 @@ from studies.reporting.wording import counted, listed
 if TYPE_CHECKING:
     from search_spaces.importance import Importance
 
-DRAWS = 40
+DRAWS = 20
 MOST = 10
 """Parameters that are shown."""
 _ROW, _SMALL = 26, 9.5
