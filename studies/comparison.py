@@ -17,12 +17,12 @@ from typing import Any
 import pandas as pd
 
 from studies.answer import answer
-from studies.claim import recorded_study
 from studies.difference import Difference
 from studies.extension import differences
 from studies.findings import Answer, Curve, Shift, Winner
 from studies.preflight import CallError
 from studies.shifting import shifts_between
+from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles
 
@@ -104,7 +104,7 @@ def compare_studies(files: Sequence[StudyFiles]) -> Compared:
     for name, of in zip(names, files, strict=True):
         with Ledger(of.ledger, read_only=True) as ledger:
             answers[name] = answer(ledger)
-            results[name] = _results(ledger)
+            results[name] = _results(ledger, answers[name].spec)
     first = answers[names[0]].spec
     told = {name: differences(first, answers[name].spec) for name in names[1:]}
     compared = Compared(answers, told, {}, tuple(pair for pair in _pairs(results) if pair.trials))
@@ -132,9 +132,8 @@ def _shifts(compared: Compared) -> dict[tuple[str, str], Shift]:
     return found
 
 
-def _results(ledger: Ledger) -> pd.DataFrame:
+def _results(ledger: Ledger, spec: StudySpec) -> pd.DataFrame:
     """The study's metric of each trial that ended well, under what makes a trial the same in any study."""
-    spec = recorded_study(ledger)
     table = ledger.final_metrics()
     well = table[table["status"] == "finished"]
     values = pd.to_numeric(well[spec.metric]) if spec.metric in well else pd.Series(math.nan, index=well.index)

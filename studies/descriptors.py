@@ -20,6 +20,7 @@ from studies.topology import Described
 from studies.tracking.ledger import Ledger
 
 _KEY, _PROBLEM = "descriptors", "descriptors.problem"
+_RANDOM = "random weights"
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,16 @@ class Network:
         """The network that a study file names."""
         return cls(section.name, section.weights)
 
+    @classmethod
+    def from_words(cls, words: str) -> Network:
+        """The network that `words` named."""
+        model, _, weights = words.partition(", ")
+        return cls(model, "random" if weights == _RANDOM else weights)
+
     @property
     def words(self) -> str:
         """What tables and reports call it."""
-        return f"{self.model}, {'random weights' if self.weights == 'random' else self.weights}"
+        return f"{self.model}, {_RANDOM if self.weights == 'random' else self.weights}"
 
 
 def fingerprints(

@@ -144,8 +144,7 @@ def _hindrance(answer: Answer) -> str:
 
 def _describe(config: DatasetConfig, described: Described, seed: int, data_root: Path | None) -> Values:
     """The new dataset's descriptors, from as many examples of as many classes as the study looked at."""
-    model, _, weights = described.network.partition(", ")
-    network = Network(model, "random" if weights == "random weights" else weights)
+    network = Network.from_words(described.network)
     found = fingerprints(
         [config], [network], classes=described.classes, per_class=described.examples // described.classes, seed=seed, data_root=data_root
     )

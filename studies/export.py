@@ -163,9 +163,10 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     directory = files.export / winner.dataset
     directory.mkdir(parents=True, exist_ok=True)
     _write_yaml(directory / "config.yaml", exported.to_dict())
+    plain = found.to_dict()
     verdict = {
-        "winner": next(entry for entry in found.to_dict()["winners"] if entry["dataset"] == winner.dataset),
-        "verdicts": [entry for entry in found.to_dict()["verdicts"] if entry["dataset"] == winner.dataset],
+        "winner": next(entry for entry in plain["winners"] if entry["dataset"] == winner.dataset),
+        "verdicts": [entry for entry in plain["verdicts"] if entry["dataset"] == winner.dataset],
         "study": found.spec.name,
         "metric": found.spec.metric,
     }

@@ -12,7 +12,7 @@ from margin_core.knobs import Schedule
 from margin_core.losses import get_family
 from margin_core.training import Cell, Trial
 
-_AMP = {"bfloat16": "bfloat16", "float16": "float16"}
+_AMP = ("bfloat16", "float16")
 
 
 def flat_args(trial: Trial) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def flat_args(trial: Trial) -> dict[str, Any]:
         "warmup_epochs": recipe.warm_up * recipe.epochs if recipe.warm_up < 1 else recipe.warm_up,
         "clip_grad": recipe.clip_norm,
         "amp": recipe.precision in _AMP,
-        "amp_dtype": _AMP.get(recipe.precision, "float32"),
+        "amp_dtype": recipe.precision if recipe.precision in _AMP else "float32",
         "channels_last": recipe.channels_last,
         "torchcompile": "inductor" if recipe.compile else None,
         "model_ema": recipe.ema is not None,

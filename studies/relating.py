@@ -13,6 +13,7 @@ from studies.analysis import OptimumEvidence, relate, trend
 from studies.descriptors import recorded_descriptors, recorded_problem
 from studies.dials import Dial, dials, undialled
 from studies.findings import Curve, Shift
+from studies.shifting import joined
 from studies.spec import StudySpec
 from studies.topology import Described, Optimum, Relation, Topology, Trend
 from studies.tracking.ledger import Ledger
@@ -61,7 +62,7 @@ def _trend(curves: Sequence[Curve], dial: Dial, optima: Mapping[str, Optimum], a
         return None
     first, asked = curves[0], curves[0].verdict.question
     verdict = trend(
-        pd.concat([curve.table.assign(dataset=curve.dataset) for curve in along.values()], ignore_index=True),
+        joined(along.values()),
         levels=dial.datasets,
         knob=asked.knob,
         metric=asked.metric,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -28,18 +28,19 @@ def shifts_between(curves: Sequence[Curve], zooms: Sequence[Curve], *, alpha: fl
 def _shift(curves: Sequence[Curve], zooms: Sequence[Curve], alpha: float) -> Shift:
     first, asked = curves[0], curves[0].verdict.question
     verdict = shift(
-        _joined(curves),
+        joined(curves),
         knob=asked.knob,
         metric=asked.metric,
         alpha=alpha,
         maximize=asked.maximize,
         scale=asked.scale,
         looks=max(curve.verdict.question.looks for curve in curves),
-        zoom=_joined(zooms) if zooms else None,
+        zoom=joined(zooms) if zooms else None,
     )
     tried = sorted({float(value) for curve in curves for value in curve.table[asked.knob]})
     return Shift(first.family, first.knob, tuple(tried), verdict)
 
 
-def _joined(curves: Sequence[Curve]) -> pd.DataFrame:
+def joined(curves: Iterable[Curve]) -> pd.DataFrame:
+    """The replicates of curves as one table, with a column ``dataset``."""
     return pd.concat([curve.table.assign(dataset=curve.dataset) for curve in curves], ignore_index=True)

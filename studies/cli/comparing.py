@@ -82,16 +82,15 @@ def _print_compared(found: Compared, console: Console) -> None:
 
 
 def _print_curves(found: Compared, console: Console) -> None:
+    from studies.reporting.wording import gain_words  # brings Matplotlib: not for the commands that draw and word nothing
+
     table = Table("dataset", "family", "study", "verdict", "may be best", "gain over ce", "seeds")
     for (dataset, family), by_study in found.curves().items():
         for name, curve in by_study.items():
             kept = ", ".join(f"{value:g}" for value in curve.verdict.optimum_set)
             gain = curve.contender.gain if curve.contender else None
-            told = "" if gain is None else f"{gain.mean:+.2f}"
-            if gain is not None and gain.low is not None and gain.high is not None:
-                told += f" ({gain.low:+.2f} to {gain.high:+.2f})"
-            seeds = str(curve.verdict.n_seeds)
-            table.add_row(escape(dataset), family, escape(name), curve.verdict.label, f"{curve.knob.symbol} = {kept}", told, seeds)
+            row = [curve.verdict.label, f"{curve.knob.symbol} = {kept}", gain_words(gain), str(curve.verdict.n_seeds)]
+            table.add_row(escape(dataset), family, escape(name), *row)
     if table.rows:
         console.print(table)
 

@@ -45,8 +45,6 @@ def recommend(
             evidence = gather(
                 config, files, resolve_data_root(data_root), lambda what: say(Console(stderr=True), f"describing {what}", style="dim")
             )
-        except CallError:
-            raise
         except ValueError as error:
             raise CallError(str(error)) from None
         found = weigh(config, evidence)
