@@ -17,7 +17,7 @@ from typing import Any, TypedDict, cast
 import torch
 from torch import Tensor
 
-FORMAT = 2
+FORMAT = 3
 _DIGEST = hashlib.sha256
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Checkpoint(TypedDict):
     cell_id: str
     study_seed: int
     replicate: int
+    phase: int
     epoch: int
     diverged: bool
     model: dict[str, Tensor]
@@ -61,7 +62,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file, io.BytesIO() as contents:
-            torch.save({"format": FORMAT, **checkpoint}, contents)
+            torch.save({"format": FORMAT, **_own(checkpoint)}, contents)
             # torch's own format does not notice a number that is changed on the disk.
             file.write(_DIGEST(contents.getbuffer()).digest())
             file.write(contents.getbuffer())
@@ -71,6 +72,15 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def _own(value: Any) -> Any:
+    """The same with tensors that have no more memory than they need: torch writes that of a view whole."""
+    if isinstance(value, Tensor):
+        return value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+    if isinstance(value, dict):
+        return {key: _own(part) for key, part in value.items()}
+    return [_own(part) for part in value] if isinstance(value, list) else value
 
 
 def read_checkpoint(path: str | Path, *, cell_id: str, study_seed: int, replicate: int) -> Checkpoint:
@@ -111,7 +121,10 @@ def _read(path: Path, own: dict[str, str | int]) -> Checkpoint:
         contents = torch.load(io.BytesIO(data[size:]), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {str(error).partition(chr(10))[0]}") from error
-    if not isinstance(contents, dict) or contents.pop("format", None) != FORMAT or contents.keys() != Checkpoint.__annotations__.keys():
+    written = contents.pop("format", None) if isinstance(contents, dict) else None
+    if written == 2:  # before there were phases
+        contents["phase"] = 0
+    if written not in (2, FORMAT) or contents.keys() != Checkpoint.__annotations__.keys():
         raise CheckpointError(f"{path} is not a checkpoint of format {FORMAT}")
     for name, value in own.items():
         if contents[name] != value:

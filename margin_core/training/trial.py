@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -101,6 +102,8 @@ class Trial:
         cell: What is trained.
         study_seed: The study's seed.
         replicate: Number of the replicate. All its cells share split, label noise, the backbone's start and the order of the data.
+        phase: At which epoch of the replicate's stream of batches the trial begins; epoch e of the trial sees the order and the pictures of
+            epoch ``phase`` + e of the stream. 0, but for a trial that has taken the place of another in an array.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         device: Where to compute.
         record: What is measured beside the metrics that always are; it changes nothing in the training.
@@ -126,6 +129,7 @@ class Trial:
         *,
         study_seed: int,
         replicate: int,
+        phase: int = 0,
         data_root: str | Path | None = None,
         device: str | torch.device = "cpu",
         record: Record = Record(),  # noqa: B008 -- a frozen value
@@ -134,6 +138,7 @@ class Trial:
         self.cell = cell
         self.study_seed = study_seed
         self.replicate = replicate
+        self.phase = phase
         self.device = torch.device(device)
         self.record = record
         self.epoch = 0
@@ -189,12 +194,33 @@ class Trial:
         processes = Processes.joined(self.cell.recipe.processes)
         started = time.perf_counter()
         train_loss, steps = self._train_epoch(processes)
+        report = self.end_epoch(train_loss, steps, processes=processes)
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def end_epoch(
+        self,
+        train_loss: float,
+        steps: tuple[StepReport, ...] = (),
+        *,
+        seen: Predictions | None = None,
+        processes: Processes = Processes(),  # noqa: B008 -- nothing in it changes
+    ) -> EpochReport:
+        """Report an epoch whose steps have been made, of 0 seconds; for `run_epoch`, and for an array, which makes the steps of many trials.
+
+        Args:
+            train_loss: Mean over the epoch of loss plus regularisers.
+            steps: What was measured within it.
+            seen: What the trial says of the validation examples now, where that is known already.
+            processes: Those of the trial.
+        """
         self.epoch += 1
-        measured = {"train_loss": train_loss, **(self.evaluate("val") if processes.first else {})}
+        measured = {"train_loss": train_loss}
+        if processes.first:
+            measured |= self._metrics("val", self.predict("val") if seen is None else seen)
         finite = all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._step.parameters))])
         self.diverged = processes.any(not finite, self.device)
         measured.update(self._recorded() if processes.first else {})
-        return EpochReport(self.epoch, measured, time.perf_counter() - started, self.diverged, steps)
+        return EpochReport(self.epoch, measured, 0.0, self.diverged, steps)
 
     def rehearse(self, steps: int) -> None:
         """Take so many steps, at most an epoch's, to see what they cost. The trial has changed, and is to be thrown away after it.
@@ -279,6 +305,7 @@ class Trial:
                 cell_id=self.cell.cell_id,
                 study_seed=self.study_seed,
                 replicate=self.replicate,
+                phase=self.phase,
                 epoch=self.epoch,
                 diverged=self.diverged,
                 model=self.model.state_dict(),
@@ -301,6 +328,7 @@ class Trial:
         """
         of = self.cell.cell_id if cell_id is None else cell_id
         checkpoint = read_checkpoint(path, cell_id=of, study_seed=self.study_seed, replicate=self.replicate)
+        self.phase = checkpoint["phase"]
         self.epoch = checkpoint["epoch"]
         self.diverged = checkpoint["diverged"]
         if self.epoch > 0:
@@ -311,7 +339,7 @@ class Trial:
 
     def knobs_after(self, step: int) -> dict[str, float]:
         """Move the scheduled knobs to where they are in a step, counted from 1; what the report after it says of them."""
-        self.objective.set_progress(self._progress(step - 1))
+        self.objective.set_progress(self.progress(step - 1))
         return self._scheduled()
 
     @property
@@ -321,9 +349,34 @@ class Trial:
 
     def _train_epoch(self, processes: Processes, most: int | None = None) -> tuple[float, tuple[StepReport, ...]]:
         """Train on every example once, or for ``most`` steps; the mean of the objective, and what was measured on the way."""
+        mixup_generator = numpy_generator(self.study_seed, self.replicate, "mixup", self.phase + self.epoch)
+        # Dropout draws from the global generator: of each process other numbers, for each has other examples.
+        of_its_own = [] if processes.first else [processes.rank]
+        first_step = self.epoch * self.steps_per_epoch
+        losses, reports = [], []
+        self.model.train()
+        with (
+            seeded_initialisation(self.study_seed, self.replicate, "dropout", self.phase + self.epoch, *of_its_own),
+            self._step.epoch(mixup_generator, processes),
+        ):
+            for step, (pictures, labels) in enumerate(islice(self.training_batches(processes), most), start=first_step):
+                whole = self._batch_sizes[step - first_step]
+                losses.append(self._step(pictures, labels, self.progress(step), whole) * whole)
+                if processes.first and self.record.at_step(step + 1):
+                    with self._step.evaluation():
+                        reports.append(self.step_report(step + 1))
+                    self.model.train()
+        return float(torch.stack(losses).double().sum()) / len(self.data.train_y), tuple(reports)
+
+    def training_batches(self, processes: Processes = Processes()) -> Iterator[tuple[Tensor, Tensor]]:  # noqa: B008 -- nothing in it changes
+        """What the network sees in the steps of the present epoch, (N, C, H, W), and the labels, (N,).
+
+        Of several processes, this one's parts; with mixup the whole batches.
+        """
         images, labels = self._train
+        epoch = self.phase + self.epoch
         # From the epoch alone, so that a trial that is continued needs no generator's state.
-        order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", self.epoch))
+        order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", epoch))
         sizes = self._batch_sizes
         if self.cell.recipe.mixup is None:
             order, sizes = processes.parts(order, sizes)
@@ -331,31 +384,19 @@ class Trial:
             self.cell.recipe.augment,
             len(labels),
             black=self._black,
-            generator=torch_generator(self.study_seed, self.replicate, "augment", self.epoch),
+            generator=torch_generator(self.study_seed, self.replicate, "augment", epoch),
             device=self.device,
         )
-        mixup_generator = numpy_generator(self.study_seed, self.replicate, "mixup", self.epoch)
-        # Dropout draws from the global generator: of each process other numbers, for each has other examples.
-        of_its_own = [] if processes.first else [processes.rank]
-        first_step = self.epoch * len(sizes)
-        losses, reports = [], []
-        self.model.train()
-        with (
-            seeded_initialisation(self.study_seed, self.replicate, "dropout", self.epoch, *of_its_own),
-            self._step.epoch(mixup_generator, processes),
-        ):
-            for step, (batch, stored) in enumerate(islice(images.batches(order, sizes), most), start=first_step):
-                whole = self._batch_sizes[step - first_step]
-                pictures = self._seen(augment(stored, batch), labels[batch])
-                losses.append(self._step(pictures, labels[batch], self._progress(step), whole) * whole)
-                if processes.first and self.record.at_step(step + 1):
-                    with self._step.evaluation():
-                        reports.append(StepReport(step + 1, {**self.evaluate("val"), **self._recorded()}))
-                    self.model.train()
-        return float(torch.stack(losses).double().sum()) / len(labels), tuple(reports)
+        for batch, stored in images.batches(order, sizes):
+            yield self._seen(augment(stored, batch), labels[batch]), labels[batch]
 
-    def _progress(self, step: int) -> float:
-        return step / (len(self._batch_sizes) * self.cell.recipe.epochs)
+    def step_report(self, step: int) -> StepReport:
+        """What is measured after a step, counted from 1."""
+        return StepReport(step, {**self.evaluate("val"), **self._recorded()})
+
+    def progress(self, step: int) -> float:
+        """The share (0 to 1) of the training's steps that have been made before a step, counted from 0."""
+        return step / (self.steps_per_epoch * self.cell.recipe.epochs)
 
     def _batches(self, examples: Tensor) -> Batches:
         dataset = self.data.dataset
@@ -363,7 +404,8 @@ class Trial:
 
     def _seen(self, images: Tensor, labels: Tensor) -> Tensor:
         """What the network sees of stored images of examples with these labels."""
-        return self._standardise(self.data.dataset.shown(images, labels))
+        shown: Tensor = self._standardise(self.data.dataset.shown(images, labels))
+        return shown.to(self.model.head.weight.dtype)
 
     def _examples(self, split: Split) -> tuple[Batches, Tensor]:
         if split == "train":
