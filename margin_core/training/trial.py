@@ -205,7 +205,7 @@ class Trial:
         seen: Predictions | None = None,
         processes: Processes = Processes(),  # noqa: B008 -- nothing in it changes
     ) -> EpochReport:
-        """Report an epoch whose steps have been made, of 0 seconds; for `run_epoch`, and for an array, which makes the steps of many trials.
+        """Report an epoch whose steps have been made, of 0 seconds: for `run_epoch`, and for an array, which makes the steps itself.
 
         Args:
             train_loss: Mean over the epoch of loss plus regularisers.
