@@ -143,7 +143,7 @@ def print_parts(case: Case, device: str, epochs: int) -> None:
         last[0] = time.perf_counter()
         _epoch(trial)
     total = sum(spent.values())
-    steps = epochs * len(trial._batch_sizes)
+    steps = epochs * len(trial.batch_sizes)
     print(_row(case.model, f"{1e3 * total / steps:.2f}", *(f"{100.0 * spent[part] / total:.0f}" for part in PARTS)), flush=True)
 
 

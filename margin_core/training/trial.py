@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
 from margin_core import metrics
 from margin_core.data import prepare, resolve_data_root
 from margin_core.losses import Loss, get_family
-from margin_core.models import build_model
+from margin_core.models import Output, build_model
 from margin_core.seeds import numpy_generator, seeded_initialisation, torch_generator
 from margin_core.training.augmentation import Augmentation
 from margin_core.training.batches import Batches
@@ -172,7 +173,7 @@ class Trial:
         self._val = self._batches(self.data.val_indices), self.data.val_y.to(self.device)
         # Bytes are black at 0. Images that are stored in other units have a black pixel somewhere.
         self._black = 0.0 if self.data.dataset.images.dtype == torch.uint8 else float(self.data.train_x.min())
-        self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
+        self.batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
 
     @property
     def done(self) -> bool:
@@ -284,17 +285,27 @@ class Trial:
     @torch.inference_mode()
     def predict(self, split: Split) -> Predictions:
         """Logits and cosines of each example of ``split``, in the order of ``data.<split>_indices``."""
+        self.model.eval()
+        with self._forward.settings():
+            return self.predictions(split, (self._forward(pictures) for pictures in self.pictures(split)))
+
+    def pictures(self, split: Split) -> Iterator[Tensor]:
+        """What the network sees of the examples of ``split``, a batch (N, C, H, W) at a time, in the order of ``data.<split>_indices``."""
         images, target = self._examples(split)
+        size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
+        for batch, stored in images.batches(torch.arange(len(images)), size):
+            yield self._seen(stored, target[batch])
+
+    @torch.inference_mode()
+    def predictions(self, split: Split, outputs: Iterable[Output]) -> Predictions:
+        """What the trial says, given what its network gives for each batch of `pictures`."""
         embedded = self._embeddings.get(split) is not None
         logits, cosines, features = [], [], []
-        self.model.eval()
-        size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
-        with self._forward.settings():
-            for batch, stored in images.batches(torch.arange(len(images)), size):
-                output = self._forward(self._seen(stored, target[batch]))
-                logits.append(self.objective.prediction_logits(output))
-                cosines.append(self.model.cosines(output))
-                features += [output.features] if embedded else []
+        for output in outputs:
+            logits.append(self.objective.prediction_logits(output))
+            cosines.append(self.model.cosines(output))
+            features += [output.features] if embedded else []
+        target = self._examples(split)[1]
         return Predictions(torch.cat(logits), torch.cat(cosines), target, torch.cat(features) if embedded else None)
 
     def save(self, path: str | Path) -> None:
@@ -345,7 +356,12 @@ class Trial:
     @property
     def steps_per_epoch(self) -> int:
         """How many steps an epoch has."""
-        return len(self._batch_sizes)
+        return len(self.batch_sizes)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What makes the steps, with what it carries from one to the next."""
+        return self._step.optimizer
 
     def _train_epoch(self, processes: Processes, most: int | None = None) -> tuple[float, tuple[StepReport, ...]]:
         """Train on every example once, or for ``most`` steps; the mean of the objective, and what was measured on the way."""
@@ -360,7 +376,7 @@ class Trial:
             self._step.epoch(mixup_generator, processes),
         ):
             for step, (pictures, labels) in enumerate(islice(self.training_batches(processes), most), start=first_step):
-                whole = self._batch_sizes[step - first_step]
+                whole = self.batch_sizes[step - first_step]
                 losses.append(self._step(pictures, labels, self.progress(step), whole) * whole)
                 if processes.first and self.record.at_step(step + 1):
                     with self._step.evaluation():
@@ -377,7 +393,7 @@ class Trial:
         epoch = self.phase + self.epoch
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", epoch))
-        sizes = self._batch_sizes
+        sizes = self.batch_sizes
         if self.cell.recipe.mixup is None:
             order, sizes = processes.parts(order, sizes)
         augment = Augmentation(
