@@ -110,12 +110,12 @@ def assert_same_reports(own: Sequence[EpochReport], other: Sequence[EpochReport]
             assert first.metrics == pytest.approx(second.metrics, rel=bound, abs=bound, nan_ok=True)
 
 
-def assert_as_alone(of: Sequence[Cell], epochs: int, **arguments: Any) -> None:
-    """Trials of these cells are and report in one array what each is and reports alone."""
+def assert_as_alone(of: Sequence[Cell], epochs: int, *, bound: float = 1e-9, **arguments: Any) -> None:
+    """Trials of these cells are in one array what each is alone, and report the same to ``bound``."""
     together, apart = ([begin(each, **arguments) for each in of] for _ in range(2))
     reports = run(array_of(together), epochs)
     for trial, twin in zip(together, apart, strict=True):
-        assert_same_reports(reports[trial], alone(twin, epochs))
+        assert_same_reports(reports[trial], alone(twin, epochs), bound)
         assert_same_state(trial, state(twin))
 
 
