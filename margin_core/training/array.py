@@ -24,7 +24,7 @@ from margin_core.models import build_backbone
 from margin_core.training.array_objective import place
 from margin_core.training.cell import Cell
 from margin_core.training.recipe import Recipe
-from margin_core.training.side_by_side import SideBySide
+from margin_core.training.side_by_side import SideBySide, release
 from margin_core.training.stacked import Given, StackedBackbone, StackingError
 from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
 
@@ -114,8 +114,7 @@ class TrialArray:
     def leave(self, trial: Trial) -> None:
         """Let a trial go: from now on it has tensors of its own, and may go on alone."""
         self._trials.remove(trial)
-        if self._stacked is not None:
-            self._stacked.release(trial)
+        release(trial)
         self._stacked = None
 
     def run_epoch(self) -> list[tuple[Trial, EpochReport]]:

@@ -49,13 +49,6 @@ class SideBySide:
                 _put_together([state[key] for state in states])
         self._updates = [Update(trial, [name for name, some in owners.items() if trial in some]) for trial in trials]
 
-    def release(self, trial: Trial) -> None:
-        """Give a trial tensors of its own."""
-        for tensor in (*trial.model.parameters(), *trial.model.buffers()):
-            tensor.data = tensor.data.clone()
-        for state in trial.optimizer.state.values():
-            state.update({key: value.clone() for key, value in state.items() if isinstance(value, Tensor)})
-
     def step(self, given: Given, target: Tensor, steps: Sequence[int]) -> Tensor:
         """Make one step of each trial; its objectives (T,) before it, float64.
 
@@ -109,6 +102,14 @@ class SideBySide:
             return [Output(score, own.t()) for score, own in zip(scores, features.values, strict=True)]
         seen = [batch for count, batch in features.parts for _ in range(count)]
         return [Output(score, batch) for score, batch in zip(scores, seen, strict=True)]
+
+
+def release(trial: Trial) -> None:
+    """Give a trial tensors of its own."""
+    for tensor in (*trial.model.parameters(), *trial.model.buffers()):
+        tensor.data = tensor.data.clone()
+    for state in trial.optimizer.state.values():
+        state.update({key: value.clone() for key, value in state.items() if isinstance(value, Tensor)})
 
 
 class Update:
