@@ -80,11 +80,11 @@ class StackedBackbone:
 
     def __init__(self, backbone: nn.Module) -> None:
         graph = _trace(backbone)
-        modules = dict(backbone.named_modules())
+        modules = {f"0.{name}".removesuffix("."): module for name, module in backbone.named_modules()}
         self._nodes: list[tuple[fx.Node, Callable[..., Any]]] = []
         for node in graph.nodes:
             if node.op == "call_module":
-                self._nodes.append((node, _LayerCall(str(node.target), modules[str(node.target)])))
+                self._nodes.append((node, _LayerCall(str(node.target).partition(".")[2], modules[str(node.target)])))
             elif node.op not in ("placeholder", "output"):
                 self._nodes.append((node, _operation(node)))
         self._input = next(node for node in graph.nodes if node.op == "placeholder")
@@ -290,7 +290,7 @@ class _LayerCall:
         self._layer = layer
         self._done = _LAYERS[type(layer)]
         tensors = (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
-        self._names = {short: f"{name}.{short}" for short, _ in tensors}
+        self._names = {short: f"{name}.{short}" if name else short for short, _ in tensors}
 
     def __call__(self, value: Value, tensors: Tensors, number: int, training: bool) -> Value:
         own = {short: tensors[whole] for short, whole in self._names.items()}
@@ -326,6 +326,6 @@ class _Tracer(fx.Tracer):
 
 def _trace(backbone: nn.Module) -> fx.Graph:
     try:
-        return _Tracer().trace(backbone)
+        return _Tracer().trace(nn.Sequential(backbone))  # for a backbone that is a single layer
     except Exception as error:  # whatever a forward raises when it is given a stand-in
         raise StackingError("what it does cannot be told without running it") from error

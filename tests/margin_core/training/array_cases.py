@@ -107,7 +107,10 @@ def assert_same_reports(own: Sequence[EpochReport], other: Sequence[EpochReport]
         assert [step.step for step in one.steps] == [step.step for step in two.steps]
         for first, second in zip((one, *one.steps), (two, *two.steps), strict=True):
             assert list(first.metrics) == list(second.metrics)
-            assert first.metrics == pytest.approx(second.metrics, rel=bound, abs=bound, nan_ok=True)
+            for name, value in first.metrics.items():
+                # A ranking is by distances in single precision, where two that are nearly equal may change places.
+                near = 1e-4 if name.endswith("_map") else bound
+                assert value == pytest.approx(second.metrics[name], rel=near, abs=near, nan_ok=True), name
 
 
 def assert_as_alone(of: Sequence[Cell], epochs: int, *, bound: float = 1e-9, **arguments: Any) -> None:
