@@ -43,7 +43,7 @@ def on_features(data: Prepared, model: Classifier, name: str, device: torch.devi
     """
     features = frozen_features(model.backbone, data.dataset, name, device)
     dataset = replace(data.dataset, images=features[:, :, None, None], mean=(), std=())
-    return replace(data, dataset=dataset), Classifier(nn.Sequential(nn.Flatten()), model.head)
+    return replace(data, dataset=dataset), Classifier(nn.Flatten(), model.head)
 
 
 def frozen_features(backbone: nn.Module, dataset: Dataset, name: str, device: torch.device) -> Tensor:

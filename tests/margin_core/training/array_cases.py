@@ -113,12 +113,12 @@ def assert_same_reports(own: Sequence[EpochReport], other: Sequence[EpochReport]
                 assert value == pytest.approx(second.metrics[name], rel=near, abs=near, nan_ok=True), name
 
 
-def assert_as_alone(of: Sequence[Cell], epochs: int, *, bound: float = 1e-9, **arguments: Any) -> None:
-    """Trials of these cells are in one array what each is alone, and report the same to ``bound``."""
+def assert_as_alone(of: Sequence[Cell], epochs: int, **arguments: Any) -> None:
+    """Trials of these cells are and report in one array what each is and reports alone."""
     together, apart = ([begin(each, **arguments) for each in of] for _ in range(2))
     reports = run(array_of(together), epochs)
     for trial, twin in zip(together, apart, strict=True):
-        assert_same_reports(reports[trial], alone(twin, epochs), bound)
+        assert_same_reports(reports[trial], alone(twin, epochs))
         assert_same_state(trial, state(twin))
 
 
