@@ -100,6 +100,8 @@ class TrialArray:
         Raises:
             ValueError: Where it cannot be in an array, or not in one with the trials that are there.
         """
+        if trial in self._trials:
+            raise ValueError(f"trials of {trial.cell.cell_id} join an array once, and replicate {trial.replicate} is in the array already")
         if reason := why_alone(trial.cell):
             raise ValueError(f"trials of {trial.cell.cell_id} cannot join an array: {reason}")
         for other in self._trials[:1]:
@@ -116,6 +118,8 @@ class TrialArray:
         self._trials.remove(trial)
         release(trial)
         self._stacked = None
+        if not self._trials:
+            self._backbone = None  # the next trial may be of another network
 
     def run_epoch(self) -> list[tuple[Trial, EpochReport]]:
         """Train every trial for one epoch; of each its report. A trial's seconds are its share of those of the array.

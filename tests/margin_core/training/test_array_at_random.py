@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from margin_core.data import DatasetConfig, Imbalance
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
 from margin_core.training import Cell, Recipe, Setting, Trial
 from margin_core.training.array import TrialArray
+from margin_core.training.recipe import OPTIMIZERS, OptimizerName
 from tests.margin_core.training.array_cases import assert_same_reports, assert_same_state, begin, state
 
 DATA = DatasetConfig("digits", 0.1, images_per_class=20, imbalance=Imbalance("step", 2))  # 150 examples
@@ -44,10 +45,10 @@ def knob_settings(draw: st.DrawFn, family: str) -> dict[str, Setting]:
 
 
 @st.composite
-def cells(draw: st.DrawFn, optimizer: str) -> Cell:
+def cells(draw: st.DrawFn, optimizer: OptimizerName) -> Cell:
     family = draw(st.sampled_from(list_losses()))
     weights = {"sample_margin": st.sampled_from([0.0, 0.3]), "zero_centroid": st.sampled_from([0.0, 3.0, Schedule("linear", 0.0, 3.0)])}
-    recipe: dict[str, Any] = {
+    recipe = {
         "epochs": draw(st.integers(2, 4)),
         "lr": draw(st.sampled_from([0.002, 0.01, 0.03])),
         "weight_decay": draw(st.sampled_from([0.0, 0.01])),
@@ -79,9 +80,14 @@ class ComingAndGoing(RuleBasedStateMachine):
     def unfinished(self) -> list[Trial]:
         return [trial for trial in self.twins if not trial.done]
 
+    @initialize(optimizer=st.sampled_from(OPTIMIZERS))
+    def has_an_optimiser(self, optimizer: OptimizerName) -> None:
+        self.optimizer = optimizer
+
     @precondition(lambda self: len(self.array) < MOST)
-    @rule(data=st.data(), cell=cells("sgd").filter(lawful), replicate=st.integers(0, 1))
-    def begins(self, data: st.DataObject, cell: Cell, replicate: int) -> None:
+    @rule(data=st.data(), replicate=st.integers(0, 1))
+    def begins(self, data: st.DataObject, replicate: int) -> None:
+        cell = data.draw(cells(self.optimizer).filter(lawful))
         phase = data.draw(st.sampled_from([self.array.phase(replicate), 0, 2]))
         trial, twin = (begin(cell, replicate, phase=phase) for _ in range(2))
         self.array.join(trial)
@@ -139,4 +145,4 @@ TestComingAndGoing.settings = settings(max_examples=6, stateful_step_count=10)
 
 @pytest.mark.slow
 class TestMuchComingAndGoing(ComingAndGoing.TestCase):  # type: ignore[name-defined,misc]
-    settings = settings(max_examples=150, stateful_step_count=25)
+    settings = settings(max_examples=60, stateful_step_count=25)
