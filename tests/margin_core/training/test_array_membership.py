@@ -44,10 +44,11 @@ def test_an_array_tells_who_is_in_it() -> None:
     assert len(array) == 0 and list(array) == [] and array.run_epoch() == []
     for trial in trials:
         array.join(trial)
-    assert len(array) == 3 and set(array) == {trial for trial, _ in array.run_epoch()} == set(trials)
+    assert len(array) == 3 and list(array) == trials
+    assert [trial for trial, _ in array.run_epoch()] == trials
     array.leave(trials[1])
-    assert len(array) == 2 and set(array) == {trials[0], trials[2]}
-    assert {trial: report.epoch for trial, report in array.run_epoch()} == {trials[0]: 2, trials[2]: 2}
+    assert list(array) == [trials[0], trials[2]]
+    assert [(trial, report.epoch) for trial, report in array.run_epoch()] == [(trials[0], 2), (trials[2], 2)]
 
 
 def test_an_arrays_phase_is_that_of_the_replicate_in_it() -> None:
@@ -84,14 +85,17 @@ def test_trials_that_join_late_sharing_batches_or_not_are_as_alone(recipe: dict[
         assert_as_twin(trial, reports[trial], begin(of, trial.replicate, phase=trial.phase))
 
 
-def test_trials_of_several_replicates_and_phases_are_as_alone() -> None:
+def test_trials_of_several_study_seeds_replicates_and_phases_are_as_alone() -> None:
     long_tailed = DatasetConfig("digits", 0.2, images_per_class=50, imbalance=Imbalance("long_tailed", 10))
     cells = varied(cell(family, dataset=long_tailed) for family in ("ldam", "ce", "two_scale", "ldam", "ce", "ldam"))
-    seeds = [(0, 0), (2, 0), (1, 0), (1, 3), (0, 0), (0, 3)]
-    trials = [begin(of, replicate, phase=phase) for of, (replicate, phase) in zip(cells, seeds, strict=True)]
-    reports = run(array_of(trials), 2)
-    for trial, of, (replicate, phase) in zip(trials, cells, seeds, strict=True):
-        assert_as_twin(trial, reports[trial], begin(of, replicate, phase=phase))
+    seeds = [(0, 0, 0), (0, 2, 0), (1, 0, 0), (0, 1, 3), (0, 0, 0), (1, 0, 3)]
+    together, apart = (
+        [begin(of, replicate, study_seed=seed, phase=phase) for of, (seed, replicate, phase) in zip(cells, seeds, strict=True)]
+        for _ in range(2)
+    )
+    reports = run(array_of(together), 2)
+    for trial, twin in zip(together, apart, strict=True):
+        assert_as_twin(trial, reports[trial], twin)
 
 
 @OPTIMIZERS
