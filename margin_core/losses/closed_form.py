@@ -233,10 +233,19 @@ def _read(scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue 
     own = pulls.gather(-1, index).squeeze_(-1)
     pulls.scatter_(-1, index, 0.0)
     total = pulls.sum(dim=-1)
-    if not (torch.minimum(own, total) >= FEW_DIGITS[product.dtype]).all():
+    has_digits = torch.minimum(own, total) >= FEW_DIGITS[product.dtype]
+    gap, factor = (own / total).log_(), scale / total
+    if not has_digits.all():
         # One leads the other by so much that the other has no digits left, or no number.
-        return _read_apart(scores, norms, index, given, hardest, trained)
-    return _Known(Energies((own / total).log_(), score, norm=norm), scale, pulls, scale / total)
+        apart = _read_apart(scores, norms, index, given, hardest, trained)
+        # Each batch is read one way or the other by its own samples alone, to the last bit, whatever batches stand beside it.
+        here = has_digits.all(dim=-1, keepdim=True)
+        if not here.any():
+            return apart
+        gap, factor = torch.where(here, gap, apart.energies.gap), torch.where(here, factor, apart.pull)
+        assert apart.pulls is not None
+        pulls = torch.where(here.unsqueeze(-1), pulls, apart.pulls)
+    return _Known(Energies(gap, score, norm=norm), scale, pulls, factor)
 
 
 def _read_apart(
