@@ -21,7 +21,7 @@ import torch
 from margin_core.data import dataset_info
 from margin_core.losses import Loss, get_family
 from margin_core.models import build_backbone
-from margin_core.training.array_objective import place
+from margin_core.training.array_objective import place, stream
 from margin_core.training.cell import Cell
 from margin_core.training.recipe import Recipe
 from margin_core.training.side_by_side import SideBySide, release
@@ -105,7 +105,7 @@ class TrialArray:
         if reason := why_alone(trial.cell):
             raise ValueError(f"trials of {trial.cell.cell_id} cannot join an array: {reason}")
         for other in self._trials[:1]:
-            there, asked = ((some.study_seed, alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
+            there, asked = ((alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
             if there != asked:
                 raise ValueError(
                     f"trials of {trial.cell.cell_id} and {other.cell.cell_id} cannot be in one array: they have not the same batches"
@@ -116,13 +116,13 @@ class TrialArray:
     def leave(self, trial: Trial) -> None:
         """Let a trial go: from now on it has tensors of its own, and may go on alone."""
         self._trials.remove(trial)
-        release(trial)
         self._stacked = None
+        release(trial)
         if not self._trials:
             self._backbone = None  # the next trial may be of another network
 
     def run_epoch(self) -> list[tuple[Trial, EpochReport]]:
-        """Train every trial for one epoch; of each its report. A trial's seconds are its share of those of the array.
+        """Train every trial for one epoch; of each its report, with its share of the seconds, in the order in which they joined.
 
         Raises:
             RuntimeError: Where one of them is done.
@@ -134,22 +134,22 @@ class TrialArray:
             return []
         started = time.perf_counter()
         if self._stacked is None:
-            self._trials.sort(key=place)
             self._backbone = self._backbone or StackedBackbone(self._trials[0].model.backbone)
-            self._stacked = SideBySide(self._trials, self._backbone)
+            self._stacked = SideBySide(sorted(self._trials, key=place), self._backbone)
+        placed = self._stacked.trials
         losses, steps = self._train(self._stacked)
         seen = self._seen(self._stacked)
-        reports = [
-            trial.end_epoch(loss, tuple(within), seen=said)
-            for trial, loss, within, said in zip(self._trials, losses, steps, seen, strict=True)
-        ]
-        seconds = (time.perf_counter() - started) / len(self._trials)
-        return [(trial, replace(report, seconds=seconds)) for trial, report in zip(self._trials, reports, strict=True)]
+        reports = {
+            id(trial): trial.end_epoch(loss, tuple(within), seen=said)
+            for trial, loss, within, said in zip(placed, losses, steps, seen, strict=True)
+        }
+        seconds = (time.perf_counter() - started) / len(placed)
+        return [(trial, replace(reports[id(trial)], seconds=seconds)) for trial in self._trials]
 
     def _train(self, stacked: SideBySide) -> tuple[list[float], list[list[StepReport]]]:
         """Take the steps of an epoch; of each trial the mean of its objective, and what was measured on the way."""
-        trials, sizes = self._trials, self._trials[0].batch_sizes
-        keys = [(trial.replicate, trial.phase + trial.epoch) for trial in trials]
+        trials, sizes = stacked.trials, stacked.trials[0].batch_sizes
+        keys = [stream(trial) for trial in trials]
         runs = [(key, len(list(same))) for key, same in groupby(keys)]
         streams = {key: trial.training_batches() for key, trial in dict(zip(keys, trials, strict=True)).items()}
         made = [trial.epoch * trial.steps_per_epoch for trial in trials]
@@ -167,12 +167,13 @@ class TrialArray:
 
     def _seen(self, stacked: SideBySide) -> list[Predictions]:
         """What each trial says of its validation examples."""
-        trials = self._trials
-        runs = [(replicate, len(list(same))) for replicate, same in groupby(trial.replicate for trial in trials)]
-        streams = {replicate: trial.pictures("val") for replicate, trial in {trial.replicate: trial for trial in trials}.items()}
+        trials = stacked.trials
+        splits = [stream(trial)[:2] for trial in trials]
+        runs = [(split, len(list(same))) for split, same in groupby(splits)]
+        pictures = {split: trial.pictures("val") for split, trial in dict(zip(splits, trials, strict=True)).items()}
         outputs = []
         with suppress(StopIteration):
             while True:
-                now = {replicate: next(pictures) for replicate, pictures in streams.items()}
-                outputs.append(stacked.outputs(Given(tuple((count, now[replicate]) for replicate, count in runs))))
+                now = {split: next(batches) for split, batches in pictures.items()}
+                outputs.append(stacked.outputs(Given(tuple((count, now[split]) for split, count in runs))))
         return [trial.predictions("val", own) for trial, own in zip(trials, zip(*outputs, strict=True), strict=True)]

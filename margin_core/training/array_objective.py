@@ -26,7 +26,12 @@ def place(trial: Trial) -> tuple[Any, ...]:
     options = tuple(sorted(loss.options.items()))
     needs = tuple(tuple(loss.get_buffer(name).tolist()) for name in loss.family.needs)
     reads = loss.family.reads != "logits"
-    return reads, cell.family, options, needs, tuple(sorted(cell.regularizers)), trial.replicate, trial.phase + trial.epoch
+    return reads, cell.family, options, needs, tuple(sorted(cell.regularizers)), *stream(trial)
+
+
+def stream(trial: Trial) -> tuple[int, int, int]:
+    """What a trial's batches depend on, in an array: the study's seed, the replicate, and the epoch of its stream."""
+    return trial.study_seed, trial.replicate, trial.phase + trial.epoch
 
 
 class ArrayObjective:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +31,7 @@ class SideBySide:
     """
 
     def __init__(self, trials: Sequence[Trial], backbone: StackedBackbone) -> None:
+        self.trials = trials
         self._backbone = backbone
         self._objective = ArrayObjective(trials)
         model, linear = trials[0].model, self._objective.linear
@@ -42,9 +42,8 @@ class SideBySide:
         tensors = self._parameters | {name: _put_together(some) for name, some in buffers.items()}
         self._of_backbone = {name.removeprefix("backbone."): tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
         for name, parameters in own.items():
-            states = [trial.optimizer.state[parameter] for trial, parameter in zip(owners[name], parameters, strict=True)]
-            for trial, state, parameter in zip(owners[name], states, parameters, strict=True):
-                _begin(trial.cell.recipe, state, parameter.data)
+            pairs = [(trial.optimizer, parameter) for trial, parameter in zip(owners[name], parameters, strict=True)]
+            states = [_state(trials[0].cell.recipe, optimizer, parameter) for optimizer, parameter in pairs]
             for key in _keys(trials[0].cell.recipe):
                 _put_together([state[key] for state in states])
         self._updates = [Update(trial, [name for name, some in owners.items() if trial in some]) for trial in trials]
@@ -136,7 +135,10 @@ class Update:
         self._trial.objective.set_progress(progress)
         for parameter in self._own:
             parameter.grad = None
-        return self.recipe.learning_rate(progress)
+        rate = self.recipe.learning_rate(progress)
+        for group in self._trial.optimizer.param_groups:  # which are saved with it
+            group["lr"] = rate
+        return rate
 
     def loss_gradients(self) -> list[Tensor]:
         """The gradients of the loss's own parameters."""
@@ -157,9 +159,7 @@ class _Kernel:
         self._recipe = recipe
         self._decay = weight_decay
         self._values = [parameter.data for parameter in parameters]
-        states = [optimizer.state[parameter] for parameter in parameters]
-        for state, value in zip(states, self._values, strict=True):
-            _begin(recipe, state, value)
+        states = [_state(recipe, optimizer, parameter) for parameter in parameters]
         self._states = [[state[key] for state in states] for key in _keys(recipe)]
         self._steps = [state["step"] for state in states] if recipe.optimizer == "adamw" else []
 
@@ -204,12 +204,14 @@ def _keys(recipe: Recipe) -> tuple[str, ...]:
     return ("momentum_buffer",) if recipe.momentum else ()
 
 
-def _begin(recipe: Recipe, state: dict[str, Any], value: Tensor) -> None:
-    """Give a parameter the state of an optimiser that has made no step, where it has none."""
-    for key in _keys(recipe):
-        state.setdefault(key, torch.zeros_like(value))
-    if recipe.optimizer == "adamw":
-        state.setdefault("step", torch.zeros((), dtype=torch.float32, device=value.device))
+def _state(recipe: Recipe, optimizer: Optimizer, parameter: Tensor) -> dict[str, Tensor]:
+    """What the optimiser keeps of a parameter; that of an optimiser that has made no step, where there is none."""
+    keys = _keys(recipe)
+    if keys and parameter not in optimizer.state:
+        steps = {"step": torch.zeros((), dtype=torch.float32, device=parameter.device)} if recipe.optimizer == "adamw" else {}
+        optimizer.state[parameter] = steps | {key: torch.zeros_like(parameter.data) for key in keys}
+    state: dict[str, Tensor] = optimizer.state[parameter] if keys else {}
+    return state
 
 
 def _put_together(tensors: Sequence[Tensor]) -> Tensor:
