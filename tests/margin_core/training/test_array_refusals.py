@@ -32,13 +32,15 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("of", "reason"), UNFIT.values(), ids=UNFIT)
-def test_a_trial_that_fits_no_array_is_refused_with_the_reason(of: dict[str, Any], reason: str) -> None:
-    alone_only = cell(**of)
-    assert why_alone(alone_only) == reason
-    array = array_of([begin(cell())])
+def test_why_a_trial_fits_no_array_is_told(of: dict[str, Any], reason: str) -> None:
+    assert why_alone(cell(**of)) == reason
+
+
+def test_a_trial_that_fits_no_array_is_refused_with_the_reason() -> None:
+    array, averaged = array_of([begin(cell())]), begin(cell(ema=0.9))
     with pytest.raises(ValueError) as refused:
-        array.join(begin(alone_only, dtype=torch.float32))
-    assert str(refused.value) == f"trials of {alone_only.cell_id} cannot join an array: {reason}"
+        array.join(averaged)
+    assert str(refused.value) == f"trials of {averaged.cell.cell_id} cannot join an array: ema is 0.9"
     assert len(array) == 1
 
 
