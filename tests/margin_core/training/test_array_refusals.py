@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from margin_core.data import DatasetConfig
 from margin_core.models import MODELS
