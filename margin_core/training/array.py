@@ -100,10 +100,12 @@ class TrialArray:
         Raises:
             ValueError: Where it cannot be in an array, or not in one with the trials that are there.
         """
+        if trial in self._trials:
+            raise ValueError(f"trials of {trial.cell.cell_id} join an array once, and replicate {trial.replicate} is in the array already")
         if reason := why_alone(trial.cell):
             raise ValueError(f"trials of {trial.cell.cell_id} cannot join an array: {reason}")
         for other in self._trials[:1]:
-            there, asked = ((alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
+            there, asked = ((some.study_seed, alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
             if there != asked:
                 raise ValueError(
                     f"trials of {trial.cell.cell_id} and {other.cell.cell_id} cannot be in one array: they have not the same batches"
@@ -114,8 +116,10 @@ class TrialArray:
     def leave(self, trial: Trial) -> None:
         """Let a trial go: from now on it has tensors of its own, and may go on alone."""
         self._trials.remove(trial)
-        self._stacked = None
         release(trial)
+        self._stacked = None
+        if not self._trials:
+            self._backbone = None  # the next trial may be of another network
 
     def run_epoch(self) -> list[tuple[Trial, EpochReport]]:
         """Train every trial for one epoch; of each its report, with its share of the seconds, in the order in which they joined.

@@ -75,10 +75,12 @@ class StackedBackbone:
         backbone: One of them, for its layers; its parameters are not used.
 
     Raises:
-        StackingError: Where it has a layer or an operation that is not known.
+        StackingError: Where it has a layer or an operation that is not known, or parameters that are not trained.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
+        if not all(parameter.requires_grad for parameter in backbone.parameters()):
+            raise StackingError("some of its parameters are not trained")
         graph = _trace(backbone)
         modules = {f"0.{name}".removesuffix("."): module for name, module in backbone.named_modules()}
         self._nodes: list[tuple[fx.Node, Callable[..., Any]]] = []

@@ -14,8 +14,10 @@ from margin_core.data import DatasetConfig, Imbalance, Manifold
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
 from margin_core.training import Cell, Record, Setting
+from margin_core.training.array import why_alone
 from tests.digit_tasks import installed
 from tests.margin_core.training.array_cases import (
+    KNOBS,
     alone,
     array_of,
     assert_as_alone,
@@ -28,6 +30,25 @@ from tests.margin_core.training.array_cases import (
     varied,
 )
 from tests.margin_core.training.plain_training import Plain, train_plainly
+
+# Values at which a formula may take another way.
+MORE_KNOBS: dict[str, dict[str, Setting]] = {
+    "ce": {"label_smoothing": Schedule("linear", 0.3, 0.0)},
+    "gds": {"lam": 0.0, "hardest": "detached"},
+    "gradient_decay": {"beta": 1.0},
+    "two_scale": {"eta": Schedule("step", 0.01, 5.0, 0.1)},
+    "focal": {"gamma": 0.0},
+    "gce": {"q": 1.0},
+    "truncated_ce": {"k": 0.3},
+    "ohem": {"keep": Schedule("linear", 1.0, 0.01, 0.3)},
+    "cos_face": {"m": 0.0},
+    "arc_face": {"m": 3.0, "beyond_pi": "none"},
+    "sphere_face": {"m": 1.0},
+    "margin_softmax": {"m1": 2.0, "m2": 1.5},
+    "l_softmax": {"m": 4.0, "lam": 20.0},
+    "gm_softmax": {"alpha1": 1.0, "beta2": Schedule("cosine", 0.0, -0.5)},
+    "ldam": {"max_margin": 0.0},
+}
 
 
 def assert_as_plain_loops(cells: list[Cell], epochs: int) -> list[Plain]:
@@ -46,6 +67,11 @@ def test_all_families_in_one_array_come_to_what_plain_loops_come_to() -> None:
     clipped = [sum(each.clipped) for each in plain]
     assert min(clipped) == 0 < max(clipped)
     assert {len(each.clipped) for each in plain} == {56}
+
+
+def test_trials_of_one_family_have_knobs_of_their_own() -> None:
+    cells = [cell(family, knobs, batch_size=125) for family in list_losses() for knobs in (KNOBS[family], {}, MORE_KNOBS.get(family, {}))]
+    assert_as_plain_loops(varied(cells), epochs=2)
 
 
 def test_an_array_under_adamw_comes_to_what_plain_loops_come_to() -> None:
@@ -96,6 +122,16 @@ def test_every_recipe_that_steps_are_made_by(recipe: dict[str, Any]) -> None:
     assert_as_plain_loops(cells if isinstance(recipe.get("lr"), Schedule) else varied(cells), epochs=3)
 
 
+def test_trials_have_schedules_clipping_and_ends_of_their_own() -> None:
+    recipes: list[dict[str, Any]] = [
+        {"epochs": 3, "clip_norm": None, "lr_schedule": "constant"},
+        {"epochs": 9, "clip_norm": 0.1, "warm_up": 2},
+        {"epochs": 2, "lr_schedule": "step", "lr_steps": [1], "lr_factor": 0.5},
+        {"lr": Schedule("path", 0.05, then=((0.2, 0.1),)), "clip_norm": 1.0},
+    ]
+    assert_as_plain_loops([cell(family, **recipe) for family in ("two_scale", "cos_face") for recipe in recipes], epochs=2)
+
+
 @pytest.mark.parametrize(
     "dataset",
     [
@@ -140,8 +176,12 @@ OPTIONS = [(name, {option.name: choice}) for name in list_losses() for option in
 
 
 def test_every_option_of_a_family_is_trained_and_reported_as_alone() -> None:
-    of_scales: dict[str, Setting] = {"parametrisation": "log", "mode": "separation", "ratio": Schedule("linear", 2.0, 4.0)}
-    assert_as_alone([cell(family, knobs) for family, knobs in [*OPTIONS, ("two_scale", of_scales)]], epochs=2)
+    # At a ratio of 1 one scale serves all, and the other has no gradient yet.
+    scales: list[dict[str, Setting]] = [
+        {"ratio": Schedule("linear", 1.0, 4.0)},
+        {"parametrisation": "log", "mode": "separation", "ratio": Schedule("step", 1.0, 4.0, 0.2)},
+    ]
+    assert_as_alone([cell(family, knobs) for family, knobs in [*OPTIONS, *(("two_scale", knobs) for knobs in scales)]], epochs=2)
 
 
 RECORDS = [
@@ -172,10 +212,25 @@ def test_batch_norm_is_evaluated_within_an_epoch_with_each_trials_own_statistics
     )
 
 
+def test_a_validation_split_of_several_batches_is_evaluated_as_alone() -> None:
+    cells = [cell(family, dataset=DatasetConfig("points"), model="linear-3", batch_size=1200) for family in ("ce", "arc_face", "two_scale")]
+    assert len(list(begin(cells[0]).pictures("val"))) == 2
+    assert_as_alone(cells, epochs=1)
+
+
 def test_trials_of_a_dataset_with_a_task_report_its_metrics(tmp_path: Path) -> None:
     with installed(tmp_path):
         cells = [cell(family, dataset=DatasetConfig("digits-found"), batch_size=200) for family in ("ce", "arc_face")]
         assert_as_alone(cells, epochs=1, record=Record(test=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["resnet18", "resnet34", "vgg16", "wrn-16-2"])
+def test_every_model_that_fits_is_trained_and_reported_as_alone(model: str) -> None:
+    pictures = DatasetConfig("manifold", images_per_class=4, classes=2)
+    cells = [cell(family, dataset=pictures, model=model, batch_size=4, lr=0.01) for family in ("ce", "arc_face")]
+    assert [why_alone(of) for of in cells] == ["", ""]
+    assert_as_alone(cells, epochs=2)
 
 
 def distance(one: list[Tensor], other: list[Tensor]) -> float:
