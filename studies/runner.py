@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from margin_core.training.array import why_alone
 from studies.extension import processor
+from studies.plain_yaml import StudyFileError
 from studies.plan import build_cell, one_of_each
 from studies.spec import StudySpec
 
@@ -39,33 +40,37 @@ def choose_runner(spec: StudySpec) -> Runner:
     """How the trials of a study file run.
 
     Raises:
-        ValueError: They are to be fused, and cannot be; with the reason.
+        StudyFileError: They are to be fused, and cannot be; with the reason.
     """
     if spec.runner == "solo":
         return Runner("solo", "as the study file says")
     reason = why_not_fused(spec)
+    if spec.runner == "fused" and reason:
+        raise StudyFileError(f"runner: fused is not possible: {reason}")
     if spec.runner == "fused":
-        if reason:
-            raise ValueError(f"runner: fused is not possible: {reason}")
         return Runner("fused", "as the study file says")
-    if reason:
-        return Runner("solo", reason)
-    return _what_pays(spec)
+    return Runner("solo", reason) if reason else _what_pays(spec)
 
 
 def recorded_runner(spec: StudySpec, ledger: Ledger) -> Runner:
-    """How the trials of a study run that may have begun: where the file leaves it open, as they did before. Writes that down.
+    """How the trials of a study run that may have begun: where the file leaves it open, as before, if that can be. Writes that down.
 
     Raises:
-        ValueError: As `choose_runner` does.
+        StudyFileError: As `choose_runner` does.
     """
-    chosen, before = choose_runner(spec), ledger.meta(_META)
-    if spec.runner == "auto" and before is None and ledger.trials():
-        before = "solo"  # by a release that knew no other
-    if spec.runner == "auto" and before is not None and before != chosen.kind:
-        chosen = Runner("solo", "as the study began") if before == "solo" or why_not_fused(spec) else Runner("fused", "as the study began")
+    chosen = choose_runner(spec)
+    before = ledger.meta(_META) or ("solo" if ledger.trials() else None)  # earlier releases knew no other
+    if spec.runner == "auto" and before == "solo":
+        chosen = Runner("solo", "as the study began")
+    elif spec.runner == "auto" and before == "fused" and not why_not_fused(spec):
+        chosen = Runner("fused", "as the study began")
     ledger.set_meta(_META, chosen.kind)
     return chosen
+
+
+def was_fused(ledger: Ledger) -> bool:
+    """Whether the trials of a ledger were fused when it was last run."""
+    return ledger.meta(_META) == "fused"
 
 
 def why_not_fused(spec: StudySpec) -> str:
