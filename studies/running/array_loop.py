@@ -85,8 +85,8 @@ class ArrayLoop:
                 if not self._stop.stop_all():
                     self._make_arrays()
                     self._order_idle()
+                self._tell_step()  # while arrays train
                 self._hear()
-                self._tell_step()
             self._leave()
         finally:
             for array in self._arrays:
