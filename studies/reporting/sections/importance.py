@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
+from search_spaces.importance import Importance, importance
 from studies.findings import Answer
 from studies.reporting.section import Figure, Section, file_name, runs_of
 from studies.reporting.surface import BEST, INK, LINE, MUTED, Sheet
 from studies.reporting.wording import counted, listed
-
-if TYPE_CHECKING:
-    from search_spaces.importance import Importance
 
 DRAWS = 20
 MOST = 10
@@ -41,8 +38,6 @@ def _figure(answer: Answer, dataset: str) -> Figure | None:
     kept = [(config, float(value)) for config, value in zip(rows["config"], rows["value"], strict=True) if space.holds(config)]
     if not kept:
         return None
-    from search_spaces.importance import importance  # brings Optuna
-
     configs, values = zip(*kept, strict=True)
     found = importance(space, configs, values, maximize=answer.spec.maximize, draws=DRAWS)[:MOST]
     if not found or found[0].share == 0.0:
