@@ -9,13 +9,17 @@ from matplotlib.axes import Axes
 from search_spaces.importance import Importance, importance
 from studies.findings import Answer
 from studies.reporting.section import Figure, Section, file_name, runs_of
-from studies.reporting.surface import BEST, INK, LINE, MUTED, Sheet
-from studies.reporting.wording import counted, listed
+from studies.reporting.strokes import band, below, beside, shortened, stroke, upright
+from studies.reporting.surface import BEST, INK, Sheet
+from studies.reporting.windows import Window
+from studies.reporting.wording import counted, listed, number
 
 DRAWS = 20
 MOST = 10
 """Parameters that are shown."""
-_ROW, _SMALL = 26, 9.5
+LONGEST = 19
+"""Characters of a parameter's name beside its bar; all of them are in the figure's words."""
+_ROW = 26
 
 
 def section(answer: Answer) -> Section | None:
@@ -47,7 +51,8 @@ def _figure(answer: Answer, dataset: str) -> Figure | None:
         title=dataset,
         sentence=_sentence(found, len(kept)),
         alt="Importance of each parameter: "
-        + ", ".join(f"{each.name} {each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in found),
+        + ", ".join(f"{each.name} {each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in found)
+        + ".",
         sheet=Sheet(width=330, height=46 + _ROW * len(found), left=128, right=14, top=4, bottom=42),
         paint=partial(_paint, found=found),
         runs=runs_of(dataset, stage="screen"),
@@ -63,16 +68,12 @@ def _sentence(found: list[Importance], configs: int) -> str:
 
 
 def _paint(axes: Axes, found: list[Importance]) -> None:
-    rows = range(len(found))
-    axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_xlim(0.0, 100.0 * max(each.high for each in found) * 1.04)
-    axes.barh(rows, [100.0 * each.share for each in found], height=0.5, color=BEST, alpha=0.75, linewidth=0)
-    for row, each in zip(rows, found, strict=True):
-        axes.plot([100.0 * each.low, 100.0 * each.high], [row, row], color=INK, linewidth=1.3, solid_capstyle="butt")
-    axes.set_yticks(list(rows), [each.name for each in found], fontsize=_SMALL, color=INK)
-    axes.tick_params(axis="x", colors=MUTED, labelsize=_SMALL, length=3)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("share of importance, %", fontsize=_SMALL, color=MUTED)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(LINE)
+    window = Window(0.0, 104.0 * max(each.high for each in found))
+    axes.set_xlim(*window.limits)
+    axes.set_ylim(len(found), 0)
+    upright(axes, window.ticks)
+    below(axes, {tick: number(tick, window.decimals) for tick in window.ticks}, "share of importance, %")
+    beside(axes, {row + 0.5: shortened(each.name, LONGEST) for row, each in enumerate(found)}, colour=INK)
+    for row, each in enumerate(found):
+        band(axes, (0.0, 100.0 * each.share), (row + 0.25, row + 0.75), color=BEST, alpha=0.75, zorder=2)
+        stroke(axes, [100.0 * each.low, 100.0 * each.high], [row + 0.5] * 2, color=INK, linewidth=1.3, solid_capstyle="butt", zorder=3)

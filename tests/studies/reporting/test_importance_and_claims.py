@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from studies.plan import PlannedTrial
 from studies.reporting import render_report
 from studies.reporting.sections import claims, importance
@@ -24,8 +26,9 @@ def test_the_parameter_that_decides_is_named_first(build: Build) -> None:
     assert section is not None
     figure, _ = section.figures
     assert figure.sentence == "Of 80 configurations, the best tenth differs most in lr."
-    assert figure.alt.startswith("Importance of each parameter: lr ")
-    assert "<svg" in figure.svg()
+    assert figure.alt.startswith("Importance of each parameter: lr ") and figure.alt.endswith("%).")
+    drawn = {element.text for element in ElementTree.fromstring(figure.svg()).iter("text")}
+    assert {"family", "gds.lam", "lr", "share of importance, %", "0"} <= drawn
 
 
 def test_a_screen_with_too_few_configurations_says_nothing_of_importance(build: Build) -> None:
