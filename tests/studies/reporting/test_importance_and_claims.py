@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from studies.plan import PlannedTrial
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.reporting.sections import claims, importance
 from tests.studies.reporting.conftest import Build, noise
 

@@ -10,7 +10,7 @@ import pytest
 
 from margin_core.topology import Estimate
 from studies.analysis import Correlation, RelationVerdict
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.reporting.sections import topology
 from studies.reporting.topology import networks_sentence, relation_sentence, topology_sentences, trend_sentence
 from studies.reporting.topology_figures import dial_figure, fingerprint_figure
