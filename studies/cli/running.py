@@ -126,7 +126,7 @@ def _run(
 
 
 def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
-    from studies.reporting import print_result
+    from studies.reporting.terminal import print_result
 
     where = "" if workdir == DEFAULT_WORKDIR else f" --workdir {workdir}"
     print_result(outcome.answer, console)
