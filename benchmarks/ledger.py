@@ -144,7 +144,7 @@ def main() -> None:
         call = [sys.executable, "-m", "studies"]
         here = ["large", "--workdir", str(workdir)]
         commands = {
-            "import": [sys.executable, "-c", "import studies.answer, studies.reporting, studies.study"],
+            "import": [sys.executable, "-c", "import studies.answer, studies.reporting.report, studies.study"],
             "status": [*call, "status", *here],
             "report": [*call, "report", *here],
             "export": [*call, "export", *here],

@@ -1,34 +1,30 @@
 """Which parameters a screen's good results hang on: for exploring only, for it says neither where the best value is nor how surely.
 
-The method is conditional PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023; Kato et al., KDD 2026), as Optuna has it: how far the values
-of the best tenth differ from those of all. A parameter that exists in some families alone is judged among the configurations that have
-it. Whiskers come from drawing the configurations anew. Imports Optuna, so it is imported only where it is asked for.
+The method is conditional PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023; Kato et al., KDD 2026): how far the values of the best tenth
+differ from those of all. A parameter that exists in some families alone is judged among the configurations that have it. Whiskers come
+from drawing the configurations anew. How values become a density is left to `search_spaces.density`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Container, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
-import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
-from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
 
 from margin_core.seeds import numpy_generator
-from search_spaces.optuna_model import distribution
-from search_spaces.space import Config, Space
+from search_spaces.density import cell_count, cells_of, density
+from search_spaces.space import Config, Dimension, Parameter, Space
 
 LEAST_GOOD = 5
 """Configurations that must be among the best share, or nothing is said."""
 DRAWS = 100
 MOST = 500
 """Configurations of each draw; of more, as many are drawn, which makes whiskers wider than they need be."""
+_LEAST = 2
+"""Configurations with a parameter, or nothing is said of it."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +83,9 @@ def importance(
     if quantile * len(configs) < LEAST_GOOD:
         return []
     model = _PedAnova(space, configs, -numbers if maximize else numbers)
-    whole = _shares(model.divergences(quantile))
+    whole = _shares(model.divergences(quantile, np.arange(len(configs))))
     generator, size = numpy_generator(seed, "importance"), min(len(configs), MOST)
-    drawn = [_shares(model.divergences(quantile, generator.integers(len(configs), size=size).tolist())) for _ in range(draws)]
+    drawn = [_shares(model.divergences(quantile, generator.integers(len(configs), size=size))) for _ in range(draws)]
     varied = [parameter.name for parameter in space.parameters if parameter.name in whole and not parameter.dimension.single]
     having = {name: sum(name in config for config in configs) for name in varied}
     found = [Importance(name, whole[name], *_whiskers(name, whole[name], drawn), having[name]) for name in varied]
@@ -120,48 +116,51 @@ class _PedAnova:
     """
 
     def __init__(self, space: Space, configs: Sequence[Config], costs: NDArray[np.float64]) -> None:
-        known = {parameter.name: distribution(parameter.dimension) for parameter in space.parameters}
-        self._trials = [_trial(place, config, float(cost), known) for place, (config, cost) in enumerate(zip(configs, costs, strict=True))]
-        self._given = _Given()
-        verbosity = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of each study that is made
-        self._study = optuna.create_study(storage=self._given, sampler=optuna.samplers.RandomSampler(seed=0))
-        optuna.logging.set_verbosity(verbosity)
+        columns = (_Column.of(parameter, configs) for parameter in space.parameters)
+        self._columns = [column for column in columns if (column.cells >= 0).any()]
+        self._costs = costs
 
-    def divergences(self, quantile: float, places: Sequence[int] | None = None) -> dict[str, float]:
+    def divergences(self, quantile: float, places: NDArray[np.intp]) -> dict[str, float]:
         """How far each parameter's values in the best share of the configurations differ from those in all of them; >= 0.
 
         Args:
             quantile: The share, in (0, 1).
-            places: Which configurations to look at, one possibly several times; by default all.
+            places: Which configurations to look at, (m,), one possibly several times.
         """
-        self._given.trials = self._trials if places is None else [self._trials[place] for place in places]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of families with a single configuration, which are left out
-            return PedAnovaImportanceEvaluator(target_quantile=quantile).evaluate(self._study)
+        costs = self._costs[places]
+        last = math.ceil(quantile * len(costs)) - 1
+        best = costs <= np.partition(costs, last)[last]
+        return {column.name: column.divergence(places, best) for column in self._columns}
 
 
-class _Given(InMemoryStorage):
-    """Holds the trials that it is given, where Optuna's own would copy each of them for each draw."""
+@dataclass(frozen=True)
+class _Column:
+    """A parameter's values in some configurations.
 
-    trials: Sequence[FrozenTrial] = ()
+    Attributes:
+        name: The parameter.
+        dimension: What its values are of.
+        cells: The cell of each configuration's value, -1 where it has none, (n,).
+    """
 
-    def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return list(self.trials)
+    name: str
+    dimension: Dimension
+    cells: NDArray[np.intp]
 
+    @classmethod
+    def of(cls, parameter: Parameter, configs: Sequence[Config]) -> _Column:
+        cells = np.full(len(configs), -1)
+        having = [place for place, config in enumerate(configs) if parameter.name in config]
+        cells[having] = cells_of(parameter.dimension, [configs[place][parameter.name] for place in having])
+        return cls(parameter.name, parameter.dimension, cells)
 
-def _trial(place: int, config: Config, cost: float, known: dict[str, BaseDistribution]) -> FrozenTrial:
-    then = datetime(2000, 1, 1)
-    return FrozenTrial(
-        number=place,
-        trial_id=place,
-        state=TrialState.COMPLETE,
-        value=cost,
-        datetime_start=then,
-        datetime_complete=then,
-        params=dict(config),
-        distributions={name: known[name] for name in config},
-        user_attrs={},
-        system_attrs={},
-        intermediate_values={},
-    )
+    def divergence(self, places: NDArray[np.intp], best: NDArray[np.bool_]) -> float:
+        """Pearson's divergence of the best share from all, by how often either has the parameter (Theorem 4.2 of Kato et al.)."""
+        cells = self.cells[places]
+        every = np.bincount(cells[cells >= 0], minlength=cell_count(self.dimension))
+        top = np.bincount(cells[best & (cells >= 0)], minlength=len(every))
+        if self.dimension.single or every.sum() < _LEAST or not top.any():
+            return 0.0
+        here, there = density(top, self.dimension), density(every, self.dimension)
+        had_by_best, had_by_all = top.sum() / best.sum(), every.sum() / len(cells)
+        return float(had_by_best**2 / had_by_all * (there @ (here / there - 1.0) ** 2))

@@ -205,8 +205,9 @@ class Space:
                 raise ValueError(f"{parameter.name} is missing; it must be {parameter.dimension.allowed}")
             if not parameter.dimension.contains(config[parameter.name]):
                 raise ValueError(f"{parameter.name} must be {parameter.dimension.allowed}, got {config[parameter.name]!r}")
+        existing = {parameter.name for parameter in active}
         for name in config:
-            if name not in {parameter.name for parameter in active}:
+            if name not in existing:
                 raise ValueError(f"{name} does not exist in this configuration, got {config[name]!r}")
 
     def holds(self, config: Mapping[str, object]) -> bool:

@@ -22,7 +22,7 @@ from studies.workspace import StudyFiles
 
 def results_of(found: Answer, files: StudyFiles) -> Closing:
     """Sends the report, the verdicts and a picture of each curve to the study's run."""
-    from studies.reporting import curve_figure
+    from studies.reporting.figures import curve_figure
 
     pictures = {_file_name(curve.dataset, curve.family): curve_figure(found, curve).png for curve in found.curves}
 

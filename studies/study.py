@@ -133,7 +133,7 @@ def run_study(
 
 def write_results(found: Answer, files: StudyFiles) -> None:
     """Write ``report.html`` and ``verdicts.json``."""
-    from studies.reporting import render_report
+    from studies.reporting.report import render_report
 
     files.verdicts.write_text(json.dumps(found.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     files.report.write_text(render_report(found))

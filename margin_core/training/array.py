@@ -116,8 +116,8 @@ class TrialArray:
     def leave(self, trial: Trial) -> None:
         """Let a trial go: from now on it has tensors of its own, and may go on alone."""
         self._trials.remove(trial)
-        self._stacked = None
         release(trial)
+        self._stacked = None
         if not self._trials:
             self._backbone = None  # the next trial may be of another network
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -124,18 +125,20 @@ def read_replicates(table: pd.DataFrame, *, knob: str, metric: str, baseline: fl
             rows share a seed and a knob value, or ``baseline`` is not a value of the knob.
     """
     runs = _checked(table, "table", metric, knob)
-    wide = runs.pivot(index="seed", columns=knob, values=metric)
-    values: list[float | None] = [float(value) for value in wide.columns]
-    rows = runs.groupby(knob).size().tolist()
+    known, columns = np.unique(runs.values, return_inverse=True)
+    values: list[float | None] = known.tolist()
+    reference = None
     if isinstance(baseline, pd.DataFrame):
         arm = _checked(baseline, "baseline", metric)
-        wide = pd.concat([wide, arm.set_index("seed")[metric]], axis=1).sort_index()
+        columns = np.concatenate([columns, np.full(len(arm.seeds), len(values))])
         values.append(None)
-        rows.append(len(arm))
-        reference = None
+        runs = _Runs(*(np.concatenate(pair) for pair in zip(runs, arm, strict=True)))
     else:
         reference = match_value(values, baseline, "baseline", knob)
-    scores = wide.to_numpy(dtype=np.float64)
+    seeds, order = pd.factorize(runs.seeds, sort=True)
+    scores = np.full((len(order), len(values)), np.nan)
+    scores[seeds, columns] = runs.scores
+    rows = np.bincount(columns, minlength=len(values)).tolist()
     finished = np.isfinite(scores).sum(axis=0).tolist()
     cells = [Cell(value, done, total - done) for value, done, total in zip(values, finished, rows, strict=True)]
     least = min(2, max(finished))
@@ -163,8 +166,15 @@ def match_value(values: Sequence[float | None], wanted: float, argument: str, kn
     raise ValueError(f"{argument} must be a value of {knob} in the table ({_listed(known)}), got {wanted!r}")
 
 
-def _checked(table: pd.DataFrame, name: str, metric: str, knob: str | None = None) -> pd.DataFrame:
-    """The columns that are read, as numbers, with NaN for a run that failed."""
+class _Runs(NamedTuple):
+    """The columns that are read, (n,) each; the score of a run that failed is NaN."""
+
+    seeds: NDArray[Any]
+    values: Array
+    scores: Array
+
+
+def _checked(table: pd.DataFrame, name: str, metric: str, knob: str | None = None) -> _Runs:
     keys = ["seed"] if knob is None else ["seed", knob]
     for column in [*keys, metric]:
         if column not in table.columns:
@@ -173,23 +183,23 @@ def _checked(table: pd.DataFrame, name: str, metric: str, knob: str | None = Non
         raise ValueError(f"{name} must have at least one run, got none")
     if "dataset" in table.columns and table["dataset"].nunique() > 1:
         raise ValueError(f"{name} must hold one dataset, got {_listed(sorted(table['dataset'].unique()))}")
-    runs = table[keys].copy()
-    if runs["seed"].isna().any():
+    seeds, values = table["seed"].to_numpy(), np.zeros(len(table)) if knob is None else _numbers(table, name, knob)
+    if pd.isna(seeds).any():
         raise ValueError(f"{name} must name the seed of every run, got a row without one")
-    if knob is not None:
-        runs[knob] = _numbers(table, name, knob)
-        if not np.isfinite(runs[knob]).all():
-            raise ValueError(f"{name} must have a finite {knob} in every row, got {runs[knob][~np.isfinite(runs[knob])].iloc[0]}")
-    if runs.duplicated().any():
-        twice = ", ".join(f"{key} {_listed([value])}" for key, value in runs[runs.duplicated()].iloc[0].items())
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must have a finite {knob} in every row, got {values[~np.isfinite(values)][0]}")
+    places = pd.factorize(seeds)[0] * len(table) + np.unique(values, return_inverse=True)[1]
+    again = pd.Series(places).duplicated().to_numpy()
+    if again.any():
+        twice = ", ".join(f"{key} {_listed([column[again][0]])}" for key, column in zip(keys, (seeds, values), strict=False))
         raise ValueError(f"{name} must have one row per {' and '.join(keys)}, got two for {twice}")
     scores = _numbers(table, name, metric)
-    return runs.assign(**{metric: scores.where(np.isfinite(scores))})
+    return _Runs(seeds, values, np.where(np.isfinite(scores), scores, np.nan))
 
 
-def _numbers(table: pd.DataFrame, name: str, column: str) -> pd.Series[float]:
+def _numbers(table: pd.DataFrame, name: str, column: str) -> Array:
     try:
-        return pd.to_numeric(table[column]).astype(np.float64)
+        return np.asarray(pd.to_numeric(table[column]).astype(np.float64))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must have numbers in column {column!r}: {error}") from error
 

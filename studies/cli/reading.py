@@ -80,7 +80,8 @@ def report(
     """Write the report of a study as it stands, and print its answer."""
     collect_seldom()
     from studies.answer import open_answer
-    from studies.reporting import print_result, text_report
+    from studies.reporting.terminal import print_result
+    from studies.reporting.text import text_report
     from studies.study import write_results
 
     with one_sentence():

@@ -126,7 +126,7 @@ def _run(
 
 
 def _print_outcome(outcome: Outcome, workdir: Path, console: Console) -> None:
-    from studies.reporting import print_result
+    from studies.reporting.terminal import print_result
 
     where = "" if workdir == DEFAULT_WORKDIR else f" --workdir {workdir}"
     print_result(outcome.answer, console)
@@ -172,10 +172,12 @@ def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> N
             shown.update(f"epoch {number}/{exported.cell.recipe.epochs}")
     same = {name: metrics.get(name) == value for name, value in exported.result.items()}
     if as_json:
-        print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values())})
+        print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values()), "fused": exported.fused})
         return
     table = Table("metric", "now", "recorded", "same")
     for name, value in metrics.items():
         recorded = exported.result.get(name)
         table.add_row(name, repr(value), "" if recorded is None else repr(recorded), {True: "yes", False: "no"}.get(same.get(name), ""))  # type: ignore[arg-type]
     console.print(table)
+    if exported.fused:
+        say(console, "It was trained in an array: by itself its numbers differ by rounding, which grows with training.")

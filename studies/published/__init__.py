@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from studies.published.claims import Claim, list_claims, read_claims, shipped_claims
-from studies.published.status import Checked, Status, check_claims
+from studies.published.status import Checked, Status, check_claims, claimed_values
 
-__all__ = ["Checked", "Claim", "Status", "check_claims", "list_claims", "read_claims", "shipped_claims"]
+__all__ = ["Checked", "Claim", "Status", "check_claims", "claimed_values", "list_claims", "read_claims", "shipped_claims"]

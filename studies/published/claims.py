@@ -7,6 +7,7 @@ A claim has one of three forms: a value of a knob is the best one (``best``), a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -86,6 +87,11 @@ class Claim(_Section):
         return self
 
     @property
+    def favours(self) -> float | None:
+        """The value that it speaks for, as the best or as better than another; None where it speaks for none."""
+        return self.best if self.best is not None else self.value if self.beats is not None else None
+
+    @property
     def compared_with(self) -> Other | None:
         """The setting that it is held against; None in the forms that have none."""
         return self.beats if self.beats is not None else self.loses_to
@@ -119,9 +125,10 @@ def list_claims() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in _shipped().iterdir() if entry.name.endswith(".yaml"))
 
 
-def shipped_claims() -> list[Claim]:
+@cache
+def shipped_claims() -> tuple[Claim, ...]:
     """The claims of the source papers."""
-    return [claim for name in list_claims() for claim in _claims((_shipped() / f"{name}.yaml").read_text(encoding="utf-8"), name)]
+    return tuple(claim for name in list_claims() for claim in _claims((_shipped() / f"{name}.yaml").read_text(encoding="utf-8"), name))
 
 
 def _claims(text: str, name: str) -> list[Claim]:

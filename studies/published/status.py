@@ -60,6 +60,23 @@ def check_claims(claims: Sequence[Claim], answer: Answer) -> list[Checked]:
     return [checked for claim in claims for key in _datasets(claim.dataset, claim.dials, answer) if (checked := _check(claim, key, answer))]
 
 
+def claimed_values(claims: Sequence[Claim], answer: Answer, curve: Curve) -> tuple[float, ...]:
+    """The values of a curve's knob that claims about its dataset and family call the best or better, rising.
+
+    Args:
+        claims: The claims.
+        answer: What the study found; claims about another metric than its own say nothing of its curves.
+        curve: One of its curves.
+    """
+    mine = [claim for claim in claims if (claim.family, claim.knob) == (curve.family, curve.knob.name) and _same_metric(claim, answer)]
+    about = [claim for claim in mine if curve.dataset in _datasets(claim.dataset, claim.dials, answer)]
+    return tuple(sorted({claim.favours for claim in about if claim.favours is not None}))
+
+
+def _same_metric(claim: Claim, answer: Answer) -> bool:
+    return answer.spec.metric.removeprefix("val_") == claim.metric
+
+
 def _datasets(name: str, dials: Mapping[str, Any], answer: Answer) -> list[str]:
     """What the study calls the datasets that a claim is about: those with the same dials, at whatever size."""
     asked = DatasetConfig(name, **dials)
@@ -72,7 +89,7 @@ def _dialled(config: DatasetConfig) -> dict[str, Any]:
 
 
 def _check(claim: Claim, dataset: str, answer: Answer) -> Checked | None:
-    if answer.spec.metric.removeprefix("val_") != claim.metric:
+    if not _same_metric(claim, answer):
         return None
     curve = _curve(claim, dataset, answer)
     if claim.moves_to is not None:

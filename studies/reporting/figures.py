@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 
 from studies.analysis import Gain, summarise
 from studies.findings import Answer, Contender, Curve
+from studies.reporting.published import paint_published, published, published_words
 from studies.reporting.section import Figure, file_name, runs_of
 from studies.reporting.sentences import (
     alt_of_curve,
@@ -64,7 +65,7 @@ def curve_figure(answer: Answer, curve: Curve) -> Figure:
         title=curve.family,
         label=str(curve.verdict.label),
         sentence=curve_sentence(answer, curve),
-        alt=alt_of_curve(answer, curve),
+        alt=alt_of_curve(answer, curve, published_words(answer, curve)),
         sheet=CURVE,
         paint=lambda axes: _paint_curve(axes, answer, curve),
         runs=runs_of(curve.dataset, curve.family, curve.stage),
@@ -113,11 +114,12 @@ def goes_beyond(answer: Answer) -> bool:
 
 def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
     seeds = seeds_by_value(answer, curve)
-    values = sorted({*seeds, *curve.lost})
+    claimed = published(answer, curve)
+    values = sorted({*seeds, *curve.lost, *claimed})
     at = knob_positions(values, curve.knob.scale)
     window = dataset_window(answer, curve.dataset)
     _metric_axis(axes, window, metric_title(answer.spec))
-    _knob_axis(axes, values, at, curve)
+    _knob_axis(axes, values, at, curve, claimed)
     _paint_optimum(axes, values, at, curve.verdict.optimum_set)
     _paint_baseline(axes, answer, curve.dataset, window)
     means = {value: summarise(numbers, alpha=answer.spec.alpha) for value, numbers in seeds.items()}
@@ -134,6 +136,8 @@ def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
         else:
             _paint_beyond(axes, at[value], summary.mean, window)
     _paint_lost(axes, at, curve.lost)
+    above = axes.get_xaxis_transform() + offset(axes, 0, 5)  # the labels of the values are below
+    paint_published(axes, at, 0.0, claimed, size=6.5, markerfacecolor=PAPER, transform=above)
 
 
 def _paint_beyond(axes: Axes, x: float, mean: float, window: Window) -> None:
@@ -288,9 +292,9 @@ def _metric_axis(axes: Axes, window: Window, title: str) -> None:
     axes.text(0.0, 1.0, title, transform=corner, color=MUTED, fontsize=MEDIUM)
 
 
-def _knob_axis(axes: Axes, values: Sequence[float], at: Mapping[float, float], curve: Curve) -> None:
+def _knob_axis(axes: Axes, values: Sequence[float], at: Mapping[float, float], curve: Curve, claimed: Sequence[float]) -> None:
     widths = {value: (6.6 * len(plain(value)) + 6.0) * 1.24 / CURVE.inner_width for value in values}
-    first = [value for value in (curve.verdict.best, curve.knob.baseline) if value is not None]
+    first = [value for value in (curve.verdict.best, curve.knob.baseline, *claimed) if value is not None]
     labels = {at[value]: plain(value) for value in sparse_labels(at, widths, first)}
     below(axes, labels, curve.knob.symbol, size=LARGE, colour=INK)
     rail = axes.get_xaxis_transform()

@@ -165,15 +165,15 @@ def screen_sentence(answer: Answer, dataset: str) -> str:
     return f"On {dataset}, {told}; a screen’s best is optimistic{f', and {lost} were lost' if lost else ''}."
 
 
-def alt_of_curve(answer: Answer, curve: Curve) -> str:
-    """The response curve for those who do not see it: every mean, in order."""
+def alt_of_curve(answer: Answer, curve: Curve, besides: str = "") -> str:
+    """The response curve for those who do not see it: every mean, in order, and a clause on what is marked ``besides``."""
     words, metric = metric_words(answer.spec), answer.spec.metric
     decimals = places(answer.spec.smallest_effect)
     means = {value: fmean(seeds) for value, seeds in seeds_by_value(answer, curve).items()}
     told = ", ".join(f"{number(mean, decimals)} at {plain(value)}" for value, mean in means.items())
     baseline = answer.baselines.get(curve.dataset)
     against = f"; cross-entropy {number(float(baseline[metric].mean()), decimals)}" if baseline is not None and len(baseline) else ""
-    return f"{words.title} of {curve.family} on {curve.dataset} against {curve.knob.symbol}: mean {told}{against}."
+    return f"{words.title} of {curve.family} on {curve.dataset} against {curve.knob.symbol}: mean {told}{against}{besides}."
 
 
 def alt_of_gains(answer: Answer, dataset: str) -> str:

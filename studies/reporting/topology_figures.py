@@ -15,11 +15,13 @@ from matplotlib.axes import Axes
 from margin_core.knobs import Knob
 from margin_core.topology import list_descriptors
 from studies.reporting.section import Figure, file_name, runs_of
-from studies.reporting.surface import BEST, INK, LINE, MUTED, PAPER, Sheet
+from studies.reporting.strokes import LARGE, SMALL, across, below, beside, mark, offset, shortened, stroke
+from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
+from studies.reporting.windows import sparse_labels
 from studies.reporting.wording import plain
 from studies.topology import Described, Optimum, Topology, Trend
 
-LEFT, ROW, FOOT = 174, 28, 78
+WIDTH, LEFT, RIGHT, ROW, FOOT = 330, 174, 10, 28, 78
 LONGEST = 13
 """Characters of a dataset's name under a column; all of them are in the figure's words."""
 DIAL = Sheet(width=330, height=214, left=38, right=18, top=14, bottom=48)
@@ -52,7 +54,7 @@ def fingerprint_figure(topology: Topology, described: Described, knobs: Mapping[
         title=described.network,
         sentence=sentence,
         alt=_alt(rows, keys),
-        sheet=Sheet(width=330, height=FOOT + 8 + ROW * len(rows), left=LEFT, right=10, top=4, bottom=FOOT),
+        sheet=Sheet(width=WIDTH, height=FOOT + 8 + ROW * len(rows), left=LEFT, right=RIGHT, top=4, bottom=FOOT),
         paint=lambda axes: _paint_rows(axes, rows, keys),
         heading=f"What the datasets are like in the eyes of {described.network}",
     )
@@ -109,24 +111,29 @@ def _error(error: float) -> float:
 def _on_scale(optimum: Optimum | None, knob: Knob) -> tuple[float, float, float] | None:
     if optimum is None:
         return None
-    ends = (optimum.value, optimum.low, optimum.high)
-    return (math.log10(ends[0]), math.log10(ends[1]), math.log10(ends[2])) if knob.scale == "log" else ends
+    return _place(knob, optimum.value), _place(knob, optimum.low), _place(knob, optimum.high)
+
+
+def _place(knob: Knob, value: float) -> float:
+    return math.log10(value) if knob.scale == "log" else value
 
 
 def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
     axes.set_xlim(-0.5, len(keys) - 0.5)
     axes.set_ylim(len(rows), 0)
-    axes.set_yticks([])
-    axes.set_xticks(range(len(keys)), [_short(key, LONGEST) for key in keys], rotation=90, fontsize=9.5)
-    across = axes.get_yaxis_transform()
+    across(axes, range(1, len(rows) + 1), (-LEFT / (WIDTH - LEFT - RIGHT), 1.0), clip_on=False)
+    foot = axes.get_xaxis_transform() + offset(axes, 0, -5)
+    for column, key in enumerate(keys):
+        said = shortened(key, LONGEST)
+        axes.text(column, 0.0, said, transform=foot, rotation=90, ha="center", va="top", fontsize=SMALL, color=MUTED)
+    level = axes.get_yaxis_transform()
     for place, row in enumerate(rows):
-        axes.plot([-LEFT / 146.0, 1.0], [place + 1, place + 1], transform=across, color=LINE, linewidth=0.8, clip_on=False, zorder=0)
         weight = "bold" if row.bold else "normal"
-        title = _short(row.title, 31 if row.bold else 35)
-        axes.text(-0.04, place + 0.5, title, transform=across, ha="right", va="center", fontsize=8.8, color=row.colour, fontweight=weight)
-        ends = [end for mark in row.marks if mark is not None for end in mark]
+        title = shortened(row.title, 31 if row.bold else 35)
+        axes.text(-0.04, place + 0.5, title, transform=level, ha="right", va="center", fontsize=8.8, color=row.colour, fontweight=weight)
+        ends = [end for known in row.marks if known is not None for end in known]
         if not ends:
-            axes.text(0.5, place + 0.5, "not known", transform=across, ha="center", va="center", fontsize=9.5, color=MUTED)
+            axes.text(0.5, place + 0.5, "not known", transform=level, ha="center", va="center", fontsize=SMALL, color=MUTED)
             continue
         low, high = min(ends), max(ends)
 
@@ -134,31 +141,30 @@ def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
             share = (value - low) / (high - low) if high > low else 0.5
             return place + 0.5 + _SPAN * (1.0 - 2.0 * share)
 
-        for column, mark in enumerate(row.marks):
-            if mark is not None:
-                axes.plot([column, column], [at(mark[1]), at(mark[2])], color=row.colour, linewidth=1.3, zorder=3)
-                axes.plot(column, at(mark[0]), marker="o", markersize=5, color=row.colour, markeredgewidth=0, zorder=4)
+        for column, known in enumerate(row.marks):
+            if known is not None:
+                stroke(axes, [column, column], [at(known[1]), at(known[2])], color=row.colour, linewidth=1.3, zorder=3)
+                mark(axes, column, at(known[0]), "o", 5, color=row.colour, markeredgewidth=0, zorder=4)
 
 
 def _paint_dial(axes: Axes, trend: Trend) -> None:
-    def at(value: float) -> float:
-        return math.log10(value) if trend.knob.scale == "log" else value
-
     tried = sorted(value for value in trend.tried if trend.knob.scale == "linear" or value > 0.0)
+    at = {value: _place(trend.knob, value) for value in tried}
+    low, high = at[tried[0]], at[tried[-1]]
+    room = 0.06 * ((high - low) or 1.0)
     axes.set_xlim(-0.5, len(trend.dial.levels) - 0.5)
-    room = 0.06 * (at(tried[-1]) - at(tried[0]))
-    axes.set_ylim(at(tried[0]) - room, at(tried[-1]) + room)
-    axes.set_xticks(range(len(trend.dial.levels)), trend.dial.levels)
-    axes.set_yticks([at(value) for value in tried], [plain(value) for value in tried])
-    axes.set_xlabel(trend.dial.title, color=INK, fontsize=11, labelpad=4)
-    axes.text(-0.1, 1.0, trend.knob.symbol, transform=axes.transAxes, ha="center", va="bottom", fontsize=12, color=INK)
-    for value in tried:
-        axes.axhline(at(value), color=LINE, linewidth=0.8, zorder=0)
+    axes.set_ylim(low - room, high + room)
+    across(axes, at.values())
+    heights = dict.fromkeys(tried, 13.0 * (high - low + 2.0 * room) / DIAL.inner_height)
+    beside(axes, {at[value]: plain(value) for value in sparse_labels(at, heights, ())})
+    below(axes, dict(enumerate(trend.dial.levels)), trend.dial.title, size=11, colour=INK)
+    axes.text(-0.1, 1.0, trend.knob.symbol, transform=axes.transAxes, ha="center", va="bottom", fontsize=LARGE, color=INK)
     there = [(place, optimum) for place, optimum in enumerate(trend.optima) if optimum is not None]
-    axes.plot([place for place, _ in there], [at(optimum.value) for _, optimum in there], color=MUTED, linewidth=1.0, zorder=2)
+    values = [_place(trend.knob, optimum.value) for _, optimum in there]
+    stroke(axes, [place for place, _ in there], values, color=MUTED, linewidth=1.0, zorder=2)
     for place, optimum in there:
-        axes.plot([place, place], [at(optimum.low), at(optimum.high)], color=BEST, linewidth=1.8, zorder=3)
-        axes.plot(place, at(optimum.value), marker="o", markersize=7, color=BEST, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4)
+        stroke(axes, [place, place], [_place(trend.knob, end) for end in (optimum.low, optimum.high)], color=BEST, linewidth=1.8, zorder=3)
+        mark(axes, place, _place(trend.knob, optimum.value), "o", 7, color=BEST, markeredgecolor=PAPER, markeredgewidth=0.8, zorder=4)
 
 
 def _alt(rows: Sequence[_Row], keys: Sequence[str]) -> str:
@@ -175,7 +181,3 @@ def _alt_of_dial(trend: Trend) -> str:
         for level, optimum in zip(trend.dial.levels, trend.optima, strict=True)
     ]
     return f"Where the best {trend.knob.symbol} of {trend.family} may be, by {trend.dial.title}: {'; '.join(told)}."
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

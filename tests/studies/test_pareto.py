@@ -9,7 +9,7 @@ from typing import Any
 from search_spaces import Outcome
 from studies.answer import answer
 from studies.plan import PlannedTrial
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.running.driver import trial_source
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from studies.findings import Answer
 from studies.reporting.figures import curve_figure, goes_beyond
+from studies.reporting.published import KEY, published
 from studies.reporting.section import Figure, Section
 from studies.reporting.sentences import curves_of
 from studies.reporting.tables import confidence_words
@@ -20,6 +21,7 @@ def section(answer: Answer) -> Section | None:
         ("mean", f"mean, {confidence_words(answer)} interval"),
         ("seed", "one seed"),
         ("ce", f"ce ± {spec.smallest_effect:g}{words.points}, the smallest effect of interest"),
+        *([KEY] if any(published(answer, curve) for curve in answer.curves) else []),
         *([("lost", "lost replicates")] if any(curve.lost for curve in answer.curves) else []),
         *([("beyond", "beyond the scale, at the value beside it")] if goes_beyond(answer) else []),
     ]

@@ -1,7 +1,7 @@
 """The values that may be best, of each family on every dataset: a forest of optimum sets.
 
-A row is a dataset, with all values that were tried as small ticks; in blue those that may be best, the one with the best mean filled; a
-diamond is the baseline, where it is a value of the knob.
+A row is a dataset, with all values that were tried as small ticks; in blue those that may be best, the one with the best mean filled. A
+square is the baseline, where it is a value of the knob, and a diamond what a paper publishes as best or better on the dataset.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from studies.findings import Answer, Curve
+from studies.reporting.published import KEY, paint_published, published, published_words
 from studies.reporting.section import Figure, Section, file_name, runs_of
 from studies.reporting.sentences import optimum_words
 from studies.reporting.strokes import LARGE, below, mark, row_title, rows, shortened, stroke
@@ -27,25 +28,29 @@ def section(answer: Answer) -> Section | None:
     several = [mine for family in families if len(mine := [curve for curve in answer.curves if curve.family == family]) > 1]
     if not several:
         return None
-    lead = (
-        "The same verdicts family by family: ticks at the values tried, blue rings at those that may be best, the best mean filled, "
-        "a diamond at the baseline."
-    )
-    return Section("forest", "What may be best, across datasets", lead, [("", [figure(mine) for mine in several])])
+    shown = [curve for mine in several for curve in mine]
+    key = [
+        ("ring", "may be best"),
+        ("best-mean", "best mean"),
+        *([("baseline", "baseline")] if any(curve.verdict.question.baseline is not None for curve in shown) else []),
+        *([KEY] if any(published(answer, curve) for curve in shown) else []),
+    ]
+    lead = "The same verdicts family by family, with a tick at each value that was tried."
+    return Section("forest", "What may be best, across datasets", lead, [("", [figure(answer, mine) for mine in several])], key=key)
 
 
-def figure(curves: Sequence[Curve]) -> Figure:
+def figure(answer: Answer, curves: Sequence[Curve]) -> Figure:
     """One family's optimum sets, a row for each of its curves."""
     family, knob = curves[0].family, curves[0].knob
     sheet = Sheet(width=330, height=44 + ROW * len(curves), left=4, right=4, top=2, bottom=42)
-    told = "; ".join(f"{curve.dataset} {curve.verdict.label}, {optimum_words(curve)}" for curve in curves)
+    told = "; ".join(f"{curve.dataset} {curve.verdict.label}, {optimum_words(curve)}{published_words(answer, curve)}" for curve in curves)
     return Figure(
         name=file_name("forest", family),
         title=family,
         sentence=sentence(curves),
         alt=f"Which {knob.symbol} of {family} may be best, by dataset: {told}.",
         sheet=sheet,
-        paint=lambda axes: _paint(axes, curves, sheet),
+        paint=lambda axes: _paint(axes, answer, curves, sheet),
         runs=runs_of(family=family, stage="confirm"),
         heading=f"Which {knob.symbol} of {family} may be best",
     )
@@ -89,17 +94,19 @@ def paint_knob(axes: Axes, at: Mapping[float, float], symbol: str, sheet: Sheet)
     below(axes, {at[value]: plain(value) for value in sparse_labels(at, widths, ())}, symbol, size=LARGE, colour=INK)
 
 
-def _paint(axes: Axes, curves: Sequence[Curve], sheet: Sheet) -> None:
+def _paint(axes: Axes, answer: Answer, curves: Sequence[Curve], sheet: Sheet) -> None:
     knob = curves[0].knob
     tried = [sorted({*_tried(curve), *curve.lost}) for curve in curves]
-    at = knob_positions(sorted({value for values in tried for value in values}), knob.scale)
+    claimed = [published(answer, curve) for curve in curves]
+    at = knob_positions(sorted({value for values in (*tried, *claimed) for value in values}), knob.scale)
     paint_knob(axes, at, knob.symbol, sheet)
     rows(axes, len(curves))
-    for row, (curve, values) in enumerate(zip(curves, tried, strict=True)):
+    for row, (curve, values, said) in enumerate(zip(curves, tried, claimed, strict=True)):
         verdict = curve.verdict
         row_title(axes, row + 0.36, shortened(curve.dataset, LONGEST), str(verdict.label), quiet=not verdict.better)
         y = row + 0.68
         baseline = verdict.question.baseline
         if baseline is not None and baseline in at:
-            mark(axes, at[baseline], y, "D", 9, color=MUTED, markerfacecolor="none", markeredgewidth=1.1, zorder=5)
+            mark(axes, at[baseline], y, "s", 9, color=MUTED, markerfacecolor="none", markeredgewidth=1.1, zorder=5)
         paint_row(axes, y, {value: at[value] for value in values}, verdict.optimum_set, verdict.best)
+        paint_published(axes, at, y, said)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
 
+from search_spaces.importance import Importance, importance
 from studies.findings import Answer
 from studies.reporting.section import Figure, Section, file_name, runs_of
-from studies.reporting.surface import BEST, INK, LINE, MUTED, Sheet
-from studies.reporting.wording import counted, listed
-
-if TYPE_CHECKING:
-    from search_spaces.importance import Importance
+from studies.reporting.strokes import band, below, beside, shortened, stroke, upright
+from studies.reporting.surface import BEST, INK, Sheet
+from studies.reporting.windows import Window
+from studies.reporting.wording import counted, listed, number
 
 DRAWS = 20
 MOST = 10
 """Parameters that are shown."""
-_ROW, _SMALL = 26, 9.5
+LONGEST = 19
+"""Characters of a parameter's name beside its bar; all of them are in the figure's words."""
+_ROW = 26
 
 
 def section(answer: Answer) -> Section | None:
@@ -41,8 +42,6 @@ def _figure(answer: Answer, dataset: str) -> Figure | None:
     kept = [(config, float(value)) for config, value in zip(rows["config"], rows["value"], strict=True) if space.holds(config)]
     if not kept:
         return None
-    from search_spaces.importance import importance  # brings Optuna
-
     configs, values = zip(*kept, strict=True)
     found = importance(space, configs, values, maximize=answer.spec.maximize, draws=DRAWS)[:MOST]
     if not found or found[0].share == 0.0:
@@ -52,7 +51,8 @@ def _figure(answer: Answer, dataset: str) -> Figure | None:
         title=dataset,
         sentence=_sentence(found, len(kept)),
         alt="Importance of each parameter: "
-        + ", ".join(f"{each.name} {each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in found),
+        + ", ".join(f"{each.name} {each.share:.0%} ({each.low:.0%} to {each.high:.0%})" for each in found)
+        + ".",
         sheet=Sheet(width=330, height=46 + _ROW * len(found), left=128, right=14, top=4, bottom=42),
         paint=partial(_paint, found=found),
         runs=runs_of(dataset, stage="screen"),
@@ -68,16 +68,12 @@ def _sentence(found: list[Importance], configs: int) -> str:
 
 
 def _paint(axes: Axes, found: list[Importance]) -> None:
-    rows = range(len(found))
-    axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_xlim(0.0, 100.0 * max(each.high for each in found) * 1.04)
-    axes.barh(rows, [100.0 * each.share for each in found], height=0.5, color=BEST, alpha=0.75, linewidth=0)
-    for row, each in zip(rows, found, strict=True):
-        axes.plot([100.0 * each.low, 100.0 * each.high], [row, row], color=INK, linewidth=1.3, solid_capstyle="butt")
-    axes.set_yticks(list(rows), [each.name for each in found], fontsize=_SMALL, color=INK)
-    axes.tick_params(axis="x", colors=MUTED, labelsize=_SMALL, length=3)
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("share of importance, %", fontsize=_SMALL, color=MUTED)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(LINE)
+    window = Window(0.0, 104.0 * max(each.high for each in found))
+    axes.set_xlim(*window.limits)
+    axes.set_ylim(len(found), 0)
+    upright(axes, window.ticks)
+    below(axes, {tick: number(tick, window.decimals) for tick in window.ticks}, "share of importance, %")
+    beside(axes, {row + 0.5: shortened(each.name, LONGEST) for row, each in enumerate(found)}, colour=INK)
+    for row, each in enumerate(found):
+        band(axes, (0.0, 100.0 * each.share), (row + 0.25, row + 0.75), color=BEST, alpha=0.75, zorder=2)
+        stroke(axes, [100.0 * each.low, 100.0 * each.high], [row + 0.5] * 2, color=INK, linewidth=1.3, solid_capstyle="butt", zorder=3)

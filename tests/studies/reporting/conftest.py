@@ -14,7 +14,7 @@ from studies.answer import answer, stage_arms
 from studies.findings import Answer
 from studies.later_stages import metric_on_test
 from studies.plan import PlannedTrial, arm_trials, confirm_trials, screen_trials
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.spec import study_from
 from studies.tracking.ledger import Ledger
 

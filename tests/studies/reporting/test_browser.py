@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.reporting.sections import sections_of
 
 FLAGS = [

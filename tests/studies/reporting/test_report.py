@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from studies.analysis.rule import LABELS as VERDICTS
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.reporting.sections import sections_of
 from studies.reporting.wording import LABELS, MEANINGS
 from studies.tracking.page import RunsPage

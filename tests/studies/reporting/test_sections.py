@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.reporting.sections import cost, disagreement, families, forest, optimism, sections_of, seeds
 from tests.studies.reporting.conftest import noise
 

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from studies.analysis import shift
 from studies.plan import PlannedTrial
-from studies.reporting import print_result, render_report
+from studies.reporting.report import render_report
 from studies.reporting.sentences import shift_sentence
 from studies.reporting.shift_figure import shift_figure
+from studies.reporting.terminal import print_result
 from tests.studies.reporting.conftest import noise
 
 LAMBDAS = {"gds": [0, 0.5, 1, 1.5, 2, 2.5, 3]}

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from studies.reporting import headlines, print_result, result_table
+from studies.reporting.terminal import headlines, print_result, result_table
 
 
 def printed(thing, width=100):

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from studies.reporting import text_report
 from studies.reporting.sentences import headline
-from studies.reporting.text import WIDTH, interval
+from studies.reporting.text import WIDTH, interval, text_report
 from studies.reporting.windows import Window
 
 

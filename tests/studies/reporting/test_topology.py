@@ -10,7 +10,7 @@ import pytest
 
 from margin_core.topology import Estimate
 from studies.analysis import Correlation, RelationVerdict
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.reporting.sections import topology
 from studies.reporting.topology import networks_sentence, relation_sentence, topology_sentences, trend_sentence
 from studies.reporting.topology_figures import dial_figure, fingerprint_figure
@@ -43,6 +43,10 @@ def turned(build):
     answer = build(moving, datasets=DIAL, confirm={"families": ["gds"], "seeds": 5, "values": LAMBDAS})
     told = [eyes(f"lenet5, {which} weights", answer.datasets, sign) for which, sign in (("random", 1.0), ("trained", -1.0))]
     return replace(answer, topology=replace(answer.topology, described=tuple(told)))
+
+
+def texts(svg):
+    return [element.text for element in ElementTree.fromstring(svg).iter("text")]
 
 
 def section(page):
@@ -113,6 +117,15 @@ def test_figures_say_in_words_what_they_show(turned):
     rising = ", ".join(turned.datasets)
     assert f"best λ of gds, rising: {rising}; Label noise, rising: {rising}" in first
     assert f"Hubness, rising: {', '.join(reversed(turned.datasets))}" in second
+
+
+def test_the_words_along_the_axes_are_drawn(turned):
+    (trend,) = turned.topology.trends
+    dial = texts(dial_figure(trend, sentence="").svg("d"))
+    assert {"0", "0.1", "0.2", "0.3", "label noise", "λ", "0.5", "1.5", "3"} <= set(dial)
+    fingerprint = texts(fingerprint_figure(turned.topology, turned.topology.described[0], {"gds": trend.knob}, sentence="").svg("f"))
+    assert {"best λ of gds", "Label noise", "Hubness"} <= set(fingerprint)
+    assert sum(text.startswith("digits") for text in fingerprint) == len(turned.datasets)
 
 
 def test_a_descriptor_that_is_not_known_leaves_its_row_empty(turned):

@@ -16,7 +16,7 @@ from studies.answer import open_answer
 from studies.claim import recorded_study
 from studies.cli import app
 from studies.export import export_study
-from studies.reporting import render_report
+from studies.reporting.report import render_report
 from studies.study import write_results
 from studies.tracking.ledger import Ledger, LedgerError
 from studies.tracking.schema import VERSION
