@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from margin_core.data import DatasetConfig
+from margin_core.losses import FAMILIES
 from margin_core.models import MODELS
 from margin_core.training.array import alike, why_alone
 from tests.margin_core.training.array_cases import array_of, begin, cell
@@ -43,6 +44,38 @@ def test_a_trial_that_fits_no_array_is_refused_with_the_reason() -> None:
     assert len(array) == 1
 
 
+PER_CLASS = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+from margin_core.losses import Family
+from margin_core.losses.family import Loss
+
+class Shifted(Loss):
+    def __init__(self, family, **arguments):
+        super().__init__(family, **arguments)
+        self.shifts = nn.Parameter(torch.zeros(self.num_classes))
+
+    def arguments(self):
+        return {**super().arguments(), "shifts": self.shifts}
+
+def shifted(scores, target, *, shifts):
+    return -(scores + shifts).log_softmax(dim=-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
+
+FAMILY = Family("shifted", "Cross-entropy with a trained shift of each class", "logits", shifted, "made for a test", module=Shifted)
+"""
+
+
+def test_a_family_that_trains_numbers_for_each_class_fits_no_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_package(tmp_path, "shifted", {"shifted": PER_CLASS}, {"margin_core.families": {"shifted": "shifted:FAMILY"}})
+    monkeypatch.syspath_prepend(tmp_path)
+    vars(FAMILIES).pop("_named", None)  # as a process that has just started sees them
+    of = cell("shifted", {})
+    assert begin(of).run_epoch().epoch == 1
+    assert why_alone(of) == "the family shifted trains more than single numbers of its own"
+    vars(FAMILIES).pop("_named")
+
+
 STILL = """
 import math
 from torch import nn
@@ -58,7 +91,7 @@ MODEL = ModelSource("still", "A first layer that is not trained", "made for a te
 def test_a_model_with_a_layer_that_is_not_trained_fits_no_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_package(tmp_path, "still", {"still": STILL}, {"margin_core.models": {"still": "still:MODEL"}})
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(vars(MODELS), "_named", raising=False)  # as a process that has just started sees them
+    vars(MODELS).pop("_named", None)  # as a process that has just started sees them
     assert (
         why_alone(cell(model="still"))
         == "the model still cannot be done for several trials at once: some of its parameters are not trained"
