@@ -209,10 +209,11 @@ class ArrayLoop:
             if self._stillborn >= _STILLBORN:
                 raise ChildProcessError(f"{_STILLBORN} processes for arrays died before they were up, the last with: {gist(str(error))}")
         words = self._directory / f"array-{array.number}.txt"
-        words.parent.mkdir(parents=True, exist_ok=True)
-        words.write_text(str(error))
+        with suppress(OSError):  # a full disk, which the ledger tells
+            words.parent.mkdir(parents=True, exist_ok=True)
+            words.write_text(str(error))
         for trial in array.trials.values():
-            trial.error_file = str(words)
+            trial.error_file = str(words) if words.exists() else None
             self._tell("on_trial_error", trial)
             self._searcher.on_trial_complete(trial.trial_id, error=True)
 
