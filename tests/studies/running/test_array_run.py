@@ -12,7 +12,8 @@ from margin_core.data import DatasetConfig
 from margin_core.training import Cell, Recipe, Trial
 from studies.plan import PlannedTrial, Stage
 from studies.running.array_run import ArrayRun
-from studies.running.trial_run import Progress, TrialRun, TrialSetting
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialRun, TrialSetting
 
 
 def planned(family: str = "ce", *, stage: Stage = "screen", replicate: int = 0, model: str = "mlp-8", **recipe: Any) -> PlannedTrial:
