@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
+from typing import Any
 
 import torch
 
 from margin_core.data import dataset_info
-from margin_core.losses import Loss, get_family
+from margin_core.losses import Loss, build_loss, get_family
 from margin_core.models import build_backbone
 from margin_core.training.array_objective import place, stream
 from margin_core.training.cell import Cell
@@ -39,8 +40,12 @@ def why_alone(cell: Cell) -> str:
     for name, value in vars(cell.recipe).items():
         if name not in _OWN | _COMMON and value != getattr(plain, name) and name not in ("rho", "eta"):
             return f"{name} is {value}"
-    if (get_family(cell.family).module or Loss).forward is not Loss.forward:
+    family = get_family(cell.family)
+    if (family.module or Loss).forward is not Loss.forward:
         return f"the family {cell.family} does more with a batch than its function says"
+    needs: dict[str, Any] = {name: [1, 1] for name in family.needs}
+    if any(own.ndim > 0 for own in build_loss(cell.family, num_classes=2, **needs).parameters()):
+        return f"the family {cell.family} trains more than single numbers of its own"
     return "" if cell.backbone == "frozen" else _why_no_stack(cell.model, dataset_info(cell.dataset.name, cell.dataset.size).in_shape)
 
 
@@ -105,7 +110,7 @@ class TrialArray:
         if reason := why_alone(trial.cell):
             raise ValueError(f"trials of {trial.cell.cell_id} cannot join an array: {reason}")
         for other in self._trials[:1]:
-            there, asked = ((some.study_seed, alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
+            there, asked = ((alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
             if there != asked:
                 raise ValueError(
                     f"trials of {trial.cell.cell_id} and {other.cell.cell_id} cannot be in one array: they have not the same batches"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ MORE_KNOBS: dict[str, dict[str, Setting]] = {
 }
 
 
-def assert_as_plain_loops(cells: list[Cell], epochs: int) -> list[Plain]:
+def assert_as_plain_loops(cells: list[Cell], epochs: int, replicates: Sequence[int] = ()) -> list[Plain]:
     """Trials of these cells in one array come to what a plain loop comes to for each, which is returned."""
-    trials = [begin(each) for each in cells]
-    plain = [train_plainly(begin(each), epochs) for each in cells]
+    seeds = replicates or [0] * len(cells)
+    trials = [begin(each, replicate) for each, replicate in zip(cells, seeds, strict=True)]
+    plain = [train_plainly(begin(each, replicate), epochs) for each, replicate in zip(cells, seeds, strict=True)]
     reports = run(array_of(trials), epochs)
     for trial, expected in zip(trials, plain, strict=True):
         assert_same_state(trial, expected.state)
@@ -75,9 +77,9 @@ def test_trials_of_one_family_have_knobs_of_their_own() -> None:
 
 
 def test_an_array_under_adamw_comes_to_what_plain_loops_come_to() -> None:
-    recipe = {"optimizer": "adamw", "lr": 0.01, "warm_up": 1, "lr_schedule": "step", "lr_steps": [3, 0.8], "clip_norm": None}
+    recipe = {"optimizer": "adamw", "lr": 0.01, "warm_up": 1, "lr_schedule": "step", "lr_steps": [3, 0.5], "clip_norm": None}
     families = ("ce", "two_scale", "ohem", "arc_face", "l_softmax", "ldam")
-    assert_as_plain_loops(varied(cell(family, **recipe) for family in families), epochs=7)
+    assert_as_plain_loops(varied(cell(family, **recipe) for family in families), epochs=4)
 
 
 REGULARIZERS: list[dict[str, float | Schedule]] = [
@@ -89,7 +91,7 @@ REGULARIZERS: list[dict[str, float | Schedule]] = [
 
 
 def test_each_trial_has_regularisers_of_its_own() -> None:
-    cells = [cell(family, regularizers=weights) for family in ("ce", "arc_face") for weights in REGULARIZERS]
+    cells = [cell(family, regularizers=weights, batch_size=125) for family in ("ce", "arc_face") for weights in REGULARIZERS]
     assert_as_plain_loops(varied(cells), epochs=3)
 
 
@@ -103,7 +105,7 @@ TWO_SCALE: list[dict[str, Setting]] = [
 
 @pytest.mark.parametrize("clip_norm", [None, 0.3])
 def test_each_trial_trains_scales_of_its_own_in_each_mode_of_two_scale(clip_norm: float | None) -> None:
-    assert_as_plain_loops(varied(cell("two_scale", knobs, clip_norm=clip_norm) for knobs in TWO_SCALE), epochs=3)
+    assert_as_plain_loops(varied(cell("two_scale", knobs, clip_norm=clip_norm, batch_size=125) for knobs in TWO_SCALE), epochs=3)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,8 @@ MODELS: list[tuple[int, dict[str, Any]]] = [
 @pytest.mark.parametrize(("epochs", "of"), MODELS, ids=lambda value: value["model"] if isinstance(value, dict) else "")
 def test_every_model_comes_to_what_a_plain_one_comes_to(epochs: int, of: dict[str, Any]) -> None:
     cells = [cell("ce", **of), cell("arc_face", regularizers={"sample_margin": 0.5}, **of), cell("two_scale", **of)]
-    assert_as_plain_loops(varied(cells), epochs)
+    # Some networks see the same batches, others not.
+    assert_as_plain_loops(varied(cells), epochs, replicates=[0, 1, 0])
 
 
 @pytest.mark.slow
@@ -181,7 +184,8 @@ def test_every_option_of_a_family_is_trained_and_reported_as_alone() -> None:
         {"ratio": Schedule("linear", 1.0, 4.0)},
         {"parametrisation": "log", "mode": "separation", "ratio": Schedule("step", 1.0, 4.0, 0.2)},
     ]
-    assert_as_alone([cell(family, knobs) for family, knobs in [*OPTIONS, *(("two_scale", knobs) for knobs in scales)]], epochs=2)
+    cells = [cell(family, knobs, batch_size=125) for family, knobs in [*OPTIONS, *(("two_scale", knobs) for knobs in scales)]]
+    assert_as_alone(cells, epochs=2)
 
 
 RECORDS = [
@@ -257,7 +261,7 @@ def test_after_three_steps_in_single_precision_an_array_is_as_near_to_the_truth_
 
 
 def test_at_the_end_accuracies_differ_from_those_of_trials_alone_by_less_than_seeds_do() -> None:
-    families, replicates = ("ce", "two_scale", "arc_face"), range(4)
+    families, replicates = ("two_scale", "arc_face"), range(4)
     differences, noise = [], []
     for family in families:
         of = cell(family, lr=0.1, batch_size=125)
