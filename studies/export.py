@@ -7,6 +7,7 @@ they keep their types and every digit. How the model card reads is left to `stud
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,20 @@ class ExportedTrial:
         torch.set_num_threads(self.threads)
         root = None if data_root is None else str(data_root)
         return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, phase=self.phase, data_root=root, record=self.record)
+
+    def repeats(self, value: float | None, recorded: float) -> bool:
+        """Whether a metric of the trial, trained again, is the recorded one; of a fused trial, within one percent.
+
+        Example:
+            >>> from margin_core.data import DatasetConfig
+            >>> from margin_core.training import Recipe
+            >>> trial = ExportedTrial(Cell(DatasetConfig("digits"), "mlp-8", "ce", {}, {}, Recipe(1)), 0, 0, 1, {}, fused=True)
+            >>> trial.repeats(90.1, 90.0), trial.repeats(92.0, 90.0)
+            (True, False)
+        """
+        if value is None:
+            return False
+        return math.isclose(value, recorded, rel_tol=0.01) if self.fused else value == recorded
 
     def train(self, trial: Trial, data_root: Path | None) -> Iterator[tuple[int, dict[str, float]]]:
         """Train what `open` gave to its end; the number and the metrics of each epoch, as they are made."""

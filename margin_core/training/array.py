@@ -143,18 +143,28 @@ class TrialArray:
         if not self._trials:
             return []
         started = time.perf_counter()
-        if self._stacked is None:
-            self._backbone = self._backbone or StackedBackbone(self._trials[0].model.backbone)
-            self._stacked = SideBySide(sorted(self._trials, key=place), self._backbone)
-        placed = self._stacked.trials
-        losses, steps = self._train(self._stacked)
-        seen = self._seen(self._stacked)
+        stacked = self._put_side_by_side()
+        placed = stacked.trials
+        losses, steps = self._train(stacked)
+        seen = self._seen(stacked)
         reports = {
             id(trial): trial.end_epoch(loss, tuple(within), seen=said)
             for trial, loss, within, said in zip(placed, losses, steps, seen, strict=True)
         }
         seconds = (time.perf_counter() - started) / len(placed)
         return [(trial, replace(reports[id(trial)], seconds=seconds)) for trial in self._trials]
+
+    def rehearse(self) -> None:
+        """Take the steps of an epoch, to see what they cost. The trials have changed, and are to be thrown away after it."""
+        if self._trials:
+            self._train(self._put_side_by_side())
+
+    def _put_side_by_side(self) -> SideBySide:
+        """The trials as they are to be trained; put together anew where one has come or gone."""
+        if self._stacked is None:
+            self._backbone = self._backbone or StackedBackbone(self._trials[0].model.backbone)
+            self._stacked = SideBySide(sorted(self._trials, key=place), self._backbone)
+        return self._stacked
 
     def _train(self, stacked: SideBySide) -> tuple[list[float], list[list[StepReport]]]:
         """Take the steps of an epoch; of each trial the mean of its objective, and what was measured on the way."""

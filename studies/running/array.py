@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from studies.placement import ArrayPlace
+from studies.plan import PlannedTrial
 from studies.running.array_actor import Order, Whereabouts
 from studies.running.sources import ANY, Wanted
 from studies.running.trial_run import planned_trial
@@ -34,6 +35,16 @@ class ArrayTrial:
     array: Array
     last_result: dict[str, Any] | None = None
     error_file: str | None = None
+
+    @property
+    def planned(self) -> PlannedTrial:
+        """The trial itself."""
+        return planned_trial(self.config)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs it has reported."""
+        return int((self.last_result or {}).get("epoch", 0))
 
     @property
     def temporary_state(self) -> SimpleNamespace:
@@ -71,7 +82,7 @@ class Array:
     @property
     def wanted(self) -> Wanted:
         """Which trials it could take beside its own."""
-        planned = [planned_trial(trial.config) for trial in self.trials.values()]
+        planned = [trial.planned for trial in self.trials.values()]
         return Wanted(planned[0].dataset, {trial.replicate for trial in planned}) if planned else ANY
 
     def order(self, begun: list[ArrayTrial]) -> None:
@@ -83,6 +94,30 @@ class Array:
         """What ``status`` tells of it."""
         node = "" if self.where is None else f"{self.where.host} {self.where.address}"
         return ArrayPlace(self.number, node, self.since, len(self.trials), places, cpu, gpu)
+
+
+class Suspects:
+    """Trials that were in an array when it was lost, any of which may be why.
+
+    One that was twice is tried by itself, until it is past where that was: a trial that takes its process down takes no neighbour with it
+    so often that this one is given up too.
+    """
+
+    def __init__(self) -> None:
+        self._struck: dict[str, tuple[int, int]] = {}
+
+    def struck(self, key: str, epoch: int) -> None:
+        """A trial's array was lost when it had reported so many epochs."""
+        self._struck[key] = self._struck.get(key, (0, 0))[0] + 1, epoch
+
+    def heard(self, key: str, epoch: int) -> None:
+        """A trial has reported so many epochs."""
+        if epoch > self._struck.get(key, (0, epoch))[1]:
+            del self._struck[key]
+
+    def alone(self, key: str) -> bool:
+        """Whether a trial is to be tried by itself."""
+        return self._struck.get(key, (0, 0))[0] > 1
 
 
 class Fullness:

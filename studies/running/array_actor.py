@@ -12,7 +12,8 @@ from typing import Any
 import ray
 
 from studies.running.array_run import ArrayRun
-from studies.running.trial_run import Progress, TrialSetting, begun_at, planned_trial
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialSetting, begun_at, planned_trial
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import ray
 from ray.exceptions import RayError
 from ray.tune.schedulers import TrialScheduler
 
-from studies.running.array import Array, ArrayTrial, Fullness
+from studies.running.array import Array, ArrayTrial, Fullness, Suspects
 from studies.running.array_actor import Answer, ArrayActor
 from studies.running.callback import SECONDS, Guarded, StopRequest
-from studies.running.causes import gist
+from studies.running.causes import cause_of_death, gist
 from studies.running.searcher import SourceSearcher
 from studies.running.trial_run import TrialSetting
 
@@ -69,6 +69,7 @@ class ArrayLoop:
         self._stop = stop
         self._arrays: list[Array] = []
         self._fullness = Fullness(places)
+        self._suspects = Suspects()
         self._room, self._looked = room(), time.monotonic()
         self._names, self._numbers = count(1), count(1)
         self._stillborn = 0
@@ -133,8 +134,8 @@ class ArrayLoop:
         return min(self._places, math.ceil(trials / max(1, min(self._room, len(self._arrays)))))
 
     def _order(self, array: Array, share: int) -> None:
-        begun = []
-        while len(array.trials) < share and (trial := self._next(array)) is not None:
+        begun: list[ArrayTrial] = []
+        while len(array.trials) < share and not self._apart(array) and (trial := self._next(array)) is not None:
             array.trials[trial.trial_id] = trial
             begun.append(trial)
         if not array.trials:
@@ -151,10 +152,16 @@ class ArrayLoop:
         config = self._searcher.suggest(trial_id, array.wanted)
         if not isinstance(config, dict):
             return None
-        if not set(json.loads(config.get("elsewhere", "[]"))).isdisjoint(array.where.names):
+        trial = ArrayTrial(trial_id, config, array)
+        barred = not set(json.loads(config.get("elsewhere", "[]"))).isdisjoint(array.where.names)
+        if barred or (array.trials and self._suspects.alone(trial.planned.key)):
             self._searcher.on_trial_complete(trial_id, {"status": "declined"})
             return None
-        return ArrayTrial(trial_id, config, array)
+        return trial
+
+    def _apart(self, array: Array) -> bool:
+        """Whether an array has a trial that is tried by itself."""
+        return any(self._suspects.alone(trial.planned.key) for trial in array.trials.values())
 
     def _end(self, array: Array) -> None:
         self._arrays.remove(array)
@@ -183,6 +190,8 @@ class ArrayLoop:
     def _take(self, array: Array, told: Answer) -> None:
         assert array.where is not None
         self._fullness.answered(array.number)
+        if told.spoilt:
+            self._suspect(array)
         for trial_id, result in told.results.items():
             result |= {"hostname": array.where.host, "node_ip": array.where.address}
             self._take_result(array, array.trials[trial_id], result)
@@ -193,6 +202,7 @@ class ArrayLoop:
         self._tell("on_trial_result", trial, result=result)
         trial.last_result = result
         if not result["done"]:
+            self._suspects.heard(trial.planned.key, trial.epoch)
             if self._scheduler.on_trial_result(None, trial, result) != TrialScheduler.STOP:  # type: ignore[arg-type]  # a stub of Ray Tune's
                 return
             array.dropped.append(trial.trial_id)
@@ -208,13 +218,20 @@ class ArrayLoop:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
                 raise ChildProcessError(f"{_STILLBORN} processes for arrays died before they were up, the last with: {gist(str(error))}")
+        if cause_of_death(str(error)) != "node":
+            self._suspect(array)
         words = self._directory / f"array-{array.number}.txt"
-        words.parent.mkdir(parents=True, exist_ok=True)
-        words.write_text(str(error))
+        with suppress(OSError):  # a full disk, which the ledger tells
+            words.parent.mkdir(parents=True, exist_ok=True)
+            words.write_text(str(error))
         for trial in array.trials.values():
-            trial.error_file = str(words)
+            trial.error_file = str(words) if words.exists() else None
             self._tell("on_trial_error", trial)
             self._searcher.on_trial_complete(trial.trial_id, error=True)
+
+    def _suspect(self, array: Array) -> None:
+        for trial in array.trials.values():
+            self._suspects.struck(trial.planned.key, trial.epoch)
 
     def _leave(self) -> None:
         """Let trials that have not ended leave their checkpoints."""

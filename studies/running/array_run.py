@@ -11,7 +11,8 @@ import time
 from margin_core.training.array import TrialArray
 from studies.plan import PlannedTrial
 from studies.running.causes import spoils_process
-from studies.running.trial_run import Progress, TrialRun, TrialSetting
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialRun, TrialSetting
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from studies.answer import stage_arms
 from studies.branching import take_over
 from studies.early_stopping import stopping_rule
 from studies.extension import processor
+from studies.failures import Cause, Policy, PolicySection
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
 from studies.runner import Runner, recorded_runner
@@ -235,7 +236,7 @@ def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> N
     searcher = SourceSearcher(
         source,
         setting,
-        spec.failures.policies(spec.tolerance),
+        _policies(spec, fused),
         at_once=_at_once(spec, run.here) if not fused else lambda: math.inf,
         phase_of=run.ledger.phase,
         room_beside=lambda nodes: spec.recipe.processes == 1 and slots(spec, nodes) > 0,
@@ -301,6 +302,15 @@ def _at_once(spec: StudySpec, here: bool) -> Callable[[], float]:
         return lambda: slots(spec) + (not here)
     room = max(1, slots(spec))
     return lambda: room if here else math.inf
+
+
+def _policies(spec: StudySpec, fused: bool) -> dict[Cause, Policy]:
+    """What is done about failures; in an array that may have been a neighbour's, so that a trial is tried once more, by itself."""
+    policies = spec.failures.policies(spec.tolerance)
+    if fused:
+        more: tuple[tuple[Cause, PolicySection], ...] = (("memory", spec.failures.memory), ("hang", spec.failures.hang))
+        policies |= {cause: replace(policies[cause], tries=policies[cause].tries + 1) for cause, asked in more if asked.tries is None}
+    return policies
 
 
 def _room(spec: StudySpec, here: bool) -> Callable[[], int]:

@@ -15,7 +15,8 @@ from ray import tune
 
 from studies.running.memory import guard_memory
 from studies.running.notes import leave_note
-from studies.running.trial_run import Progress, TrialRun, begun_at, note_name, planned_trial, trial_setting
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialRun, begun_at, note_name, planned_trial, trial_setting
 
 if TYPE_CHECKING:
     from studies.running.group import Group

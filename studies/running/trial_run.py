@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import traceback
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -21,9 +20,8 @@ import torch
 
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from margin_core.training.processes import Processes
-from studies.failures import Cause
 from studies.plan import PlannedTrial
-from studies.running.causes import cause_of, spoils_process
+from studies.running.progress import Progress
 from studies.running.trial_copies import TrialCopies, own_folder
 
 logger = logging.getLogger(__name__)
@@ -119,48 +117,6 @@ def trial_setting(config: dict[str, Any]) -> TrialSetting:
     """The setting in a Ray config."""
     setting = json.loads(config["setting"])
     return TrialSetting(**{**setting, "record": Record(**setting["record"])})
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a trial has come to since it was last asked.
-
-    Attributes:
-        rows: Its epochs as they travel to the ledger.
-        status: ``running``, ``paused`` at the end of a segment, ``finished``, ``diverged`` or ``failed``.
-        reason: Why it diverged or failed, else empty.
-        cause: The same as one of a few causes.
-        spoilt: Whether its process is no good for another trial.
-    """
-
-    rows: list[dict[str, Any]]
-    status: str
-    reason: str = ""
-    cause: Cause | None = None
-    spoilt: bool = False
-
-    def result(self, metric: str, node: str) -> dict[str, Any]:
-        """The same as a searcher, a scheduler and callbacks read it.
-
-        Args:
-            metric: What a scheduler compares.
-            node: Where the trial runs.
-        """
-        result: dict[str, Any] = {"rows": self.rows, "status": self.status, "reason": self.reason}
-        result["done"] = self.status != "running"
-        if self.cause is not None:
-            result |= {"cause": self.cause, "node": node}
-        if self.rows:
-            result["epoch"] = self.rows[-1]["epoch"]
-            value = self.rows[-1]["metrics"].get(metric)
-            if value is not None and self.status != "diverged":
-                result[metric] = value
-        return result
-
-    @classmethod
-    def of_error(cls, error: Exception, rows: list[dict[str, Any]] | None = None) -> Progress:
-        """That of a trial that raised."""
-        return cls(rows or [], "failed", _sentence(error), cause_of(error), spoils_process(error))
 
 
 class TrialRun:
@@ -383,14 +339,6 @@ class TrialRun:
             self._copies.send(path)
             self._saved_epoch = trial.epoch
         self._saved_at = time.monotonic()
-
-
-def _sentence(error: Exception) -> str:
-    """What was raised, in a line; of an error without words, where."""
-    if not str(error).strip():
-        raised = traceback.extract_tb(error.__traceback__)[-1:]
-        return f"{type(error).__name__}{''.join(f' in line {place.lineno} of {Path(place.filename).name}' for place in raised)}"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def pause_file(stage: str, cell_id: str, replicate: int, epoch: int) -> str:
