@@ -142,7 +142,7 @@ def check_stack(backbone: nn.Module, in_shape: Sequence[int]) -> None:
         near = 1e-3 * float(expected.detach().abs().max())
         if own.shape != expected.shape or not torch.allclose(own, expected, rtol=1e-3, atol=near):
             raise StackingError(f"what it does in {'training' if training else 'evaluation'} is more than its layers do")
-        if None in gradients:
+        if any(gradient is None for gradient in gradients):
             raise StackingError("some of its parameters have no part in its features")
 
 
