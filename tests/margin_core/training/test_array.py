@@ -229,8 +229,8 @@ def test_trials_of_a_dataset_with_a_task_report_its_metrics(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["resnet18", "resnet34", "vgg16", "wrn-16-2"])
-def test_every_model_that_fits_is_trained_and_reported_as_alone(model: str) -> None:
+@pytest.mark.parametrize("model", ["resnet18", "wrn-16-2"])
+def test_a_wide_model_is_trained_and_reported_as_alone(model: str) -> None:
     pictures = DatasetConfig("manifold", images_per_class=4, classes=2)
     cells = [cell(family, dataset=pictures, model=model, batch_size=4, lr=0.01) for family in ("ce", "arc_face")]
     assert [why_alone(of) for of in cells] == ["", ""]

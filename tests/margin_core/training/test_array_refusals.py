@@ -11,8 +11,9 @@ import torch
 
 from margin_core.data import DatasetConfig
 from margin_core.losses import FAMILIES
-from margin_core.models import MODELS
+from margin_core.models import MODELS, build_backbone
 from margin_core.training.array import alike, why_alone
+from margin_core.training.stacked import check_stack
 from tests.margin_core.training.array_cases import array_of, assert_as_alone, begin, cell
 from tests.packages import write_package
 
@@ -164,6 +165,13 @@ def test_a_model_of_another_package_that_is_more_than_its_layers_fits_no_array()
 @pytest.mark.usefixtures("their_models")
 def test_a_model_of_another_package_is_trained_in_an_array_as_alone() -> None:
     assert_as_alone([cell(family, model="plain", batch_size=100) for family in ("ce", "arc_face", "ce")], epochs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["resnet18", "resnet34", "vgg16"])
+def test_models_of_ours_come_to_the_same_stacked_as_by_themselves(model: str) -> None:
+    assert why_alone(cell(model=model, dataset=DatasetConfig("cifar10"))) == ""
+    check_stack(build_backbone(model, (3, 32, 32)), (3, 32, 32))
 
 
 UNLIKE: dict[str, dict[str, Any]] = {
