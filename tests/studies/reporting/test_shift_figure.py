@@ -65,6 +65,13 @@ def test_the_sentence_is_no_finding_where_nothing_is_claimed(moved, found):
     assert shift_sentence(gds) == "One λ of gds may be best on all 2 datasets, but that one is, is not shown."
 
 
+def test_of_many_pairs_of_datasets_that_are_apart_a_few_are_named(moved):
+    (shifted,) = moved.shifts
+    pairs = tuple((f"low-{place}", "high") for place in range(6))
+    told = shift_sentence(replace(shifted, verdict=replace(shifted.verdict, apart=pairs)))
+    assert told.endswith(": low-0 below high, low-1 below high, low-2 below high and 3 more pairs.")
+
+
 def test_too_few_seeds_are_told(build, peaked):
     (gds, *_) = build(peaked, seeds=1).shifts
     assert shift_sentence(gds).endswith("cannot be asked: it takes two seeds at least.")
