@@ -25,9 +25,10 @@ from margin_core.models import build_backbone
 from margin_core.training.array_objective import place, stream
 from margin_core.training.cell import Cell
 from margin_core.training.recipe import Recipe
+from margin_core.training.reports import EpochReport, Predictions, StepReport
 from margin_core.training.side_by_side import SideBySide, release
 from margin_core.training.stacked import Given, StackedBackbone, StackingError
-from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
+from margin_core.training.trial import Trial
 
 # What trials of an array may have each for itself. Of what else there is in a recipe, an array has the plain form only.
 _OWN = {"epochs", "lr", "weight_decay", "lr_schedule", "clip_norm", "lr_steps", "lr_factor", "warm_up"}
