@@ -168,11 +168,11 @@ def test_every_model_comes_to_what_a_plain_one_comes_to(epochs: int, of: dict[st
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("of", [of for _, of in MODELS], ids=lambda of: of["model"])
-def test_every_model_with_every_family_after_more_than_fifty_steps(of: dict[str, Any], optimizer: str) -> None:
-    cells = [
-        cell(family, **{**of, "epochs": 17, "optimizer": optimizer, "lr": 0.02 if optimizer == "sgd" else 1e-3}) for family in list_losses()
-    ]
-    assert_as_plain_loops(varied(cells), epochs=17)
+def test_every_model_comes_to_what_a_plain_one_comes_to_after_fifty_steps(of: dict[str, Any], optimizer: str) -> None:
+    families = ("ce", "two_scale", "l_softmax", "ldam") if of["model"] == "resnet32" else list_losses()
+    recipe = {"epochs": 17, "optimizer": optimizer, "lr": 0.02 if optimizer == "sgd" else 1e-3}
+    plain = assert_as_plain_loops(varied(cell(family, **of, **recipe) for family in families), epochs=17)
+    assert all(len(each.clipped) > 50 for each in plain)
 
 
 OPTIONS = [(name, {option.name: choice}) for name in list_losses() for option in get_family(name).options for choice in option.choices[1:]]
