@@ -143,7 +143,7 @@ def print_parts(case: Case, device: str, epochs: int) -> None:
         last[0] = time.perf_counter()
         _epoch(trial)
     total = sum(spent.values())
-    steps = epochs * len(trial._batch_sizes)
+    steps = epochs * len(trial.batch_sizes)
     print(_row(case.model, f"{1e3 * total / steps:.2f}", *(f"{100.0 * spent[part] / total:.0f}" for part in PARTS)), flush=True)
 
 
@@ -153,21 +153,25 @@ class BareLoop:
     Args:
         trial: Whose examples it takes, and a copy of whose network.
         loss: Of scores and labels, the mean.
+        batch: Examples of a step.
+        clip: The greatest norm of the gradient, or None for no clipping.
     """
 
-    def __init__(self, trial: Trial, loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, trial: Trial, loss: Callable[[Tensor, Tensor], Tensor], batch: int = BATCH, clip: float | None = CLIP) -> None:
         start = copy.deepcopy(trial.model)
         self.network = nn.Sequential(start.backbone, start.head)
         self.loss = loss
         self.images = trial._standardise(trial.data.train_x.to(trial.device))
         self.labels = trial.data.train_y.to(trial.device)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, fused=True)
+        self.batch = batch
+        self.clip = clip
         self.steps = 0
 
     def epoch(self) -> float:
         """Train on every example once; the mean loss."""
         parameters = list(self.network.parameters())
-        batches = torch.randperm(len(self.labels)).to(self.labels.device).split(BATCH)
+        batches = torch.randperm(len(self.labels)).to(self.labels.device).split(self.batch)
         losses: list[Tensor] = []
         self.network.train()
         for batch in batches:
@@ -177,7 +181,8 @@ class BareLoop:
             self.optimizer.zero_grad()
             loss = self.loss(self.network(self.images.index_select(0, batch)), self.labels[batch])
             loss.backward()
-            clip_grad_norm_(parameters, CLIP, foreach=True)
+            if self.clip is not None:
+                clip_grad_norm_(parameters, self.clip, foreach=True)
             self.optimizer.step()
             losses.append(loss.detach() * len(batch))
             self.steps += 1

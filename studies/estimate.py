@@ -15,9 +15,8 @@ from typing import Any
 
 from margin_core.data import check_dataset
 from margin_core.training import TrialCost, trial_cost
-from search_spaces import Config, sobol
 from studies.extension import processor
-from studies.plan import FIRST_REPLICATE, build_cell, confirm_trials, screen_trials
+from studies.plan import FIRST_REPLICATE, build_cell, confirm_trials, one_of_each, screen_trials
 from studies.preflight import CallError
 from studies.spec import StudySpec
 from studies.spending import devices
@@ -108,7 +107,7 @@ def probe(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[tuple[str, 
     record, seed = spec.record.record(), spec.seed
     for entry in spec.datasets:
         dataset = entry.config()
-        for family, config in _one_of_each(spec).items():
+        for family, config in one_of_each(spec).items():  # which configuration it is changes little of what a step costs
             cell = build_cell(spec, dataset, config)
             try:
                 check_dataset(entry.dataset, data_root)
@@ -116,10 +115,3 @@ def probe(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[tuple[str, 
             except (ValueError, OSError) as error:
                 raise CallError(str(error)) from error
             yield (dataset.key, family), cost
-
-
-def _one_of_each(spec: StudySpec) -> dict[str, Config]:
-    """A configuration of each family. Which one it is changes little of what a step costs."""
-    space = spec.space()
-    configs = [sobol(space, seed=spec.seed, index=index) for index in range(len(spec.families))]  # families take turns
-    return {str(config["family"]): config for config in configs}

@@ -7,6 +7,7 @@ they keep their types and every digit. How the model card reads is left to `stud
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from studies.extension import processor
 from studies.findings import Answer, Winner
 from studies.flat_args import flat_args
 from studies.preflight import CallError
+from studies.runner import was_fused
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles
 
@@ -59,6 +61,8 @@ class ExportedTrial:
         threads: CPU threads that it ran with; part of what makes its numbers repeatable.
         result: The metrics of its last epoch, as the study recorded them.
         record: What the study asked to be recorded.
+        phase: At which epoch of its replicate's stream of batches it began: 0, but of a trial that took another's place in an array.
+        fused: Whether it was trained in an array. By itself it then comes to other last digits.
     """
 
     cell: Cell
@@ -67,6 +71,8 @@ class ExportedTrial:
     threads: int
     result: dict[str, float]
     record: Record = field(default_factory=Record)
+    phase: int = 0
+    fused: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -74,7 +80,9 @@ class ExportedTrial:
             "kind": TRIAL_KIND,
             "study_seed": self.study_seed,
             "replicate": self.replicate,
+            **({"phase": self.phase} if self.phase else {}),
             "threads": self.threads,
+            **({"fused": True} if self.fused else {}),
             "cell": self.cell.to_dict(),
             **({"record": asked} if (asked := self.record.to_dict()) else {}),
             "result": self.result,
@@ -89,7 +97,15 @@ class ExportedTrial:
             if int(data["threads"]) < 1:
                 raise ValueError(f"threads must be >= 1, got {data['threads']!r}")
             seeds = int(data["study_seed"]), int(data["replicate"])
-            return cls(cell, *seeds, int(data["threads"]), dict(data.get("result", {})), Record(**data.get("record", {})))
+            return cls(
+                cell,
+                *seeds,
+                int(data["threads"]),
+                dict(data.get("result", {})),
+                Record(**data.get("record", {})),
+                phase=int(data.get("phase", 0)),
+                fused=bool(data.get("fused", False)),
+            )
         except KeyError as error:
             raise CallError(f"the configuration lacks the key {error.args[0]!r}") from error
         except (TypeError, ValueError) as error:
@@ -99,7 +115,21 @@ class ExportedTrial:
         """The trial, ready to train, with its threads set."""
         torch.set_num_threads(self.threads)
         root = None if data_root is None else str(data_root)
-        return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, data_root=root, record=self.record)
+        return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, phase=self.phase, data_root=root, record=self.record)
+
+    def repeats(self, value: float | None, recorded: float) -> bool:
+        """Whether a metric of the trial, trained again, is the recorded one; of a fused trial, within one percent.
+
+        Example:
+            >>> from margin_core.data import DatasetConfig
+            >>> from margin_core.training import Recipe
+            >>> trial = ExportedTrial(Cell(DatasetConfig("digits"), "mlp-8", "ce", {}, {}, Recipe(1)), 0, 0, 1, {}, fused=True)
+            >>> trial.repeats(90.1, 90.0), trial.repeats(92.0, 90.0)
+            (True, False)
+        """
+        if value is None:
+            return False
+        return math.isclose(value, recorded, rel_tol=0.01) if self.fused else value == recorded
 
     def train(self, trial: Trial, data_root: Path | None) -> Iterator[tuple[int, dict[str, float]]]:
         """Train what `open` gave to its end; the number and the metrics of each epoch, as they are made."""
@@ -235,7 +265,8 @@ def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[Exp
     seed, key = int(rows["seed"].iloc[0]), str(rows["key"].iloc[0])
     result = ledger.epochs(key)[-1]["metrics"]
     (threads, _), record = processor(found.spec), found.spec.record.record()
-    return ExportedTrial(Cell.from_dict(ledger.cell(winner.cell_id)), found.spec.seed, seed, threads, result, record), key
+    cell, phase = Cell.from_dict(ledger.cell(winner.cell_id)), ledger.trial(key).phase
+    return ExportedTrial(cell, found.spec.seed, seed, threads, result, record, phase, was_fused(ledger)), key
 
 
 def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) -> Trial:

@@ -24,8 +24,17 @@ _JUDGED_BY = (
     "tolerance",
     "failures",
     "budget",
+    "runner",
 )  # read anew whenever the study is judged or run
-_RUN_BY = ("description", "describe", "tolerance", "failures", "budget", "resources")  # say nothing of what is measured or how it is judged
+_RUN_BY = (
+    "description",
+    "describe",
+    "tolerance",
+    "failures",
+    "budget",
+    "resources",
+    "runner",
+)  # say nothing of what is measured or how it is judged
 _LATER = ("confirm", "zoom", "test")
 _SECTIONS = ("screen", *_LATER)
 

@@ -36,20 +36,48 @@ class Place:
 
 
 @dataclass(frozen=True)
+class ArrayPlace:
+    """Where an array of fused trials runs, and how full it is.
+
+    Attributes:
+        number: Which one it is, from 1.
+        node: The node's host name and address; empty until it is up.
+        since: When it was started, in seconds since 1970.
+        trials: How many trials it has now.
+        places: How many it holds at most.
+        cpu: Processors that it holds.
+        gpu: GPUs that it holds.
+    """
+
+    number: int
+    node: str
+    since: float
+    trials: int
+    places: int
+    cpu: float
+    gpu: float
+
+
+@dataclass(frozen=True)
 class Placement:
     """All running trials, and the cluster that they run on.
 
     Attributes:
-        trials: The running trials.
+        trials: The running trials; those of arrays hold nothing themselves.
         nodes: How many nodes live.
         there: What the nodes have: ``CPU``, ``GPU``.
         used: What of it is held, by this study or others.
+        arrays: The arrays, where trials are fused.
+        full: In how much of the time of the arrays' places a trial was trained there, from the stage's start to its tail; None before that
+            can be told.
     """
 
     trials: list[Place] = field(default_factory=list)
     nodes: int = 0
     there: dict[str, float] = field(default_factory=dict)
     used: dict[str, float] = field(default_factory=dict)
+    arrays: list[ArrayPlace] = field(default_factory=list)
+    full: float | None = None
 
 
 def write_placement(directory: Path, placement: Placement) -> None:
@@ -65,7 +93,8 @@ def read_placement(files: StudyFiles) -> Placement | None:
     if not file.exists() or not _driven(files):
         return None
     data = json.loads(file.read_text())
-    return Placement(**{**data, "trials": [Place(**place) for place in data["trials"]]})
+    trials, arrays = [Place(**place) for place in data["trials"]], [ArrayPlace(**array) for array in data["arrays"]]
+    return Placement(**{**data, "trials": trials, "arrays": arrays})
 
 
 def _driven(files: StudyFiles) -> bool:

@@ -141,6 +141,13 @@ def build_cell(spec: StudySpec, dataset: DatasetConfig, config: Config) -> Cell:
     )
 
 
+def one_of_each(spec: StudySpec) -> dict[str, Config]:
+    """A configuration of each family."""
+    space = spec.space()
+    configs = [sobol(space, seed=spec.seed, index=index) for index in range(len(spec.families))]  # families take turns
+    return {str(config["family"]): config for config in configs}
+
+
 def screen_configs(spec: StudySpec) -> Iterator[Config]:
     """The screen's configurations, the same for every dataset (grid, Sobol and random searchers)."""
     screen = _screen(spec)

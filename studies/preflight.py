@@ -11,6 +11,7 @@ from margin_core.cache import check_cache
 from margin_core.data import check_dataset, check_dials, dataset_info, load_dataset, prepare, resolve_data_root
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
+from studies.runner import choose_runner
 from studies.spec import StudySpec
 from studies.stage_sizes import stage_sizes
 from studies.storage import Storage
@@ -38,6 +39,7 @@ def check_call(
     warnings = []
     try:
         stage_sizes(spec)
+        choose_runner(spec)
         if spec.screen is not None and spec.screen.searcher == "cma_es" and find_spec("cmaes") is None:
             raise CallError("screen.searcher cma_es needs a package that is not there: pip install 'margin-studies[cma]'")
         for entry in spec.datasets:

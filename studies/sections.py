@@ -306,10 +306,17 @@ class FinalTestSection(Section):
 
 
 class ResourceSection(Section):
-    """What one process of a trial takes; fractions share a processor or a GPU among trials."""
+    """What one process of a trial takes, or that of an array of fused trials; fractions share a processor or a GPU among processes.
+
+    Attributes:
+        cpu: Processors.
+        gpu: GPUs.
+        array: How many trials an array holds at most.
+    """
 
     cpu: float = Field(1.0, gt=0.0, allow_inf_nan=False)
     gpu: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    array: int = Field(32, ge=1)
 
     @field_validator("gpu")
     @classmethod

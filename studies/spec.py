@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -71,6 +71,7 @@ class StudySpec(Section):
     metric: str = "val_accuracy"
     sesoi: float | None = Field(None, gt=0.0)
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
+    runner: Literal["auto", "solo", "fused"] = "auto"
     resources: ResourceSection = ResourceSection()
     tolerance: ToleranceSection = ToleranceSection()
     failures: FailuresSection = FailuresSection()

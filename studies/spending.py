@@ -119,7 +119,7 @@ class Account:
         self._write()
 
     def count(self, running: int) -> None:
-        """Count what was spent since the last call; from now on ``running`` trials hold devices."""
+        """Count what was spent since the last call; from now on so many trials, or arrays of trials, hold devices."""
         now = self._clock()
         self._run["seconds"] += now - self._counted
         self._run["device_seconds"] += (now - self._counted) * self._running * self._devices

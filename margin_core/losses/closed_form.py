@@ -233,10 +233,21 @@ def _read(scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue 
     own = pulls.gather(-1, index).squeeze_(-1)
     pulls.scatter_(-1, index, 0.0)
     total = pulls.sum(dim=-1)
-    if not (torch.minimum(own, total) >= FEW_DIGITS[product.dtype]).all():
-        # One leads the other by so much that the other has no digits left, or no number.
-        return _read_apart(scores, norms, index, given, hardest, trained)
-    return _Known(Energies((own / total).log_(), score, norm=norm), scale, pulls, scale / total)
+    known = _Known(Energies((own / total).log_(), score, norm=norm), scale, pulls, scale / total)
+    enough = torch.minimum(own, total) >= FEW_DIGITS[product.dtype]
+    if enough.all():
+        return known
+    # One leads the other by so much that the other has no digits left, or no number.
+    apart = _read_apart(scores, norms, index, given, hardest, trained)
+    return apart if enough.ndim < 2 else _batch_by_batch(enough.all(dim=-1, keepdim=True), known, apart)
+
+
+def _batch_by_batch(choice: Tensor, known: _Known, apart: _Known) -> _Known:
+    """Of batches side by side, ``known`` where ``choice`` (..., 1) holds, else ``apart``: the digits of none depend on another."""
+    assert known.pulls is not None and apart.pulls is not None and isinstance(known.pull, Tensor)
+    gap = torch.where(choice, known.energies.gap, apart.energies.gap)
+    pulls = torch.where(choice.unsqueeze(-1), known.pulls, apart.pulls)
+    return known._replace(energies=known.energies._replace(gap=gap), pulls=pulls, pull=torch.where(choice, known.pull, apart.pull))
 
 
 def _read_apart(

@@ -19,7 +19,7 @@ from margin_core.entry_points import Declarations
 from margin_core.heads import build_head
 from margin_core.losses.family import Reads
 from margin_core.models import lenet, linear, mlp, mobilenet_v1, resnet18, resnet32, resnet34, timm_models, vgg16, wrn
-from margin_core.models.classifier import Classifier, HomogeneityWarning, Output, log_scale
+from margin_core.models.classifier import Classifier, HomogeneityWarning, Output, counted_in_scale, log_scale
 from margin_core.models.source import ModelSource, Shape
 from margin_core.models.weights import PRETRAINED, RANDOM, check_weights, find_weights, load_exactly, save_weights
 from margin_core.seeds import seeded_initialisation
@@ -31,8 +31,10 @@ __all__ = [
     "ModelSource",
     "Output",
     "Shape",
+    "build_backbone",
     "build_model",
     "check_model",
+    "counted_in_scale",
     "list_models",
     "log_scale",
     "save_weights",
@@ -121,7 +123,7 @@ def build_model(
     check_model(name, in_shape, weights)
     try:
         with seeded_initialisation(*seed_parts, "backbone"):
-            backbone = _backbone(_source_of(name), name, in_shape, weights, data_root)
+            backbone = build_backbone(name, in_shape, weights, data_root)
         width = _feature_width(backbone, in_shape)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"model {name} cannot take images of {'x'.join(map(str, in_shape))}: {error}") from error
@@ -130,7 +132,9 @@ def build_model(
     return Classifier(backbone, head)
 
 
-def _backbone(source: ModelSource, name: str, in_shape: Shape, weights: str, data_root: Path | None) -> nn.Module:
+def build_backbone(name: str, in_shape: Shape, weights: str = RANDOM, data_root: Path | None = None) -> nn.Module:
+    """The backbone alone; random weights are drawn from torch's global generator. Arguments and errors as of `build_model`."""
+    source = _source_of(name)
     if weights == RANDOM:
         return source.build(name, in_shape)
     file = None if weights == PRETRAINED else find_weights(weights, data_root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,10 @@ class HomogeneityWarning(UserWarning):
     """The scale of a network is asked for whose scores do not grow in proportion to its weights."""
 
 
+Layer: TypeAlias = dict[str, tuple[str, nn.Parameter]]
+"""A layer's own parameters: by its name for each, the name in the whole network and the parameter."""
+
+
 def log_scale(model: nn.Module, source: str = "all_weights") -> Tensor:
     """The log of the network's scale: the sum of the logs of the Frobenius norms of its layers' parameters.
 
@@ -95,22 +99,41 @@ def log_scale(model: nn.Module, source: str = "all_weights") -> Tensor:
         >>> round(log_scale(layer).exp().item() ** 2, 4)
         2.0
     """
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
-    layers = [parameters for module in model.modules() if (parameters := dict(module.named_parameters(recurse=False)))]
-    if source == "homogeneous":
-        first = next((i for i in reversed(range(len(layers))) if _breaks_homogeneity(layers[i])), 0)
-        return _log_norms([torch.cat([parameter.flatten() for parameter in layer.values()]) for layer in layers[first:]])
-    if any(map(_breaks_homogeneity, layers if source == "all_weights" else layers[-1:])):
+    layers = _layers(model)
+    counted = _counted(layers, source)
+    if source != "homogeneous" and any(map(_breaks_homogeneity, layers if source == "all_weights" else layers[-1:])):
         message = "the network has biases or norm layers: its scores are not homogeneous in the weights whose scale is asked for"
         warnings.warn(message, HomogeneityWarning, stacklevel=2)
-    weights = [layer["weight"] for layer in layers if "weight" in layer and layer["weight"].ndim >= 2]
-    return _log_norms(list(weights) if source == "all_weights" else list(weights[-1:]))
+    return _log_norms([parts[0][1] if len(parts) == 1 else torch.cat([parameter.flatten() for _, parameter in parts]) for parts in counted])
 
 
-def _breaks_homogeneity(layer: dict[str, nn.Parameter]) -> bool:
+def counted_in_scale(model: nn.Module, source: str = "all_weights") -> list[list[str]]:
+    """The names of the parameters of each layer whose norm counts in `log_scale`, whose arguments and errors these are."""
+    return [[name for name, _ in parts] for parts in _counted(_layers(model), source)]
+
+
+def _counted(layers: list[Layer], source: str) -> list[list[tuple[str, nn.Parameter]]]:
+    if source not in SOURCES:
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
+    if source == "homogeneous":
+        first = next((i for i in reversed(range(len(layers))) if _breaks_homogeneity(layers[i])), 0)
+        return [list(layer.values()) for layer in layers[first:]]
+    weights = [[layer["weight"]] for layer in layers if "weight" in layer and layer["weight"][1].ndim >= 2]
+    return weights if source == "all_weights" else weights[-1:]
+
+
+def _layers(model: nn.Module) -> list[Layer]:
+    """Of each layer that has parameters of its own these by name, each with its name in the whole network."""
+    layers = [
+        {name: (f"{path}.{name}" if path else name, parameter) for name, parameter in module.named_parameters(recurse=False)}
+        for path, module in model.named_modules()
+    ]
+    return [layer for layer in layers if layer]
+
+
+def _breaks_homogeneity(layer: Layer) -> bool:
     """Whether the layer adds a bias or normalises, so that nothing before it can scale the scores."""
-    return set(layer) != {"weight"} or layer["weight"].ndim < 2
+    return set(layer) != {"weight"} or layer["weight"][1].ndim < 2
 
 
 def _log_norms(parameters: list[Tensor]) -> Tensor:

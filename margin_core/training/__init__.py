@@ -7,7 +7,8 @@ from margin_core.training.embeddings import TASK_METRICS
 from margin_core.training.examples import Examples
 from margin_core.training.recipe import Recipe
 from margin_core.training.record import Record, Split
-from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
+from margin_core.training.reports import EpochReport, Predictions, StepReport
+from margin_core.training.trial import Trial
 
 __all__ = [
     "TASK_METRICS",

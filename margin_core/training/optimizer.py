@@ -22,7 +22,8 @@ def build_optimizer(recipe: Recipe, network: Iterable[Tensor], loss: Iterable[Te
         network: The network's parameters.
         loss: The loss's own parameters (the scales R1 and R2 of ``two_scale``); there may be none.
     """
-    groups: list[dict[str, object]] = [{"params": list(network)}, {"params": list(loss), "weight_decay": 0.0}]
+    own = list(loss)
+    groups: list[dict[str, object]] = [{"params": list(network)}, {"params": own, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     # The fused kernels are the fastest of torch's three ways also on CPU: 10 % (sgd) to 20 % (adamw) of a small network's step. Not with
     # float16, whose first steps are skipped while the scale of the loss is found: fused SGD would keep a momentum that was never set.
@@ -30,6 +31,11 @@ def build_optimizer(recipe: Recipe, network: Iterable[Tensor], loss: Iterable[Te
     options = {"momentum": recipe.momentum} if recipe.optimizer == "sgd" else {}
     kind = torch.optim.SGD if recipe.optimizer == "sgd" else torch.optim.AdamW
     built: Optimizer = _plain(kind)(groups, lr=recipe.learning_rate(0.0), weight_decay=recipe.weight_decay, fused=fused, **options)
+    if fused and recipe.optimizer == "sgd" and recipe.momentum > 0.0:
+        # The fused kernel wants a momentum of all that have a gradient, or of none; two_scale's second scale may have its first one late.
+        for parameter in own:
+            if parameter.requires_grad:
+                built.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return built
 
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
 from margin_core import metrics
 from margin_core.data import prepare, resolve_data_root
 from margin_core.losses import Loss, get_family
-from margin_core.models import build_model
+from margin_core.models import Output, build_model
 from margin_core.seeds import numpy_generator, seeded_initialisation, torch_generator
 from margin_core.training.augmentation import Augmentation
 from margin_core.training.batches import Batches
@@ -33,66 +34,11 @@ from margin_core.training.frozen import on_features
 from margin_core.training.objective import Objective
 from margin_core.training.processes import Processes
 from margin_core.training.record import SPLITS, Record, Split
+from margin_core.training.reports import EpochReport, Predictions, StepReport
 from margin_core.training.step import Step
 
 # Of photos fewer, so that a batch has at most so many numbers.
 EVALUATION_BATCH, EVALUATION_VALUES = 1024, 2**26
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What is measured after a step within an epoch, where the trial's record asks for it.
-
-    Args:
-        step: Its number, from 1 at the beginning of the training.
-        metrics: Those of an `EpochReport`, less ``train_loss``.
-    """
-
-    step: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What one epoch came to.
-
-    Args:
-        epoch: Its number, from 1.
-        metrics: ``train_loss`` (mean over the epoch of loss plus regularisers), ``val_accuracy`` (percent), ``val_nll``, ``val_ece``
-            (fraction), ``class_margin`` (degrees), ``val_sample_margin`` (mean), what the trial's record asks for, and for each scheduled
-            knob ``knob.<name>``, as it was at the epoch's last step.
-        seconds: Wall time of the epoch, evaluation included.
-        diverged: Whether loss, weights or a metric of the validation split are not finite. Metrics that cannot be measured are then NaN.
-        steps: What was measured within the epoch.
-    """
-
-    epoch: int
-    metrics: dict[str, float]
-    seconds: float
-    diverged: bool
-    steps: tuple[StepReport, ...] = ()
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a trial says of some examples.
-
-    Args:
-        logits: Their softmax is the prediction, (N, K).
-        cosines: Between features and prototypes, (N, K).
-        target: The labels, (N,); -1 of a test image that is of no class.
-        features: Their embeddings, (N, d), where the dataset has a task that they are measured by.
-    """
-
-    logits: Tensor
-    cosines: Tensor
-    target: Tensor
-    features: Tensor | None = None
-
-    def of_a_class(self) -> Predictions:
-        """Of those examples that are of a class; embeddings are left out."""
-        kept = self.target >= 0
-        return Predictions(self.logits[kept], self.cosines[kept], self.target[kept])
 
 
 class Trial:
@@ -172,7 +118,7 @@ class Trial:
         self._val = self._batches(self.data.val_indices), self.data.val_y.to(self.device)
         # Bytes are black at 0. Images that are stored in other units have a black pixel somewhere.
         self._black = 0.0 if self.data.dataset.images.dtype == torch.uint8 else float(self.data.train_x.min())
-        self._batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
+        self.batch_sizes = batch_sizes(len(self.data.train_y), cell.recipe.batch_size)
 
     @property
     def done(self) -> bool:
@@ -284,17 +230,27 @@ class Trial:
     @torch.inference_mode()
     def predict(self, split: Split) -> Predictions:
         """Logits and cosines of each example of ``split``, in the order of ``data.<split>_indices``."""
+        self.model.eval()
+        with self._forward.settings():
+            return self.predictions(split, (self._forward(pictures) for pictures in self.pictures(split)))
+
+    def pictures(self, split: Split) -> Iterator[Tensor]:
+        """What the network sees of the examples of ``split``, a batch (N, C, H, W) at a time, in the order of ``data.<split>_indices``."""
         images, target = self._examples(split)
+        size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
+        for batch, stored in images.batches(torch.arange(len(images)), size):
+            yield self._seen(stored, target[batch])
+
+    @torch.inference_mode()
+    def predictions(self, split: Split, outputs: Iterable[Output]) -> Predictions:
+        """What the trial says, given what its network gives for each batch of `pictures`."""
         embedded = self._embeddings.get(split) is not None
         logits, cosines, features = [], [], []
-        self.model.eval()
-        size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
-        with self._forward.settings():
-            for batch, stored in images.batches(torch.arange(len(images)), size):
-                output = self._forward(self._seen(stored, target[batch]))
-                logits.append(self.objective.prediction_logits(output))
-                cosines.append(self.model.cosines(output))
-                features += [output.features] if embedded else []
+        for output in outputs:
+            logits.append(self.objective.prediction_logits(output))
+            cosines.append(self.model.cosines(output))
+            features += [output.features] if embedded else []
+        target = self._examples(split)[1]
         return Predictions(torch.cat(logits), torch.cat(cosines), target, torch.cat(features) if embedded else None)
 
     def save(self, path: str | Path) -> None:
@@ -345,7 +301,12 @@ class Trial:
     @property
     def steps_per_epoch(self) -> int:
         """How many steps an epoch has."""
-        return len(self._batch_sizes)
+        return len(self.batch_sizes)
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What makes the steps, with what it carries from one to the next."""
+        return self._step.optimizer
 
     def _train_epoch(self, processes: Processes, most: int | None = None) -> tuple[float, tuple[StepReport, ...]]:
         """Train on every example once, or for ``most`` steps; the mean of the objective, and what was measured on the way."""
@@ -360,7 +321,7 @@ class Trial:
             self._step.epoch(mixup_generator, processes),
         ):
             for step, (pictures, labels) in enumerate(islice(self.training_batches(processes), most), start=first_step):
-                whole = self._batch_sizes[step - first_step]
+                whole = self.batch_sizes[step - first_step]
                 losses.append(self._step(pictures, labels, self.progress(step), whole) * whole)
                 if processes.first and self.record.at_step(step + 1):
                     with self._step.evaluation():
@@ -377,7 +338,7 @@ class Trial:
         epoch = self.phase + self.epoch
         # From the epoch alone, so that a trial that is continued needs no generator's state.
         order = torch.randperm(len(labels), generator=torch_generator(self.study_seed, self.replicate, "order", epoch))
-        sizes = self._batch_sizes
+        sizes = self.batch_sizes
         if self.cell.recipe.mixup is None:
             order, sizes = processes.parts(order, sizes)
         augment = Augmentation(

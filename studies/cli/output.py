@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from studies.placement import Placement
+    from studies.placement import ArrayPlace, Place, Placement
 
 
 @contextmanager
@@ -125,10 +125,17 @@ def stdout_kept_clean(as_json: bool) -> Iterator[None]:
 
 def print_placement(placement: Placement, console: Console) -> None:
     """Print which node each running trial is on and what it holds, and what is in use."""
+    rows: list[tuple[str, Place | ArrayPlace]]
+    if placement.arrays:
+        rows = [(f"array {place.number}: {place.trials} of {place.places} trials", place) for place in placement.arrays]
+    else:
+        rows = [(place.key, place) for place in sorted(placement.trials, key=lambda place: (place.node, place.key))]
     table = Table("running", "node", "CPU", "GPU", "since")
-    for place in sorted(placement.trials, key=lambda place: (place.node, place.key)):
+    for what, place in rows:
         since = time.strftime("%H:%M:%S", time.localtime(place.since))
-        table.add_row(escape(place.key), escape(place.node or "starting"), f"{place.cpu:g}", f"{place.gpu:g}", since)
+        table.add_row(escape(what), escape(place.node or "starting"), f"{place.cpu:g}", f"{place.gpu:g}", since)
     console.print(table)
+    if placement.full is not None:
+        say(console, f"the arrays' places were full for {placement.full:.1%} of their time, while there were trials to fill them with")
     used = ", ".join(f"{placement.used[name]:g} of {amount:g} {name}" for name, amount in placement.there.items()) or "nothing"
     say(console, f"in use on {placement.nodes} node{'' if placement.nodes == 1 else 's'}: {used}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from studies.estimate import StageEstimate
+    from studies.runner import Runner
     from studies.spec import StudySpec
 
 
@@ -29,13 +30,14 @@ def preview(
     """Show what a study would run: stages, cells, seeds, trials and epochs; and what that would take and cost."""
     from studies.estimate import estimate
     from studies.preflight import CallError
+    from studies.runner import choose_runner
     from studies.spec import read_study
 
     with one_sentence():
         if price is not None and not probe:
             raise CallError("a price needs device-hours, which --probe estimates")
         spec = read_study(study, overrides or (), quick=quick)
-        stages = estimate(spec)
+        stages, runner = estimate(spec), choose_runner(spec)
     if probe:
         from margin_core.data import resolve_data_root
         from studies.estimate import probe as try_each
@@ -48,12 +50,13 @@ def preview(
     price = spec.budget.price if price is None else price
     if as_json:
         total = {"device_hours": sum(stage.device_hours or 0.0 for stage in stages)} if probe else {}
-        print_json({"study": spec.name, "stages": [stage.to_dict(price) for stage in stages], **total})
+        how = {"runner": {"kind": runner.kind, "why": runner.why}}
+        print_json({"study": spec.name, "stages": [stage.to_dict(price) for stage in stages], **how, **total})
     else:
-        _print(spec, stages, price if probe else None)
+        _print(spec, runner, stages, price if probe else None)
 
 
-def _print(spec: StudySpec, stages: Sequence[StageEstimate], price: float | None) -> None:
+def _print(spec: StudySpec, runner: Runner, stages: Sequence[StageEstimate], price: float | None) -> None:
     from studies.spending import device
 
     measured = [stage.device_hours for stage in stages if stage.device_hours is not None]
@@ -77,6 +80,7 @@ def _print(spec: StudySpec, stages: Sequence[StageEstimate], price: float | None
     console.print(table)
     if spec.screen is not None and spec.screen.pbt is not None:
         say(console, f"screen: {spec.screen.pbt.words(spec.recipe.epochs)}")
+    say(console, f"runner: {runner.kind}, for {runner.why}" if spec.runner == "auto" else f"runner: {runner.kind}, {runner.why}")
     if not measured:
         return
     total = sum(measured)
@@ -85,5 +89,7 @@ def _print(spec: StudySpec, stages: Sequence[StageEstimate], price: float | None
         console,
         f"about {total:.3g} {device(spec.resources.gpu)}-hours in all{priced}, by a few steps of each kind of trial on this machine",
     )
+    if runner.kind == "fused":
+        say(console, "that is of trials by themselves: fused they take less")
     if spec.budget.device_hours is not None and total > spec.budget.device_hours:
         say(console, f"budget.device_hours is {spec.budget.device_hours:g}: the study may end before it is complete", style="yellow")

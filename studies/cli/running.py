@@ -170,12 +170,15 @@ def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> N
     with one_sentence(), stdout_kept_clean(as_json), console.status("training") as shown:
         for number, metrics in exported.train(trial, data_root):  # noqa: B007 -- the last epoch's are told
             shown.update(f"epoch {number}/{exported.cell.recipe.epochs}")
-    same = {name: metrics.get(name) == value for name, value in exported.result.items()}
+    same = {name: exported.repeats(metrics.get(name), value) for name, value in exported.result.items()}
     if as_json:
-        print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values())})
+        print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values()), "fused": exported.fused})
         return
     table = Table("metric", "now", "recorded", "same")
     for name, value in metrics.items():
         recorded = exported.result.get(name)
-        table.add_row(name, repr(value), "" if recorded is None else repr(recorded), {True: "yes", False: "no"}.get(same.get(name), ""))  # type: ignore[arg-type]
+        told = "" if name not in same else "no" if not same[name] else "yes" if value == recorded else "nearly"
+        table.add_row(name, repr(value), "" if recorded is None else repr(recorded), told)
     console.print(table)
+    if exported.fused:
+        say(console, "It was trained in an array: by itself its numbers differ by rounding, which grows with training.")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from search_spaces import Outcome
 from studies.plan import PlannedTrial
-from studies.running.sources import TrialSource
+from studies.running.sources import ANY, TrialSource, Wanted
 
 
 class BoundedTrials:
@@ -32,10 +32,10 @@ class BoundedTrials:
         """How many trials the stage has, whether or not the budget allows them."""
         return self.source.total
 
-    def next(self) -> PlannedTrial | None:
-        """The next trial that may run."""
+    def next(self, wanted: Wanted = ANY) -> PlannedTrial | None:
+        """The next trial that may run, of those that are wanted."""
         while not self._at_limit or self._unfinished:
-            trial = self.source.next()
+            trial = self.source.next(wanted)
             if trial is None:
                 return None
             if not self._at_limit or trial.key in self._unfinished:

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,11 @@ from studies.answer import stage_arms
 from studies.branching import take_over
 from studies.early_stopping import stopping_rule
 from studies.extension import processor
+from studies.failures import Cause, Policy, PolicySection
 from studies.plan import STAGES, Stage, arm_trials, screen_trials
 from studies.preflight import CallError
+from studies.runner import Runner, recorded_runner
+from studies.running.array_loop import ArrayLoop
 from studies.running.bounded import BoundedTrials
 from studies.running.callback import Guarded, LedgerCallback, StopRequest, Tolerance, Watcher
 from studies.running.learning import LearningTrials
@@ -135,7 +138,7 @@ def run_stages(
     running = False
     with ExitStack() as session:
         account = session.enter_context(Account(ledger, spec))
-        run = _Run(spec, ledger, directory, address, data_root, storage, watcher, account)
+        run = _Run(spec, ledger, directory, address, data_root, storage, watcher, account, recorded_runner(spec, ledger))
         for stage in stages:
             take_over(spec, stage, ledger, StudyFiles(directory))
             source = _bounded(run, stage)
@@ -164,6 +167,7 @@ class _Run:
     storage: str | None
     watcher: Watcher
     account: Account
+    runner: Runner
 
     @property
     def here(self) -> bool:
@@ -223,6 +227,7 @@ def _run_stage(run: _Run, stage: Stage, source: BoundedTrials) -> bool:
 
 def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> None:
     spec, setting = run.spec, _setting(run, stage)
+    fused = run.runner.kind == "fused"
     # Ray Train reserves what several processes take, all or nothing, in a placement group of its own. What is reserved here is then for an
     # actor that does nothing but pass reports on, so there must be no more of them than such groups.
     needs: dict[str, float] = (
@@ -231,8 +236,9 @@ def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> N
     searcher = SourceSearcher(
         source,
         setting,
-        spec.failures.policies(spec.tolerance),
-        at_once=_at_once(spec, run.here),
+        _policies(spec, fused),
+        at_once=_at_once(spec, run.here) if not fused else lambda: math.inf,
+        phase_of=run.ledger.phase,
         room_beside=lambda nodes: spec.recipe.processes == 1 and slots(spec, nodes) > 0,
         trade_off=[name for name, _ in spec.objectives[1:]],
     )
@@ -250,8 +256,12 @@ def _fit(run: _Run, stage: Stage, source: BoundedTrials, stop: StopRequest) -> N
         ],
         stop,
     )
-    waiting = _waiting(spec, source.source, run.here)
-    StageLoop(stage, run.directory / "ray", needs, searcher, scheduler, callbacks, stop, waiting).run()
+    if fused:
+        room, places = _room(spec, run.here), spec.resources.array
+        ArrayLoop(run.directory / "ray", setting, places, room, searcher, scheduler, callbacks, stop, grows=not run.here).run()
+    else:
+        waiting = _waiting(spec, source.source, run.here)
+        StageLoop(stage, run.directory / "ray", needs, searcher, scheduler, callbacks, stop, waiting).run()
     if stop.error is not None:
         raise stop.error
     shutil.rmtree(str(setting.scratch), ignore_errors=True)  # what groups that were killed have left
@@ -294,6 +304,21 @@ def _at_once(spec: StudySpec, here: bool) -> Callable[[], float]:
     return lambda: room if here else math.inf
 
 
+def _policies(spec: StudySpec, fused: bool) -> dict[Cause, Policy]:
+    """What is done about failures; in an array that may have been a neighbour's, so that a trial is tried once more, by itself."""
+    policies = spec.failures.policies(spec.tolerance)
+    if fused:
+        more: tuple[tuple[Cause, PolicySection], ...] = (("memory", spec.failures.memory), ("hang", spec.failures.hang))
+        policies |= {cause: replace(policies[cause], tries=policies[cause].tries + 1) for cause, asked in more if asked.tries is None}
+    return policies
+
+
+def _room(spec: StudySpec, here: bool) -> Callable[[], int]:
+    """Tells for how many arrays there is room at present; on this machine that stays as it is."""
+    room = max(1, slots(spec))
+    return lambda: room if here else max(1, slots(spec))
+
+
 def _waiting(spec: StudySpec, source: TrialSource, here: bool) -> int:
     """How many trials may wait for an actor; a searcher that learns should not be asked further ahead than there are slots."""
     room = max(1, slots(spec))
@@ -306,7 +331,7 @@ def slots(spec: StudySpec, beside: Collection[str] = ()) -> int:
 
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     nodes = [node["Resources"] for node in alive if not {node["NodeID"], f"ip:{node['NodeManagerAddress']}"} & set(beside)]
-    needs = [(name.upper(), need) for name, need in spec.resources if need > 0.0]
+    needs = [(name, need) for name, need in (("CPU", spec.resources.cpu), ("GPU", spec.resources.gpu)) if need > 0.0]
     return int(sum(min(int(node.get(name, 0.0) / need) for name, need in needs) for node in nodes) // spec.recipe.processes)
 
 

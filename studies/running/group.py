@@ -22,7 +22,8 @@ from ray.util.placement_group import get_current_placement_group
 
 from studies.running.memory import guard_memory
 from studies.running.post import Post
-from studies.running.trial_run import Progress, TrialRun, note_name, planned_trial, trial_setting
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialRun, note_name, planned_trial, trial_setting
 
 # How long an answer is waited for before a look at whether the processes live, and how long an end in order may take, in seconds.
 PATIENCE, END = 1.0, 60.0

@@ -16,6 +16,7 @@ from margin_core.data import DatasetConfig
 from margin_core.seeds import derive_seed
 from search_spaces import METHODS, Config, Learner, Method, Outcome, Space, grid_size, sobol
 from studies.plan import PlannedTrial, screen_replicates
+from studies.running.sources import ANY, Wanted
 from studies.spec import StudySpec
 
 # How often a searcher may repeat itself before any Sobol point is taken, and how many points are looked at for a new one.
@@ -81,9 +82,10 @@ class LearningTrials:
         """How many trials there are, those that ended before included."""
         return sum(search.total for search in self._searches.values())
 
-    def next(self) -> PlannedTrial | None:
-        """The next trial of the dataset that is furthest behind, among those that need not wait for results."""
-        for search in sorted(self._searches.values(), key=lambda search: search.handed_out):
+    def next(self, wanted: Wanted = ANY) -> PlannedTrial | None:
+        """The next trial of the dataset that is furthest behind, or is wanted, among those that need not wait for results."""
+        searches = self._searches.values() if wanted.dataset is None else [self._searches[wanted.dataset]]
+        for search in sorted(searches, key=lambda search: search.handed_out):
             if (trial := search.next()) is not None:
                 return trial
         return None

@@ -21,6 +21,7 @@ from margin_core.seeds import numpy_generator
 from margin_core.training import checkpoint_files
 from search_spaces import Changes, Config, Outcome, changed, replaced, replacements
 from studies.plan import PlannedTrial, Segment, first_members, screen_replicates
+from studies.running.sources import ANY, Wanted
 from studies.running.trial_copies import TrialCopies
 from studies.running.trial_run import pause_file
 from studies.spec import StudySpec
@@ -100,13 +101,13 @@ class PopulationTrials:
         """How many trials there are, those that ended before included, where no further one is lost."""
         return sum(population.total for population in self._populations.values())
 
-    def next(self) -> PlannedTrial | None:
-        """The next segment of the population that is furthest behind, or None while all wait for results."""
+    def next(self, wanted: Wanted = ANY) -> PlannedTrial | None:
+        """The next segment of the population that is furthest behind, of those that are wanted, or None while all wait for results."""
         for population in self._populations.values():
             population.catch_up()
             if self._settlement is not None:
                 population.settle(self._settlement)
-        ready = [population for population in self._populations.values() if population.waiting]
+        ready = [population for population in self._populations.values() if population.waiting and wanted.takes(population.waiting[0])]
         return min(ready, key=lambda population: population.progress).waiting.popleft() if ready else None
 
     def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:

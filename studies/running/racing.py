@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from search_spaces import Outcome
 from studies.plan import PlannedTrial, race_rounds, screen_configs, screen_replicates
+from studies.running.sources import ANY, Wanted
 from studies.spec import StudySpec
 
 
@@ -44,9 +45,9 @@ class RacingTrials:
         """Whether every race has handed out its last trial."""
         return all(race.exhausted for race in self._races.values())
 
-    def next(self) -> PlannedTrial | None:
-        """The next trial of the race that is furthest behind, or None while all wait for results."""
-        ready = [race for race in self._races.values() if race.waiting]
+    def next(self, wanted: Wanted = ANY) -> PlannedTrial | None:
+        """The next trial of the race that is furthest behind, of those that are wanted, or None while all wait for results."""
+        ready = [race for race in self._races.values() if race.waiting and wanted.takes(race.waiting[0])]
         return min(ready, key=lambda race: race.progress).waiting.popleft() if ready else None
 
     def tell(self, trial: PlannedTrial, outcome: Outcome) -> None:

@@ -15,7 +15,7 @@ from studies.plan import PlannedTrial
 from studies.running.attempts import Attempts
 from studies.running.causes import cause_of_death, gist
 from studies.running.notes import take_note
-from studies.running.sources import TrialSource
+from studies.running.sources import ANY, TrialSource, Wanted
 from studies.running.trial_run import TrialSetting, encode, note_name
 
 
@@ -30,6 +30,7 @@ class SourceSearcher(Searcher):
         setting: What every trial of the stage shares.
         policies: What is done about failures of each cause.
         at_once: Tells how many trials may run or wait to run at present; by default any number may.
+        phase_of: Tells at which epoch of its replicate's stream of batches a trial began, by its key, where it had begun before.
         room_beside: Tells whether a trial finds room on a node that is none of these, by their names.
         trade_off: Further metrics that the source is told, behind the setting's own.
     """
@@ -41,17 +42,20 @@ class SourceSearcher(Searcher):
         policies: Mapping[Cause, Policy],
         *,
         at_once: Callable[[], float] = lambda: math.inf,
+        phase_of: Callable[[str], int | None] = lambda key: None,
         room_beside: Callable[[Collection[str]], bool] = lambda nodes: False,
         trade_off: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._trade_off = trade_off
         self._at_once = at_once
+        self._phase_of = phase_of
         self._room_beside = room_beside
         self._source = source
         self._setting = setting
         self._attempts = Attempts(policies)
         self._running: dict[str, PlannedTrial] = {}
+        self._handed_out = 0
         self._again: deque[PlannedTrial] = deque()
         self._declined: deque[PlannedTrial] = deque()
         self._blamed: dict[str, tuple[Cause, str]] = {}
@@ -61,18 +65,37 @@ class SourceSearcher(Searcher):
         """Nothing to take over: the source knows its metric."""
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, str] | None:
-        """The next trial as a Ray config; FINISHED (a string, whatever Ray's annotation says) when there will be no more."""
+    @property
+    def left(self) -> int:
+        """How many trials there may be still to hand out."""
+        fresh = 0 if self._source.exhausted else self._source.total - self._source.done - self._handed_out
+        return fresh + len(self._again) + len(self._declined)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there will be no more trials: what runs may have to be started again."""
+        return self._source.exhausted and not (self._running or self._again or self._declined)
+
+    def suggest(self, trial_id: str, wanted: Wanted = ANY) -> dict[str, str] | None:
+        """The next trial as a Ray config; FINISHED (a string, whatever Ray's annotation says) when there will be no more.
+
+        Args:
+            trial_id: What the trial is called until it ends.
+            wanted: Which trials are asked for.
+        """
         if self._running and len(self._running) >= self._at_once():
             return None
-        planned = self._again.popleft() if self._again else self._source.next()
-        if planned is None and self._declined:
-            planned = self._declined.popleft()
-        if planned is None:  # what runs may have to be started again
-            return cast("None", Searcher.FINISHED) if self._source.exhausted and not self._running else None
+        planned = _first(self._again, wanted) or self._fresh(wanted) or _first(self._declined, wanted)
+        if planned is None:
+            return cast("None", Searcher.FINISHED) if self.finished else None
         self._running[trial_id] = planned
         left = self._attempts.left(planned.key)
-        return encode(planned, self._setting, left if left and self._room_beside(left) else ())
+        return encode(planned, self._setting, left if left and self._room_beside(left) else (), self._phase_of(planned.key))
+
+    def _fresh(self, wanted: Wanted) -> PlannedTrial | None:
+        planned = self._source.next(wanted)
+        self._handed_out += planned is not None
+        return planned
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the source how the trial ended; of one whose process died (``error``) the callback tells more, by `died`."""
@@ -133,3 +156,11 @@ class SourceSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a resumed study reads its ledger."""
+
+
+def _first(waiting: deque[PlannedTrial], wanted: Wanted) -> PlannedTrial | None:
+    """Take the first trial that is wanted out of those that wait."""
+    found = next((trial for trial in waiting if wanted.takes(trial)), None)
+    if found is not None:
+        waiting.remove(found)
+    return found

@@ -10,7 +10,9 @@ from studies.spending import Account
 
 
 class SpendingCallback(tune.Callback):
-    """Tells a study's account how many trials hold devices, when that changes and now and then.
+    """Tells a study's account how many processes hold devices, when that changes and now and then.
+
+    A trial has a process of its own, or shares that of its array.
 
     Args:
         account: The study's.
@@ -18,21 +20,21 @@ class SpendingCallback(tune.Callback):
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._running: set[str] = set()
+        self._running: dict[str, Any] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins to hold them."""
-        self._running.add(trial.trial_id)
+        self._running[trial.trial_id] = trial.temporary_state.ray_actor
         self._count()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has ended."""
-        self._running.discard(trial.trial_id)
+        self._running.pop(trial.trial_id, None)
         self._count()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process has died."""
-        self._running.discard(trial.trial_id)
+        self._running.pop(trial.trial_id, None)
         self._count()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -40,4 +42,4 @@ class SpendingCallback(tune.Callback):
         self._count()
 
     def _count(self) -> None:
-        self._account.count(len(self._running))
+        self._account.count(len(set(self._running.values())))

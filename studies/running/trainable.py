@@ -15,7 +15,8 @@ from ray import tune
 
 from studies.running.memory import guard_memory
 from studies.running.notes import leave_note
-from studies.running.trial_run import Progress, TrialRun, note_name, planned_trial, trial_setting
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialRun, begun_at, note_name, planned_trial, trial_setting
 
 if TYPE_CHECKING:
     from studies.running.group import Group
@@ -44,6 +45,7 @@ class TrialActor(tune.Trainable):
         self._setting = trial_setting(config)
         self._run: TrialRun | None = None
         self._order: dict[str, Any] = config
+        self._phase = begun_at(config) or 0
         self._nodes = _names_of_this_node()
         self._elsewhere = not set(self._nodes).isdisjoint(json.loads(config.get("elsewhere", "[]")))
 
@@ -62,7 +64,7 @@ class TrialActor(tune.Trainable):
         if self._run is None:
             if self._setting.memory_gib is not None:
                 guard_memory(self._setting.memory_gib, note_name(self._planned, self._setting))
-            self._run = TrialRun(self._planned, self._setting)
+            self._run = TrialRun(self._planned, self._setting, phase=self._phase)
         progress = self._run.advance()
         if progress.spoilt and progress.cause is not None:
             leave_note(note_name(self._planned, self._setting), progress.cause, progress.reason)
@@ -90,16 +92,7 @@ class TrialActor(tune.Trainable):
             self._group = None
 
     def _result(self, progress: Progress) -> dict[str, Any]:
-        result: dict[str, Any] = {"rows": progress.rows, "status": progress.status, "reason": progress.reason}
-        result["done"] = progress.status != "running"
-        if progress.cause is not None:
-            result |= {"cause": progress.cause, "node": self._nodes[0] if self._nodes else ""}
-        if progress.rows:
-            result["epoch"] = progress.rows[-1]["epoch"]
-            value = progress.rows[-1]["metrics"].get(self._setting.metric)
-            if value is not None and progress.status != "diverged":
-                result[self._setting.metric] = value
-        return result
+        return progress.result(self._setting.metric, self._nodes[0] if self._nodes else "")
 
 
 def _names_of_this_node() -> tuple[str, ...]:

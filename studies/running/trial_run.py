@@ -1,7 +1,7 @@
 """A trial on its way: epochs into rows for the ledger, its own checkpoints, and what is written at its end.
 
 It batches epochs, goes on from where an earlier process stopped, or from where another trial was that is the same up to there, and turns
-every exception of a trial into a result. Who calls it is left to others: an actor of Ray Tune's, or each process of a group.
+every exception of a trial into a result. Who calls it is left to others: an actor of Ray Tune's, each process of a group, or an array.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-import traceback
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -21,9 +20,8 @@ import torch
 
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from margin_core.training.processes import Processes
-from studies.failures import Cause
 from studies.plan import PlannedTrial
-from studies.running.causes import cause_of, spoils_process
+from studies.running.progress import Progress
 from studies.running.trial_copies import TrialCopies, own_folder
 
 logger = logging.getLogger(__name__)
@@ -79,16 +77,24 @@ class TrialSetting:
         return replace(self, checkpoints=own_folder(), examples=None if self.examples is None else own_folder())
 
 
-def encode(planned: PlannedTrial, setting: TrialSetting, elsewhere: Collection[str] = ()) -> dict[str, str]:
+def encode(planned: PlannedTrial, setting: TrialSetting, elsewhere: Collection[str] = (), phase: int | None = None) -> dict[str, str]:
     """A Ray config: strings, so that Ray neither flattens nor samples anything in it.
 
     Args:
         planned: The trial.
         setting: How it is run.
         elsewhere: The nodes that shall not run it.
+        phase: At which epoch of its replicate's stream of batches it began, where it had begun before.
     """
     config = {"trial": json.dumps(planned.to_dict()), "setting": json.dumps(asdict(setting))}
-    return config | ({"elsewhere": json.dumps(sorted(elsewhere))} if elsewhere else {})
+    config |= {"elsewhere": json.dumps(sorted(elsewhere))} if elsewhere else {}
+    return config | ({} if phase is None else {"phase": str(phase)})
+
+
+def begun_at(config: dict[str, Any]) -> int | None:
+    """The phase in a Ray config, or None."""
+    phase = config.get("phase")
+    return None if phase is None else int(phase)
 
 
 def note_name(planned: PlannedTrial, setting: TrialSetting) -> str:
@@ -113,47 +119,28 @@ def trial_setting(config: dict[str, Any]) -> TrialSetting:
     return TrialSetting(**{**setting, "record": Record(**setting["record"])})
 
 
-@dataclass(frozen=True)
-class Progress:
-    """What a trial has come to since it was last asked.
-
-    Attributes:
-        rows: Its epochs as they travel to the ledger.
-        status: ``running``, ``paused`` at the end of a segment, ``finished``, ``diverged`` or ``failed``.
-        reason: Why it diverged or failed, else empty.
-        cause: The same as one of a few causes.
-        spoilt: Whether its process is no good for another trial.
-    """
-
-    rows: list[dict[str, Any]]
-    status: str
-    reason: str = ""
-    cause: Cause | None = None
-    spoilt: bool = False
-
-    @classmethod
-    def of_error(cls, error: Exception, rows: list[dict[str, Any]] | None = None) -> Progress:
-        """That of a trial that raised."""
-        return cls(rows or [], "failed", _sentence(error), cause_of(error), spoils_process(error))
-
-
 class TrialRun:
-    """Runs one trial; each call of `advance` is one or more epochs.
+    """Runs one trial: opens it, takes its epochs one by one, and does what is to be done after them.
+
+    Alone, each call of `advance` trains one or more epochs. In an array it is the array that trains; see `ArrayRun`.
 
     Args:
         planned: The trial.
         setting: How it is run.
         device: Where to compute, by default the setting's.
+        phase: At which epoch of its replicate's stream of batches it begins, where there is no checkpoint that says so.
     """
 
-    def __init__(self, planned: PlannedTrial, setting: TrialSetting, device: str | torch.device | None = None) -> None:
+    def __init__(self, planned: PlannedTrial, setting: TrialSetting, device: str | torch.device | None = None, *, phase: int = 0) -> None:
         self._planned = planned
         self._setting = setting.on_this_node
         self._copies = TrialCopies(setting.storage, setting.study)
         self._device = setting.device if device is None else device
         self._number = planned.cell.recipe.processes
+        self._phase = phase
         self._trial: Trial | None = None
         self._history: list[dict[str, Any]] = []
+        self._untold: list[dict[str, Any]] = []
         self._saved_at = time.monotonic()
         self._saved_epoch = 0
 
@@ -163,53 +150,87 @@ class TrialRun:
         Raises:
             ConnectionError: Where another process of the trial is gone.
         """
-        rows: list[dict[str, Any]] = []
         try:
-            status = self._run(rows)
+            trial = self._trial or self.open()
+            until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
+            while not self.at_the_end:
+                self.take(trial.run_epoch())
+                if time.monotonic() >= until:
+                    break
+            return self.progress()
         except Exception as error:
-            self._trial = None  # somewhere within an epoch: nothing to go on from, and its memory is wanted
             if self._number > 1 and isinstance(error, ConnectionError):
+                self._trial = None
                 raise
-            logger.exception("trial %s raised", self._planned.key)
-            return Progress.of_error(error, rows)
-        if status == "diverged":
-            return Progress(rows, status, f"loss or weights in epoch {rows[-1]['epoch']}", "diverged")
-        return Progress(rows, status)
+            return self.failed(error)
+
+    def open(self) -> Trial:
+        """The trial where its checkpoint left it, or at its beginning; from now on it is this run's."""
+        torch.set_num_threads(self._setting.threads)
+        self._trial = self._open()
+        self._saved_epoch = self._trial.epoch
+        self._untold = list(self._history)  # the driver may have gone before these reached it
+        return self._trial
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a trial to go on with."""
+        return self._trial is not None
+
+    @property
+    def trial(self) -> Trial:
+        """The trial that was opened.
+
+        Raises:
+            RuntimeError: Where none was, or where it failed.
+        """
+        if self._trial is None:
+            raise RuntimeError(f"the trial {self._planned.key} is not open")
+        return self._trial
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether the trial, or the segment that is asked for, is at its end."""
+        segment = self._planned.segment
+        return self.trial.done or (segment is not None and self.trial.epoch >= segment.end)
+
+    def take(self, report: EpochReport) -> None:
+        """Take an epoch of the trial that was just trained."""
+        row = _row(report, self.trial)
+        if self._planned.stage == "test" and self.trial.done and not report.diverged and self._first:
+            row["metrics"] = {**report.metrics, **self.trial.evaluate("test")}
+        self._history.append(row)
+        self._untold.append(row)
+
+    def progress(self) -> Progress:
+        """What the trial has come to since the last call; writes what has to be on a disk before that is told."""
+        trial, rows = self.trial, self._untold
+        paused = self.at_the_end and not trial.done
+        if self._first and paused:
+            self._pause(trial)
+        elif self._first:
+            self._write(trial)
+        self._untold = []
+        if trial.diverged:
+            return Progress(rows, "diverged", f"loss or weights in epoch {trial.epoch}", "diverged")
+        return Progress(rows, "paused" if paused else "finished" if trial.done else "running")
+
+    def failed(self, error: Exception) -> Progress:
+        """The end of a trial that raised."""
+        logger.error("trial %s raised", self._planned.key, exc_info=error)
+        self._trial = None  # somewhere within an epoch: nothing to go on from, and its memory is wanted
+        rows, self._untold = self._untold, []
+        return Progress.of_error(error, rows)
 
     def leave(self) -> None:
         """Write a checkpoint of a trial that has not ended, where it is now, for whoever goes on with it."""
         if self._trial is not None and not self._trial.done and self._trial.epoch > self._saved_epoch:
             self._save(self._trial, self._path)
 
-    def _run(self, rows: list[dict[str, Any]]) -> str:
-        torch.set_num_threads(self._setting.threads)
-        if self._trial is None:
-            self._trial = self._open()
-            self._saved_epoch = self._trial.epoch
-            rows.extend(self._history)  # the driver may have gone before these reached it
-        trial = self._trial
-        until = time.monotonic() + (0.0 if self._setting.every_epoch or self._number > 1 else 1.0)
-        diverged, first = False, Processes.joined(self._number).first
-        while not self._at_the_end(trial):
-            report = trial.run_epoch()
-            diverged = report.diverged
-            rows.append(_row(report, trial))
-            if self._planned.stage == "test" and trial.done and not diverged and first:
-                rows[-1]["metrics"] = {**report.metrics, **trial.evaluate("test")}
-            self._history.append(rows[-1])
-            if time.monotonic() >= until:
-                break
-        paused = self._at_the_end(trial) and not trial.done
-        if first and paused:
-            self._pause(trial)
-        elif first:
-            self._write(trial, diverged)
-        return "paused" if paused else "running" if not trial.done else "diverged" if diverged else "finished"
-
-    def _at_the_end(self, trial: Trial) -> bool:
-        """Whether the trial, or the segment that is asked for, is at its end."""
-        segment = self._planned.segment
-        return trial.done or (segment is not None and trial.epoch >= segment.end)
+    @property
+    def _first(self) -> bool:
+        """Whether this process is the one of the trial's that measures and writes."""
+        return Processes.joined(self._number).first
 
     def _begin(self) -> Trial:
         self._history = []
@@ -217,6 +238,7 @@ class TrialRun:
             self._planned.cell,
             study_seed=self._setting.study_seed,
             replicate=self._planned.replicate,
+            phase=self._phase,
             data_root=self._setting.data_root,
             device=self._device,
             record=self._setting.record,
@@ -290,13 +312,13 @@ class TrialRun:
             file.unlink(missing_ok=True)
         self._copies.remove(path)
 
-    def _write(self, trial: Trial, diverged: bool) -> None:
-        if self._setting.examples is not None and trial.done and not diverged:
+    def _write(self, trial: Trial) -> None:
+        if self._setting.examples is not None and trial.done and not trial.diverged:
             # Before the end is reported: a process that dies in between does it again.
             path = Path(self._setting.examples) / f"{self._planned.key}.npz"
             Examples.of(trial).write(path)
             self._copies.send_examples(path)
-        if trial.done and (diverged or not self._setting.keep_final):
+        if trial.done and (trial.diverged or not self._setting.keep_final):
             self._remove(self._path)
         elif trial.done or time.monotonic() - self._saved_at >= self._setting.checkpoint_seconds:
             self._save(trial, self._path)
@@ -317,14 +339,6 @@ class TrialRun:
             self._copies.send(path)
             self._saved_epoch = trial.epoch
         self._saved_at = time.monotonic()
-
-
-def _sentence(error: Exception) -> str:
-    """What was raised, in a line; of an error without words, where."""
-    if not str(error).strip():
-        raised = traceback.extract_tb(error.__traceback__)[-1:]
-        return f"{type(error).__name__}{''.join(f' in line {place.lineno} of {Path(place.filename).name}' for place in raised)}"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def pause_file(stage: str, cell_id: str, replicate: int, epoch: int) -> str:
@@ -350,4 +364,6 @@ def _row(report: EpochReport, trial: Trial) -> dict[str, Any]:
         row["steps"] = [asdict(step) for step in report.steps]
     if trial.record.class_counts and report.epoch == 1:
         row["class_counts"] = trial.class_counts
+    if trial.phase and report.epoch == 1:
+        row["phase"] = trial.phase
     return row

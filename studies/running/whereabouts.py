@@ -12,6 +12,7 @@ import ray
 from ray import tune
 
 from studies.placement import Place, Placement, write_placement
+from studies.running.array import ArrayTrial
 from studies.running.trial_run import planned_trial
 from studies.sections import ResourceSection
 
@@ -31,8 +32,9 @@ class PlacementCallback(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial begins; its node is told with its first report."""
-        key = planned_trial(trial.config).key
-        self._places[trial.trial_id] = Place(key, "", time.time(), self._resources.cpu, self._resources.gpu)
+        key, alone = planned_trial(trial.config).key, not isinstance(trial, ArrayTrial)
+        cpu, gpu = (self._resources.cpu, self._resources.gpu) if alone else (0.0, 0.0)
+        self._places[trial.trial_id] = Place(key, "", time.time(), cpu, gpu)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Take the node from what Ray Tune adds to each report."""
@@ -49,13 +51,15 @@ class PlacementCallback(tune.Callback):
         self._places.pop(trial.trial_id, None)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Write where the trials are now."""
+        """Write where the trials are now, with what the loop says of its ``arrays`` and how ``full`` they are, where it has any."""
         there = _of_machines(ray.cluster_resources())  # type: ignore[no-untyped-call]
         free = _of_machines(ray.available_resources())  # type: ignore[no-untyped-call]
         used = {name: round(amount - free.get(name, 0.0), 4) for name, amount in there.items()}
         nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
         with suppress(OSError):  # a full disk: it is no part of the record
-            write_placement(self._directory, Placement(list(self._places.values()), nodes, there, used))
+            write_placement(
+                self._directory, Placement(list(self._places.values()), nodes, there, used, info.get("arrays", []), info.get("full"))
+            )
 
 
 def _of_machines(resources: dict[str, float]) -> dict[str, float]:

@@ -38,7 +38,7 @@ SUCCEEDED: tuple[Status, ...] = ("finished", "stopped")
 # What is copied with a trial: from where, to where, which columns; a trial's cell comes first, for its trial refers to it.
 _COPIED = {
     ("trials JOIN cells USING (cell_id)", "cells"): ("cell_id", "dataset", "family", "cell", "config"),
-    ("trials", "trials"): ("key", "stage", "cell_id", "seed", "status", "reason", "started", "ended", "attempts", "copied_from"),
+    ("trials", "trials"): ("key", "stage", "cell_id", "seed", "status", "reason", "started", "ended", "attempts", "copied_from", "phase"),
     ("epochs", "epochs"): ("key", "epoch", "at", "seconds", "metrics"),
     ("steps", "steps"): ("key", "step", "epoch", "metrics"),
     ("class_counts", "class_counts"): ("key", "counts"),
@@ -51,7 +51,11 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the ledger knows it; ``copied_from`` names the study that ran it, where that was not this one."""
+    """A trial as the ledger knows it.
+
+    ``copied_from`` names the study that ran it, where that was not this one. ``phase`` is that of `margin_core.training.Trial`: with it the
+    trial can be run again by itself.
+    """
 
     key: str
     stage: str
@@ -65,6 +69,7 @@ class TrialRecord:
     ended: float | None
     attempts: int
     copied_from: str
+    phase: int
     config: dict[str, Any]
 
 
@@ -236,7 +241,7 @@ class Ledger:
             key: The trial.
             rows: Each with ``epoch``, ``at``, ``seconds`` and ``metrics``, and, where something was measured within the epoch, ``steps``:
                 for each such step ``step``, counted from the beginning of the training, and ``metrics``. The first may have
-                ``class_counts``.
+                ``class_counts``, and the trial's ``phase`` where that is not 0.
         """
         rows = list(rows)
         with self._writing():
@@ -251,6 +256,9 @@ class Ledger:
             self._connection.executemany(
                 "INSERT OR IGNORE INTO class_counts VALUES (?, ?)",
                 [(key, _dump(row["class_counts"])) for row in rows if "class_counts" in row],
+            )
+            self._connection.executemany(
+                "UPDATE trials SET phase = ? WHERE key = ?", [(row["phase"], key) for row in rows if "phase" in row]
             )
 
     def end(self, key: str, status: Status, reason: str = "") -> None:
@@ -359,6 +367,11 @@ class Ledger:
         if row is None:
             raise LedgerError(f"the ledger {self.path} has no trial {key!r}")
         return TrialRecord(**{**dict(row), "config": json.loads(row["config"])})
+
+    def phase(self, key: str) -> int | None:
+        """At which epoch of its replicate's stream of batches a trial began, or None where it has not begun."""
+        row = self._connection.execute("SELECT phase FROM trials WHERE key = ?", (key,)).fetchone()
+        return None if row is None else int(row["phase"])
 
     def cell(self, cell_id: str) -> dict[str, Any]:
         """The plain data of a cell."""

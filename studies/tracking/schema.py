@@ -68,6 +68,8 @@ _STEPS: tuple[tuple[str, ...], ...] = (
                   WHERE stage = 'screen' GROUP BY cell_id)
             WHERE (SELECT json_extract(value, '$.screen.searcher') FROM meta WHERE key = 'spec') = 'tpe'""",
     ),
+    # At which epoch of its replicate's stream of batches a trial began.
+    ("ALTER TABLE trials ADD COLUMN phase INTEGER NOT NULL DEFAULT 0",),
 )
 
 VERSION = len(_STEPS)

@@ -69,6 +69,20 @@ def test_every_dataset_is_exported_into_its_own_directory(trained: StudyFiles) -
     assert config(written["noisy"])["cell"]["dataset"] == {"name": "digits", "label_noise": 0.2, "noise": "symmetric", "label": "noisy"}
 
 
+def test_an_export_of_a_fused_trial_keeps_its_phase_and_is_repeated_to_rounding(trained: StudyFiles, found: Answer) -> None:
+    key = winning_key(found)
+    with Ledger(trained.ledger) as ledger:
+        ledger.set_meta("runner", "fused")
+        first = ledger.epochs(key)[0]
+        ledger.report(key, [{**first, "phase": 4}])
+    written = config(export_study(trained, data_root=None, dataset="digits")["digits"])
+    assert (written["phase"], written["fused"]) == (4, True)
+    read = ExportedTrial.from_dict(written)
+    assert read.open(None).phase == 4
+    assert read.repeats(0.5001, 0.5) and not read.repeats(0.6, 0.5) and not read.repeats(None, 0.5)
+    assert not replace(read, fused=False).repeats(0.5001, 0.5)
+
+
 def test_the_backbone_s_weights_are_exported_by_their_digest_for_other_studies_to_name(
     trained: StudyFiles, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

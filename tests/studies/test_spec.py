@@ -125,7 +125,7 @@ SENTENCES = {
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
         "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, record, "
-        "describe, screen, confirm, zoom, test, metric, sesoi, alpha, resources, tolerance, failures, budget)"
+        "describe, screen, confirm, zoom, test, metric, sesoi, alpha, runner, resources, tolerance, failures, budget)"
     ),
     "noequals": "--set takes key=value, got 'noequals'",
     "=3": "--set takes key=value, got '=3'",

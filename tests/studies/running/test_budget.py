@@ -28,6 +28,7 @@ STUDY: dict[str, Any] = {
     "name": "bounded",
     "datasets": ["digits"],
     "model": "mlp-16",
+    "runner": "solo",
     "recipe": {"epochs": 6, "batch_size": 64},
     "nuisance": {"lr": [0.1, 0.2]},
     "families": {"ce": {"label_smoothing": 0}, "gds": {"lam": [0, 1]}},

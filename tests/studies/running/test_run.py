@@ -27,6 +27,7 @@ SMALL: dict[str, Any] = {
     "name": "small",
     "datasets": ["digits"],
     "model": "mlp-16",
+    "runner": "solo",  # whose numbers are the same to the last bit; test_fused_run has the other
     "recipe": {"epochs": 6, "batch_size": 64},
     "record": {"first_steps": 1, "class_counts": True, "examples": True},
     "nuisance": {"lr": {"low": 0.05, "high": 0.3, "scale": "log"}},
@@ -318,7 +319,7 @@ def _actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
             title = " ".join(child.cmdline())  # an actor's title names the method that it runs
-            if title.startswith(("ray::TrialActor", "ray::ResourceTrainable")):
+            if title.startswith(("ray::TrialActor", "ray::ResourceTrainable", "ray::ArrayActor")):
                 found.append(child)
         except psutil.Error:
             continue

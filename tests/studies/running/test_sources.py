@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from search_spaces import Outcome
 from studies.plan import PlannedTrial, screen_trials
-from studies.running.sources import ListedTrials
-from tests.studies.builders import study
+from studies.running.sources import ListedTrials, Wanted
+from tests.studies.builders import TWO_DATASETS, study
 
 
 def drain(source: ListedTrials) -> list[PlannedTrial]:
@@ -38,3 +38,17 @@ def test_a_list_that_has_ended_whole_is_exhausted_at_once() -> None:
     source = ListedTrials(planned, [trial.key for trial in planned])
     assert source.exhausted
     assert source.next() is None
+
+
+def test_a_list_gives_of_the_dataset_that_is_wanted_and_rather_of_the_replicates_that_are() -> None:
+    planned = screen_trials(study(datasets=TWO_DATASETS, screen={"searcher": "grid", "seeds": 2}))
+    source = ListedTrials(planned)
+    first = source.next()
+    assert first == planned[0]
+    beside = [source.next(Wanted("noisy", {1001})) for _ in range(3)]
+    assert beside == [trial for trial in planned if (trial.dataset, trial.replicate) == ("noisy", 1001)][:3]
+    while (trial := source.next(Wanted("noisy", {1001}))) is not None:
+        beside.append(trial)
+    assert sorted(map(str, beside)) == sorted(str(trial) for trial in planned if trial.dataset == "noisy")
+    assert beside[-1] is not None and beside[-1].replicate == 1000
+    assert [source.next(), source.exhausted] == [planned[1], False]

@@ -11,7 +11,8 @@ import pytest
 from margin_core.data import DatasetConfig
 from margin_core.training import Cell, Recipe
 from studies.plan import PlannedTrial
-from studies.running.trial_run import Progress, TrialRun, TrialSetting
+from studies.running.progress import Progress
+from studies.running.trial_run import TrialRun, TrialSetting
 from tests.margin_core.training.together import in_processes
 
 

@@ -88,6 +88,19 @@ def test_class_counts_are_those_that_came_first(ledger: Ledger, trial: PlannedTr
     assert ledger.class_counts(trial.key) == [30, 3]
 
 
+def test_the_phase_at_which_a_trial_began_comes_with_its_first_epoch_and_is_copied_with_it(
+    ledger: Ledger, trial: PlannedTrial, tmp_path: Path
+) -> None:
+    assert ledger.phase(trial.key) is None
+    ledger.start(trial)
+    assert ledger.phase(trial.key) == 0
+    ledger.report(trial.key, [{**epoch(1, {}), "phase": 7}, epoch(2, {})])
+    assert (ledger.phase(trial.key), ledger.trial(trial.key).phase) == (7, 7)
+    with Ledger(tmp_path / "branch.sqlite") as branch:
+        branch.copy_trials(ledger, [trial.key], "parent")
+        assert branch.trial(trial.key).phase == 7
+
+
 def test_the_test_split_chooses_nothing(ledger: Ledger, trial: PlannedTrial) -> None:
     write(ledger, trial, {"val_accuracy": 90.0, "test_accuracy": 91.0})
     with pytest.raises(ValueError, match="test_accuracy is measured on the test split, which never chooses"):

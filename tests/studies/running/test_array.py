@@ -1,0 +1,50 @@
+"""What the driver keeps of arrays: how full they are, and which of their trials may have been why one was lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from studies.running.array import Fullness, Suspects
+
+pytestmark = pytest.mark.ray
+
+
+class Clock:
+    """Tells the time that it is set to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_arrays_are_as_full_as_their_places_were_in_use_until_no_more_trials_wait_for_one() -> None:
+    clock = Clock()
+    full = Fullness(4, clock)
+    assert full.share is None
+    full.ordered(1, 4, more=True)
+    full.ordered(2, 2, more=True)
+    clock.now = 3.0
+    full.answered(1)
+    full.answered(2)
+    clock.now = 4.0  # both waited for a second
+    full.ordered(1, 4, more=True)
+    full.ordered(2, 1, more=False)
+    clock.now = 10.0
+    full.answered(1)
+    full.answered(2)
+    assert full.share == pytest.approx((3 * 4 + 3 * 2 + 6 * 4) / (3 * 4 + 3 * 4 + 7 * 4))
+
+
+def test_a_trial_that_was_twice_in_an_array_that_was_lost_is_tried_by_itself_until_it_is_past_that() -> None:
+    suspects = Suspects()
+    suspects.struck("a", 3)
+    assert not suspects.alone("a")
+    suspects.heard("a", 3)
+    suspects.struck("a", 3)
+    assert suspects.alone("a") and not suspects.alone("b")
+    suspects.heard("a", 3)  # from its checkpoint, and no further than before
+    assert suspects.alone("a")
+    suspects.heard("a", 4)
+    suspects.heard("b", 1)
+    assert not suspects.alone("a")
