@@ -14,7 +14,7 @@ from urllib.parse import quote
 from studies.described import describe
 from studies.spec import StudySpec
 from studies.tracking.address import UI_ADDRESS, is_server
-from studies.tracking.ledger import TrialRecord
+from studies.tracking.records import TrialRecord
 from studies.tracking.sent import last_experiment
 
 VIEW_TAG = "mlflow.sharedViewState.cells"

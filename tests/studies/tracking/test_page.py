@@ -15,8 +15,9 @@ from studies.reporting.section import runs_of
 from studies.study import write_results
 from studies.tracking.asking import connect
 from studies.tracking.attachments import ALIAS
-from studies.tracking.ledger import SUCCEEDED, Ledger
+from studies.tracking.ledger import Ledger
 from studies.tracking.page import cells_page
+from studies.tracking.records import SUCCEEDED
 from studies.workspace import StudyFiles, study_files
 from tests.studies import builders
 from tests.studies.reporting.test_browser import FLAGS
