@@ -1,5 +1,6 @@
 """One trial, from a cell and its seeds to a stream of epoch reports, with exact checkpoints."""
 
+from margin_core.training.array import TrialArray
 from margin_core.training.cell import Backbone, Cell, Setting, check_frozen
 from margin_core.training.checkpoint import CheckpointError, checkpoint_files
 from margin_core.training.cost import TrialCost, trial_cost
@@ -24,6 +25,7 @@ __all__ = [
     "Split",
     "StepReport",
     "Trial",
+    "TrialArray",
     "TrialCost",
     "check_frozen",
     "checkpoint_files",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -148,7 +149,7 @@ class Trial:
         train_loss: float,
         steps: tuple[StepReport, ...] = (),
         *,
-        seen: Predictions | None = None,
+        seen: Mapping[Split, Predictions] = MappingProxyType({}),
         processes: Processes = Processes(),  # noqa: B008 -- nothing in it changes
     ) -> EpochReport:
         """Report an epoch whose steps have been made, of 0 seconds: for `run_epoch`, and for an array, which makes the steps itself.
@@ -156,16 +157,16 @@ class Trial:
         Args:
             train_loss: Mean over the epoch of loss plus regularisers.
             steps: What was measured within it.
-            seen: What the trial says of the validation examples now, where that is known already.
+            seen: What the trial says of the examples of splits now, as far as that is known already.
             processes: Those of the trial.
         """
         self.epoch += 1
         measured = {"train_loss": train_loss}
         if processes.first:
-            measured |= self._metrics("val", self.predict("val") if seen is None else seen)
+            measured |= self._metrics("val", seen.get("val") or self.predict("val"))
         finite = all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._step.parameters))])
         self.diverged = processes.any(not finite, self.device)
-        measured.update(self._recorded() if processes.first else {})
+        measured.update(self._recorded(seen) if processes.first else {})
         return EpochReport(self.epoch, measured, 0.0, self.diverged, steps)
 
     def rehearse(self, steps: int) -> None:
@@ -176,12 +177,12 @@ class Trial:
         """
         self._train_epoch(Processes.joined(1), steps)
 
-    def _recorded(self) -> dict[str, float]:
+    def _recorded(self, known: Mapping[Split, Predictions] = MappingProxyType({})) -> dict[str, float]:
         """What an epoch or a step reports beside the validation split's metrics."""
         measured: dict[str, float] = {}
         for split in SPLITS:
             if self.record.looks_at(split):
-                seen = self.predict(split)
+                seen = known.get(split) or self.predict(split)
                 measured |= self._metrics(split, seen) if split in self.record.splits else {}
                 measured |= self._confidence(seen) if split == "train" else {}
         if self.record.scales:
