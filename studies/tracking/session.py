@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from studies.analysis import summarise
 from studies.spec import StudySpec
 from studies.tracking.asking import Patience, hopeless, milliseconds
-from studies.tracking.ledger import ENDED, Ledger, TrialRecord
+from studies.tracking.ledger import Ledger
 from studies.tracking.page import VIEW_TAG, cell_name, cells_page, cells_view, labels
+from studies.tracking.records import ENDED, TrialRecord
 from studies.tracking.sent import Note, Sent
 from studies.warm_start import recorded_warm_start
 

@@ -43,7 +43,8 @@ def test_a_family_on_several_datasets_has_a_verdict_of_its_curves_together(moved
     assert found.verdict.apart == (("digits", "digits-noise0.2"),)
     assert [each.optimum for each in found.verdict.datasets] == pytest.approx([0.5, 2.5], abs=0.1)
     table = pd.concat([curve.table.assign(dataset=curve.dataset) for curve in moved.curves])
-    assert found.verdict == shift(table, knob="lam", metric="val_accuracy")
+    assert found.verdict == shift(table, knob="lam", metric="val_accuracy", called="λ")
+    assert found.verdict.reason.startswith("No one λ can be best on all 2 datasets")
     (plain,) = moved.to_dict()["shifts"]
     assert (plain["family"], plain["shift"]) == ("gds", True)
     assert json.loads(json.dumps(plain)) == json.loads(json.dumps({"family": "gds", "knob": "lam", **found.verdict.to_dict()}))

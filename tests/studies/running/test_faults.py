@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from studies.tracking.ledger import ENDED
+from studies.tracking.records import ENDED
 from studies.workspace import StudyFiles, study_files
 from tests.studies.running.test_cluster import staged_rows
 from tests.studies.running.test_run import SMALL, _actors, ended, finish, read, run, wait_until, write

@@ -15,7 +15,8 @@ from margin_core.training import Cell, Trial
 from studies.answer import answer
 from studies.plan import PlannedTrial
 from studies.spec import study_from
-from studies.tracking.ledger import ENDED, Ledger
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ENDED
 from studies.workspace import study_files
 from tests.ray_cluster import kill_node, ray_cluster
 from tests.studies import builders
