@@ -124,10 +124,16 @@ class _Measured:
         return max(whole, key=lambda item: item[:2])[2] if whole else None
 
 
-def answer(ledger: Ledger) -> Answer:
-    """Read ``ledger`` as it stands; a study that still runs gives the answer so far."""
+def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
+    """Read ``ledger`` as it stands; a study that still runs gives the answer so far.
+
+    Args:
+        ledger: The study's.
+        table: Its final metrics, where they have been read.
+    """
     spec = recorded_study(ledger)
-    table, trials, changes = ledger.final_metrics(), ledger.trials(), ledger.changes()
+    table = ledger.final_metrics() if table is None else table
+    trials, changes = ledger.trials(), ledger.changes()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
     arms = confirm_arms(spec, results) if spec.confirm is not None else []
     beforehand = chosen_beforehand(spec, ledger, trials, arms)

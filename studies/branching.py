@@ -17,7 +17,8 @@ from studies.extension import processor
 from studies.plan import Stage, arm_trials, screen_trials
 from studies.screen_section import LEARNING
 from studies.spec import StudySpec
-from studies.tracking.ledger import Ledger, LedgerError, TrialRecord
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import LedgerError, TrialRecord
 from studies.workspace import StudyFiles, study_files
 
 

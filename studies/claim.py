@@ -17,7 +17,8 @@ from margin_core.entry_points import other_packages
 from studies.difference import Difference
 from studies.extension import differences, extends, hindrances
 from studies.spec import StudySpec, study_from
-from studies.tracking.ledger import ChangeKind, Ledger
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ChangeKind
 from studies.workspace import StudyError, StudyFiles
 
 _RECORDED_PACKAGES = ("torch", "torchvision", "ray", "optuna", "cmaes", "mlflow", "timm", "numpy", "pandas")

@@ -103,8 +103,9 @@ def compare_studies(files: Sequence[StudyFiles]) -> Compared:
     answers, results = dict[str, Answer](), dict[str, pd.DataFrame]()
     for name, of in zip(names, files, strict=True):
         with Ledger(of.ledger, read_only=True) as ledger:
-            answers[name] = answer(ledger)
-            results[name] = _results(ledger, answers[name].spec)
+            table = ledger.final_metrics()
+            answers[name] = answer(ledger, table)
+            results[name] = _results(table, answers[name].spec)
     first = answers[names[0]].spec
     told = {name: differences(first, answers[name].spec) for name in names[1:]}
     compared = Compared(answers, told, {}, tuple(pair for pair in _pairs(results) if pair.trials))
@@ -132,9 +133,8 @@ def _shifts(compared: Compared) -> dict[tuple[str, str], Shift]:
     return found
 
 
-def _results(ledger: Ledger, spec: StudySpec) -> pd.DataFrame:
+def _results(table: pd.DataFrame, spec: StudySpec) -> pd.DataFrame:
     """The study's metric of each trial that ended well, under what makes a trial the same in any study."""
-    table = ledger.final_metrics()
     well = table[table["status"] == "finished"]
     values = pd.to_numeric(well[spec.metric]) if spec.metric in well else pd.Series(math.nan, index=well.index)
     return pd.DataFrame({"key": well["key"], "seed": spec.seed, "metric": spec.metric, "value": values}).dropna()

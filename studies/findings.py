@@ -20,8 +20,8 @@ from studies.plan import Stage
 from studies.spec import StudySpec
 from studies.spending import Spent
 from studies.topology import Topology
-from studies.tracking.ledger import Change
 from studies.tracking.page import RunsPage
+from studies.tracking.records import Change
 from studies.warm_start import WarmStart
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from studies.difference import Difference
 from studies.plan import Stage
-from studies.tracking.ledger import Change, TrialRecord
+from studies.tracking.records import Change, TrialRecord
 
 _JUDGED_BY = ("alpha", "sesoi")
 _CHOOSING = ("screen", "families", "regularizers", "nuisance", "confirm")

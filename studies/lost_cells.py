@@ -10,7 +10,7 @@ from typing import Any
 from studies.analysis.failure_rate import FailureRate, failure_rate
 from studies.described import describe
 from studies.failures import Cause, cause_in
-from studies.tracking.ledger import ENDED, TrialRecord
+from studies.tracking.records import ENDED, TrialRecord
 
 
 @dataclass(frozen=True)

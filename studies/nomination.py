@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from studies.plan import Arm, confirm_arms
 from studies.spec import StudySpec
-from studies.tracking.ledger import Ledger, TrialRecord
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import TrialRecord
 
 
 def chosen_beforehand(spec: StudySpec, ledger: Ledger, trials: list[TrialRecord], arms: list[Arm]) -> set[str]:

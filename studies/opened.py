@@ -75,7 +75,8 @@ def open_directory(path: Path) -> Study:
     """Open the study whose ledger lies in directory ``path``."""
     files = StudyFiles(path)
     with Ledger(files.ledger, read_only=True) as ledger:
-        found, table, trials = answer(ledger), ledger.final_metrics(), ledger.trials()
+        table, trials = ledger.final_metrics(), ledger.trials()
+        found = answer(ledger, table)
     configs = pd.DataFrame([{"key": trial.key, **trial.config} for trial in trials]).drop(columns="family", errors="ignore")
     return Study(files, found, table.merge(configs, on="key") if len(table) else table)
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from studies.described import describe
 from studies.spec import StudySpec
-from studies.tracking.ledger import TrialRecord
+from studies.tracking.records import TrialRecord
 
 
 def pareto_front(spec: StudySpec, trials: list[TrialRecord], table: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from studies.described import describe
 from studies.findings import Winner
 from studies.plan import ScreenResult
 from studies.spec import StudySpec
-from studies.tracking.ledger import TrialRecord
+from studies.tracking.records import TrialRecord
 
 Screened = Mapping[str, tuple[TrialRecord, list[float]]]
 """Screened cells by their ids, each with one of its trials and the metric of its replicates."""

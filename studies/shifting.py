@@ -36,6 +36,7 @@ def _shift(curves: Sequence[Curve], zooms: Sequence[Curve], alpha: float) -> Shi
         scale=asked.scale,
         looks=max(curve.verdict.question.looks for curve in curves),
         zoom=joined(zooms) if zooms else None,
+        called=first.knob.symbol,
     )
     tried = sorted({float(value) for curve in curves for value in curve.table[asked.knob]})
     return Shift(first.family, first.knob, tuple(tried), verdict)

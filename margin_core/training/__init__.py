@@ -1,5 +1,6 @@
 """One trial, from a cell and its seeds to a stream of epoch reports, with exact checkpoints."""
 
+from margin_core.training.array import TrialArray
 from margin_core.training.cell import Backbone, Cell, Setting, check_frozen
 from margin_core.training.checkpoint import CheckpointError, checkpoint_files
 from margin_core.training.cost import TrialCost, trial_cost
@@ -7,7 +8,8 @@ from margin_core.training.embeddings import TASK_METRICS
 from margin_core.training.examples import Examples
 from margin_core.training.recipe import Recipe
 from margin_core.training.record import Record, Split
-from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
+from margin_core.training.reports import EpochReport, Predictions, StepReport
+from margin_core.training.trial import Trial
 
 __all__ = [
     "TASK_METRICS",
@@ -23,6 +25,7 @@ __all__ = [
     "Split",
     "StepReport",
     "Trial",
+    "TrialArray",
     "TrialCost",
     "check_frozen",
     "checkpoint_files",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -26,13 +25,18 @@ from margin_core.seeds import seeded_initialisation
 from margin_core.training.array_objective import place, stream
 from margin_core.training.cell import Cell
 from margin_core.training.recipe import Recipe
+from margin_core.training.record import SPLITS, Split
+from margin_core.training.reports import EpochReport, Predictions, StepReport
 from margin_core.training.side_by_side import SideBySide, release
 from margin_core.training.stacked import Given, StackedBackbone, StackingError, check_stack
-from margin_core.training.trial import EpochReport, Predictions, StepReport, Trial
+from margin_core.training.trial import Trial
 
 # What trials of an array may have each for itself. Of what else there is in a recipe, an array has the plain form only.
 _OWN = {"epochs", "lr", "weight_decay", "lr_schedule", "clip_norm", "lr_steps", "lr_factor", "warm_up"}
 _COMMON = {"batch_size", "optimizer", "momentum", "augment"}
+
+# Scores of all trials that are kept at once, in an evaluation; where there are more, each trial has its own.
+MOST_VALUES = 2**26
 
 
 def why_alone(cell: Cell) -> str:
@@ -185,15 +189,24 @@ class TrialArray:
                     own.append(trial.step_report(first + step + 1))
         return (sums / sum(sizes)).tolist(), reports
 
-    def _seen(self, stacked: SideBySide) -> list[Predictions]:
-        """What each trial says of its validation examples."""
+    def _seen(self, stacked: SideBySide) -> list[dict[Split, Predictions]]:
+        """What each trial says of the examples that it reports on."""
         trials = stacked.trials
-        splits = [stream(trial)[:2] for trial in trials]
-        runs = [(split, len(list(same))) for split, same in groupby(splits)]
-        pictures = {split: trial.pictures("val") for split, trial in dict(zip(splits, trials, strict=True)).items()}
+        asked: list[Split] = ["val", *(split for split in SPLITS if any(trial.record.looks_at(split) for trial in trials))]
+        data = trials[0].data
+        count = {"val": len(data.val_indices), "train": len(data.train_indices), "test": len(data.test_indices)}
+        fit = [split for split in asked if len(trials) * count[split] * data.num_classes <= MOST_VALUES]
+        said = [self._predictions(stacked, split) for split in fit]
+        return [dict(zip(fit, own, strict=True)) for own in zip(*said, strict=True)] if fit else [{} for _ in trials]
+
+    @staticmethod
+    def _predictions(stacked: SideBySide, split: Split) -> list[Predictions]:
+        trials = stacked.trials
+        seeds = [stream(trial)[:2] for trial in trials]
+        runs = [(seed, len(list(same))) for seed, same in groupby(seeds)]
+        pictures = {seed: trial.pictures(split) for seed, trial in dict(zip(seeds, trials, strict=True)).items()}
         outputs = []
-        with suppress(StopIteration):
-            while True:
-                now = {split: next(batches) for split, batches in pictures.items()}
-                outputs.append(stacked.outputs(Given(tuple((count, now[split]) for split, count in runs))))
-        return [trial.predictions("val", own) for trial, own in zip(trials, zip(*outputs, strict=True), strict=True)]
+        for batches in zip(*pictures.values(), strict=True):
+            now = dict(zip(pictures, batches, strict=True))
+            outputs.append(stacked.outputs(Given(tuple((count, now[seed]) for seed, count in runs))))
+        return [trial.predictions(split, own) for trial, own in zip(trials, zip(*outputs, strict=True), strict=True)]

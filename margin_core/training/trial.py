@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -34,66 +35,11 @@ from margin_core.training.frozen import on_features
 from margin_core.training.objective import Objective
 from margin_core.training.processes import Processes
 from margin_core.training.record import SPLITS, Record, Split
+from margin_core.training.reports import EpochReport, Predictions, StepReport
 from margin_core.training.step import Step
 
 # Of photos fewer, so that a batch has at most so many numbers.
 EVALUATION_BATCH, EVALUATION_VALUES = 1024, 2**26
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What is measured after a step within an epoch, where the trial's record asks for it.
-
-    Args:
-        step: Its number, from 1 at the beginning of the training.
-        metrics: Those of an `EpochReport`, less ``train_loss``.
-    """
-
-    step: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What one epoch came to.
-
-    Args:
-        epoch: Its number, from 1.
-        metrics: ``train_loss`` (mean over the epoch of loss plus regularisers), ``val_accuracy`` (percent), ``val_nll``, ``val_ece``
-            (fraction), ``class_margin`` (degrees), ``val_sample_margin`` (mean), what the trial's record asks for, and for each scheduled
-            knob ``knob.<name>``, as it was at the epoch's last step.
-        seconds: Wall time of the epoch, evaluation included.
-        diverged: Whether loss, weights or a metric of the validation split are not finite. Metrics that cannot be measured are then NaN.
-        steps: What was measured within the epoch.
-    """
-
-    epoch: int
-    metrics: dict[str, float]
-    seconds: float
-    diverged: bool
-    steps: tuple[StepReport, ...] = ()
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a trial says of some examples.
-
-    Args:
-        logits: Their softmax is the prediction, (N, K).
-        cosines: Between features and prototypes, (N, K).
-        target: The labels, (N,); -1 of a test image that is of no class.
-        features: Their embeddings, (N, d), where the dataset has a task that they are measured by.
-    """
-
-    logits: Tensor
-    cosines: Tensor
-    target: Tensor
-    features: Tensor | None = None
-
-    def of_a_class(self) -> Predictions:
-        """Of those examples that are of a class; embeddings are left out."""
-        kept = self.target >= 0
-        return Predictions(self.logits[kept], self.cosines[kept], self.target[kept])
 
 
 class Trial:
@@ -203,7 +149,7 @@ class Trial:
         train_loss: float,
         steps: tuple[StepReport, ...] = (),
         *,
-        seen: Predictions | None = None,
+        seen: Mapping[Split, Predictions] = MappingProxyType({}),
         processes: Processes = Processes(),  # noqa: B008 -- nothing in it changes
     ) -> EpochReport:
         """Report an epoch whose steps have been made, of 0 seconds: for `run_epoch`, and for an array, which makes the steps itself.
@@ -211,16 +157,16 @@ class Trial:
         Args:
             train_loss: Mean over the epoch of loss plus regularisers.
             steps: What was measured within it.
-            seen: What the trial says of the validation examples now, where that is known already.
+            seen: What the trial says of the examples of splits now, as far as that is known already.
             processes: Those of the trial.
         """
         self.epoch += 1
         measured = {"train_loss": train_loss}
         if processes.first:
-            measured |= self._metrics("val", self.predict("val") if seen is None else seen)
+            measured |= self._metrics("val", seen.get("val") or self.predict("val"))
         finite = all(math.isfinite(value) for value in [*measured.values(), float(get_total_norm(self._step.parameters))])
         self.diverged = processes.any(not finite, self.device)
-        measured.update(self._recorded() if processes.first else {})
+        measured.update(self._recorded(seen) if processes.first else {})
         return EpochReport(self.epoch, measured, 0.0, self.diverged, steps)
 
     def rehearse(self, steps: int) -> None:
@@ -231,12 +177,12 @@ class Trial:
         """
         self._train_epoch(Processes.joined(1), steps)
 
-    def _recorded(self) -> dict[str, float]:
+    def _recorded(self, known: Mapping[Split, Predictions] = MappingProxyType({})) -> dict[str, float]:
         """What an epoch or a step reports beside the validation split's metrics."""
         measured: dict[str, float] = {}
         for split in SPLITS:
             if self.record.looks_at(split):
-                seen = self.predict(split)
+                seen = known.get(split) or self.predict(split)
                 measured |= self._metrics(split, seen) if split in self.record.splits else {}
                 measured |= self._confidence(seen) if split == "train" else {}
         if self.record.scales:

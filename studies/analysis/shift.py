@@ -128,6 +128,7 @@ def shift(
     scale: Scale = "linear",
     looks: int = 1,
     zoom: pd.DataFrame | None = None,
+    called: str = "",
 ) -> ShiftVerdict:
     """Judge whether the best value of a knob moves between datasets, from replicates that share their seeds within each.
 
@@ -140,6 +141,7 @@ def shift(
         scale: Whether curves are smoothed over the knob or its logarithm, on which a value of zero has no place.
         looks: How many times the table has been judged, this one included; see `studies.analysis.judge`.
         zoom: The same of a finer grid around each dataset's optimum, with seeds of its own.
+        called: What the reason calls the knob; by default its column's name.
 
     Raises:
         ValueError: if a table cannot be read (see `studies.analysis.replicates`), has no column ``dataset`` or fewer than two datasets,
@@ -184,7 +186,7 @@ def shift(
         p_zoom=found.p_zoom,
         disjoint=found.disjoint(at_level),
         alpha=alpha,
-        reason=_reason(found, evidence, apart, knob, claimed, at_level),
+        reason=_reason(found, evidence, apart, called or knob, claimed, at_level),
     )
 
 

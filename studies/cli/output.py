@@ -32,7 +32,7 @@ def one_sentence() -> Iterator[None]:
         from studies.plain_yaml import StudyFileError
         from studies.preflight import CallError
         from studies.storage import StorageError
-        from studies.tracking.ledger import LedgerError
+        from studies.tracking.records import LedgerError
         from studies.workspace import StudyError
 
         if not isinstance(error, (CallError, StudyFileError, StudyError, LedgerError, PictureError, StorageError, FileNotFoundError)):

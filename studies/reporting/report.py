@@ -6,7 +6,7 @@ sentence for each dataset. Equal answers give equal bytes.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -31,7 +31,7 @@ def render_report(answer: Answer) -> str:
         "confidence": tables.confidence_words(answer),
         "meanings": {**TOPOLOGY_MEANINGS, **MEANINGS, "SHIFT": SHIFT_MEANING},
         "drawings": {figure.name: figure.svg(f"f{place}") for place, figure in enumerate(figures)},
-        "runs": answer.runs_page.showing if answer.runs_page else None,
+        "runs": partial(answer.runs_page.showing, spec=answer.spec) if answer.runs_page else None,
     }
     bodies = [
         _templates().get_template(f"sections/{section.template}").render(section=section, **section.facts, **shared) for section in sections

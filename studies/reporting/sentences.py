@@ -27,6 +27,7 @@ from studies.reporting.wording import (
 )
 
 AS_IT_IS = ("", "as it is")
+_MOST_PAIRS = 4  # of datasets, in a sentence
 
 
 def headline(answer: Answer, dataset: str) -> str:
@@ -110,7 +111,8 @@ def shift_sentence(shift: Shift) -> str:
     number_of = counted(len(verdict.datasets), "dataset")
     if verdict.shift:
         pairs = [f"{low} below {high}" for low, high in verdict.apart]
-        told = f": {listed(pairs)}" if pairs else ""
+        more = [counted(len(pairs) - _MOST_PAIRS + 1, "more pair")] if len(pairs) > _MOST_PAIRS else []
+        told = f": {listed([*pairs[: _MOST_PAIRS - len(more)], *more])}" if pairs else ""
         return f"The best {symbol} of {shift.family} moves with the data: no one value is best on all {number_of}{told}."
     if verdict.p_bare is None and min(each.n_seeds for each in verdict.datasets) < 2:
         return f"Whether the best {symbol} of {shift.family} moves with the data cannot be asked: it takes two seeds at least."

@@ -14,7 +14,8 @@ from studies.running.searcher import SourceSearcher
 from studies.running.trial_run import planned_trial
 from studies.sections import ToleranceSection
 from studies.spending import Account
-from studies.tracking.ledger import Ledger, Status
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import Status
 
 SECONDS = 1.0
 

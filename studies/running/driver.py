@@ -43,7 +43,8 @@ from studies.running.whereabouts import PlacementCallback
 from studies.screen_section import LEARNING
 from studies.spec import StudySpec
 from studies.spending import Account
-from studies.tracking.ledger import ENDED, Ledger
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ENDED
 from studies.warm_start import recorded_warm_start
 from studies.workspace import StudyFiles
 

@@ -25,7 +25,8 @@ from studies.running.sources import ANY, Wanted
 from studies.running.trial_copies import TrialCopies
 from studies.running.trial_run import pause_file
 from studies.spec import StudySpec
-from studies.tracking.ledger import ENDED, Ledger, TrialRecord
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ENDED, TrialRecord
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from studies.described import describe
 from studies.spec import StudySpec
 from studies.tracking.address import UI_ADDRESS, is_server
-from studies.tracking.ledger import TrialRecord
+from studies.tracking.records import TrialRecord
 from studies.tracking.sent import last_experiment
 
 VIEW_TAG = "mlflow.sharedViewState.cells"
@@ -44,13 +44,14 @@ class RunsPage:
             return cls(store.rstrip("/"), experiment, own=False)
         return cls(UI_ADDRESS, experiment, own=True) if store.startswith("sqlite:") else None
 
-    def showing(self, runs: str) -> str:
-        """The address of the runs that a filter of MLflow's search finds.
+    def showing(self, runs: str, spec: StudySpec) -> str:
+        """The address of the runs that a filter of MLflow's search finds, the best by the study's metric first.
 
-        >>> RunsPage("http://127.0.0.1:5000", "1", own=True).showing("tags.kind = 'cell'")
-        'http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning&searchFilter=tags.kind%20%3D%20%27cell%27'
+        In its own order, by date, the page would show the study's run alone and fold the others under it.
         """
-        return f"{self.server}/#/experiments/{self.experiment}/runs?workflowType=machine_learning&searchFilter={quote(runs, safe='')}"
+        asked = {"searchFilter": runs, "orderByKey": f"metrics.`{spec.metric}`", "orderByAsc": str(not spec.maximize).lower()}
+        told = "&".join(f"{key}={quote(value, safe='')}" for key, value in asked.items())
+        return f"{self.server}/#/experiments/{self.experiment}/runs?workflowType=machine_learning&{told}"
 
 
 def cells_page(experiment: str) -> str:

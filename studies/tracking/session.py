@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from studies.analysis import summarise
 from studies.spec import StudySpec
 from studies.tracking.asking import Patience, hopeless, milliseconds
-from studies.tracking.ledger import ENDED, Ledger, TrialRecord
+from studies.tracking.ledger import Ledger
 from studies.tracking.page import VIEW_TAG, cell_name, cells_page, cells_view, labels
+from studies.tracking.records import ENDED, TrialRecord
 from studies.tracking.sent import Note, Sent
 from studies.warm_start import recorded_warm_start
 
@@ -157,6 +158,8 @@ class Session:
         counts = json.dumps(self._ledger.class_counts(trial.key))
         if counts != "null" and len(counts) <= _LONGEST_TAG:
             tags.append(RunTag("train_class_counts", counts))
+        if trial.phase:
+            tags.append(RunTag("phase", str(trial.phase)))
         within = self._ledger.steps(trial.key, after=new[0]["epoch"] - 1) if new else []
         self._log(run_id, [*_metrics(new), *_step_metrics(new, within)], params, tags)
         if trial.status in _RUN_STATUS:

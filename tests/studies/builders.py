@@ -12,7 +12,8 @@ import numpy as np
 
 from studies.plan import PlannedTrial, confirm_trials, screen_trials
 from studies.spec import StudySpec, study_from
-from studies.tracking.ledger import Ledger, Status
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import Status
 
 Score = Callable[[PlannedTrial], float | None]
 

@@ -23,7 +23,8 @@ from studies.plan import PlannedTrial, screen_trials
 from studies.reporting.tables import history_rows, notes
 from studies.running.driver import trial_source
 from studies.spec import StudySpec
-from studies.tracking.ledger import Ledger, LedgerError
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import LedgerError
 from studies.workspace import StudyError, StudyFiles, study_files
 from tests.studies.builders import STUDY, TWO_DATASETS, WITHOUT_SCREEN, accuracy, study, write
 

@@ -39,6 +39,7 @@ def test_an_optimum_that_another_network_moves_is_told(tmp_path: Path) -> None:
     found = compare_studies([small, large])
     assert [str(entry) for entry in found.differences["large"]] == ["model.name: was mlp-8, is mlp-16"]
     assert found.shifts["digits", "gds"].verdict.shift
+    assert found.shifts["digits", "gds"].verdict.reason.startswith("No one λ can be best on all 2 datasets")
     assert [told.dataset for told in found.shifts["digits", "gds"].verdict.datasets] == ["small", "large"]
     assert found.repeated == ()  # a cell of another network is another cell
 

@@ -6,11 +6,15 @@ import html
 import re
 import struct
 import subprocess
+from dataclasses import replace
+from shutil import which
 
 import pytest
 
+from margin_core.topology import Estimate
 from studies.reporting.report import render_report
 from studies.reporting.sections import sections_of
+from studies.topology import Described
 
 FLAGS = [
     "--headless",
@@ -98,3 +102,44 @@ def test_the_console_has_nothing_to_say_of_the_report(chromium, page, tmp_path, 
 
     assert console(page) == []
     assert console(page.replace("</main>", '<svg><path d="M NaN 0"/></svg></main>'))
+
+
+@pytest.fixture
+def printed(chromium, tmp_path):
+    """Print a page as a PDF, for a person who likes the dark; returns its file."""
+    if which("pdftotext") is None:
+        pytest.skip("pdftotext is not installed (poppler-utils)")
+
+    def run(page):
+        file, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
+        file.write_text(page)
+        options = ["--no-pdf-header-footer", "--blink-settings=preferredColorScheme=0", f"--user-data-dir={tmp_path / 'profile'}"]
+        subprocess.run([chromium, *FLAGS, *options, f"--print-to-pdf={pdf}", file.as_uri()], check=True, capture_output=True, timeout=120)
+        return pdf
+
+    return run
+
+
+def pages(pdf):
+    """The lines of each printed page."""
+    told = subprocess.run(["pdftotext", "-layout", pdf, "-"], check=True, capture_output=True, text=True).stdout
+    return [[" ".join(line.split()) for line in page.splitlines() if line.strip()] for page in told.split("\f") if page.strip()]
+
+
+@pytest.mark.browser
+def test_on_paper_nothing_folded_or_wide_is_lost_no_heading_is_left_behind_and_the_ground_is_white(printed, build, peaked, tmp_path):
+    datasets = [{"dataset": "digits", "label_noise": step / 20, "label": f"a-name-of-some-length-{step}"} for step in range(10)]
+    answer = build(peaked, datasets=datasets, families={"ce": None, "gds": None}, nuisance={"lr": 0.1}, seeds=2)
+    told = {name: {"hubness": Estimate(float(place), 0.125)} for place, name in enumerate(answer.datasets)}
+    answer = replace(answer, topology=replace(answer.topology, described=(Described("lenet5", 1000, 10, told),)))
+    pdf, titles = printed(render_report(answer)), {section.title for section in sections_of(answer)}
+    sheets = pages(pdf)
+    lines = [line for sheet in sheets for line in sheet]
+    assert titles <= set(lines)
+    assert not titles & {sheet[-1] for sheet in sheets}
+    folded = [line for line in lines if "Leading configurations on" in line]
+    assert len(folded) == len(datasets)
+    assert sum(line.startswith("gds λ = ") for line in lines) >= len(datasets)
+    assert next(line for line in lines if line.startswith("Hubness 0")).endswith("9 ± 0.1")
+    subprocess.run(["pdftoppm", "-r", "20", "-gray", "-singlefile", pdf, tmp_path / "sheet"], check=True)
+    assert (tmp_path / "sheet.pgm").read_bytes()[-1] == 255

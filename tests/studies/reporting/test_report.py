@@ -200,5 +200,5 @@ def test_each_figure_links_to_its_runs_where_mlflow_has_them(found, page):
     assert len(links) == len(shown.all("figure"))
     assert all(link.startswith("https://mlflow.example/#/experiments/7/runs?") for link in links)
     wanted = "tags.kind = 'replicate' and tags.dataset = 'digits' and tags.family = 'gds' and tags.stage = 'confirm'"
-    assert links[0].endswith(f"&searchFilter={quote(wanted, safe='')}")
+    assert links[0].endswith(f"&searchFilter={quote(wanted, safe='')}&orderByKey=metrics.%60val_accuracy%60&orderByAsc=false")
     assert "shows the runs behind it in MLflow, on https://mlflow.example." in shown.text

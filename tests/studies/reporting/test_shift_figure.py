@@ -43,7 +43,8 @@ def test_a_family_on_several_datasets_has_a_verdict_of_its_curves_together(moved
     assert found.verdict.apart == (("digits", "digits-noise0.2"),)
     assert [each.optimum for each in found.verdict.datasets] == pytest.approx([0.5, 2.5], abs=0.1)
     table = pd.concat([curve.table.assign(dataset=curve.dataset) for curve in moved.curves])
-    assert found.verdict == shift(table, knob="lam", metric="val_accuracy")
+    assert found.verdict == shift(table, knob="lam", metric="val_accuracy", called="λ")
+    assert found.verdict.reason.startswith("No one λ can be best on all 2 datasets")
     (plain,) = moved.to_dict()["shifts"]
     assert (plain["family"], plain["shift"]) == ("gds", True)
     assert json.loads(json.dumps(plain)) == json.loads(json.dumps({"family": "gds", "knob": "lam", **found.verdict.to_dict()}))
@@ -63,6 +64,13 @@ def test_the_sentence_is_no_finding_where_nothing_is_claimed(moved, found):
     )
     gds = next(each for each in found.shifts if each.family == "gds")
     assert shift_sentence(gds) == "One λ of gds may be best on all 2 datasets, but that one is, is not shown."
+
+
+def test_of_many_pairs_of_datasets_that_are_apart_a_few_are_named(moved):
+    (shifted,) = moved.shifts
+    pairs = tuple((f"low-{place}", "high") for place in range(6))
+    told = shift_sentence(replace(shifted, verdict=replace(shifted.verdict, apart=pairs)))
+    assert told.endswith(": low-0 below high, low-1 below high, low-2 below high and 3 more pairs.")
 
 
 def test_too_few_seeds_are_told(build, peaked):

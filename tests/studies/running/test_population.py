@@ -26,7 +26,8 @@ from studies.running.trial_copies import TrialCopies
 from studies.running.trial_run import pause_file
 from studies.spec import StudySpec
 from studies.stage_sizes import stage_sizes
-from studies.tracking.ledger import ENDED, Ledger
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ENDED
 from tests.studies.builders import TWO_DATASETS, epoch, new_ledger, noise, study
 
 ALONE = "screen: pbt says by itself which trials end early and which go on, and does not go with"

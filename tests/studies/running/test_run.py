@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from studies.recorded import example_table, path_table
-from studies.tracking.ledger import ENDED, Ledger
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ENDED
 from studies.workspace import study_files
 
 pytestmark = pytest.mark.ray

@@ -16,7 +16,8 @@ import pytest
 
 from studies.plan import PlannedTrial, confirm_trials, screen_trials
 from studies.spec import StudySpec
-from studies.tracking.ledger import ENDED, Ledger, LedgerError, Status
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import ENDED, LedgerError, Status
 from studies.tracking.schema import VERSION
 from tests.studies.builders import STUDY, WITHOUT_SCREEN, epoch, study, write
 from tests.studies.conftest import NewLedger

@@ -20,8 +20,9 @@ from studies.plan import PlannedTrial, screen_trials
 from studies.study import write_results
 from studies.tracking.address import check_tracking_uri
 from studies.tracking.asking import connect
-from studies.tracking.ledger import ENDED, Ledger
+from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror
+from studies.tracking.records import ENDED
 from studies.workspace import StudyFiles, study_files
 from tests.studies import builders
 from tests.studies.tracking.servers import MlflowServer, Proxy, Trouble, mlflow_server, postgres, postgres_programs

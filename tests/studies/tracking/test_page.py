@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,11 +11,13 @@ import pytest
 
 from studies.answer import answer
 from studies.mirroring import send_study
+from studies.reporting.section import runs_of
 from studies.study import write_results
 from studies.tracking.asking import connect
 from studies.tracking.attachments import ALIAS
-from studies.tracking.ledger import SUCCEEDED, Ledger
+from studies.tracking.ledger import Ledger
 from studies.tracking.page import cells_page
+from studies.tracking.records import SUCCEEDED
 from studies.workspace import StudyFiles, study_files
 from tests.studies import builders
 from tests.studies.reporting.test_browser import FLAGS
@@ -100,3 +104,28 @@ def test_the_embedded_store_has_figures_datasets_and_the_best_configurations_as_
     assert str(client.get_model_version_by_alias("small.digits-noise-0.4", ALIAS).version) == "1"
     with Ledger(files.ledger, read_only=True) as ledger:
         assert all(trial.status in SUCCEEDED for trial in ledger.trials())
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_a_figure_of_the_report_links_to_the_runs_behind_it_and_to_no_others(files: StudyFiles, tmp_path: Path, chromium: str) -> None:
+    with mlflow_server(tmp_path) as server:
+        assert send_study(files, SPEC, server.url) == ""
+        with Ledger(files.ledger, read_only=True) as ledger:
+            found = answer(ledger)
+        write_results(found, files)
+        links = [html.unescape(link) for link in re.findall(r'<a href="([^"]+)">Runs</a>', files.report.read_text())]
+        assert found.runs_page is not None
+        curve = found.curves[0]
+        link = found.runs_page.showing(runs_of(curve.dataset, curve.family, "confirm"), SPEC)
+        assert link in links
+        client = connect(server.url)
+        experiment = client.get_experiment_by_name(SPEC.name)
+        assert experiment is not None
+        replicates = client.search_runs([experiment.experiment_id], "tags.kind = 'replicate'", max_results=1000)
+        options = [f"--user-data-dir={tmp_path / 'profile'}", "--window-size=2600,2400", "--virtual-time-budget=60000", "--dump-dom"]
+        shown = subprocess.run([chromium, *FLAGS, *options, link], check=True, capture_output=True, text=True, timeout=300).stdout
+    mine = {run.info.run_id for run in replicates if (run.data.tags["dataset"], run.data.tags["family"]) == (curve.dataset, curve.family)}
+    assert 0 < len(mine) < len(replicates)
+    assert {run.info.run_id for run in replicates if f"/runs/{run.info.run_id}" in shown} == mine
+    assert f"{len(mine)} matching runs" in re.sub("<[^>]+>", "", shown)

@@ -18,7 +18,8 @@ from studies.cli import app
 from studies.export import export_study
 from studies.reporting.report import render_report
 from studies.study import write_results
-from studies.tracking.ledger import Ledger, LedgerError
+from studies.tracking.ledger import Ledger
+from studies.tracking.records import LedgerError
 from studies.tracking.schema import VERSION
 from studies.workspace import StudyFiles
 
