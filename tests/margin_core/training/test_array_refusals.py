@@ -197,6 +197,12 @@ def test_a_trial_unlike_those_in_an_array_is_refused(of: dict[str, Any]) -> None
     assert len(array) == 1
 
 
+def test_trials_in_single_and_in_double_precision_are_in_no_array_together() -> None:
+    array = array_of([begin(cell())])
+    with pytest.raises(ValueError, match="cannot be in one array: "):
+        array.join(begin(cell("gds"), dtype=torch.float32))
+
+
 def test_cells_are_alike_whatever_is_each_trials_own() -> None:
     other = cell(
         "arc_face", {}, {"sample_margin": 0.5}, lr=0.3, weight_decay=0.1, epochs=3, clip_norm=None, warm_up=1, lr_schedule="constant"
