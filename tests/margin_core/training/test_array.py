@@ -262,6 +262,14 @@ def test_after_three_steps_in_single_precision_an_array_is_as_near_to_the_truth_
         assert distance(state(trial), state(truth)) <= 4 * own
 
 
+def test_in_single_precision_knobs_are_not_rounded() -> None:
+    # 0.9 of a batch of 45 are 40.5 examples, of which ohem keeps 41; of 0.9 in single precision it would keep 40.
+    together, apart = ([begin(cell("ohem", {"keep": keep}, batch_size=45), dtype=torch.float32) for keep in (0.9, 0.5)] for _ in range(2))
+    reports = run(array_of(together), epochs=1)
+    for trial, twin in zip(together, apart, strict=True):
+        assert reports[trial][0].metrics["train_loss"] == pytest.approx(twin.run_epoch().metrics["train_loss"], rel=1e-5)
+
+
 def test_at_the_end_accuracies_differ_from_those_of_trials_alone_by_less_than_seeds_do() -> None:
     families, replicates = ("two_scale", "arc_face"), range(4)
     differences, noise = [], []
