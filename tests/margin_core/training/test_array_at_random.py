@@ -16,6 +16,7 @@ from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
 from margin_core.training import Cell, Recipe, Setting, Trial
 from margin_core.training.array import TrialArray
+from margin_core.training.cell import BACKBONES, Backbone
 from margin_core.training.recipe import OPTIMIZERS, OptimizerName
 from tests.margin_core.training.array_cases import assert_same_reports, assert_same_state, begin, state
 
@@ -45,7 +46,7 @@ def knob_settings(draw: st.DrawFn, family: str) -> dict[str, Setting]:
 
 
 @st.composite
-def cells(draw: st.DrawFn, optimizer: OptimizerName) -> Cell:
+def cells(draw: st.DrawFn, model: str, backbone: Backbone, optimizer: OptimizerName) -> Cell:
     family = draw(st.sampled_from(list_losses()))
     weights = {"sample_margin": st.sampled_from([0.0, 0.3]), "zero_centroid": st.sampled_from([0.0, 3.0, Schedule("linear", 0.0, 3.0)])}
     recipe = {
@@ -57,7 +58,8 @@ def cells(draw: st.DrawFn, optimizer: OptimizerName) -> Cell:
         "lr_schedule": draw(st.sampled_from(["cosine", "constant"])),
     }
     recipe = Recipe(batch_size=40, optimizer=optimizer, **recipe)
-    return Cell(DATA, "mlp-30-20", family, draw(knob_settings(family)), draw(st.fixed_dictionaries({}, optional=weights)), recipe)
+    regularizers = draw(st.fixed_dictionaries({}, optional=weights))
+    return Cell(DATA, model, family, draw(knob_settings(family)), regularizers, recipe, backbone=backbone)
 
 
 class ComingAndGoing(RuleBasedStateMachine):
@@ -80,14 +82,16 @@ class ComingAndGoing(RuleBasedStateMachine):
     def unfinished(self) -> list[Trial]:
         return [trial for trial in self.twins if not trial.done]
 
-    @initialize(optimizer=st.sampled_from(OPTIMIZERS))
-    def has_an_optimiser(self, optimizer: OptimizerName) -> None:
-        self.optimizer = optimizer
+    @initialize(
+        model=st.sampled_from(["mlp-30-20", "linear-3"]), backbone=st.sampled_from(BACKBONES), optimizer=st.sampled_from(OPTIMIZERS)
+    )
+    def has_in_common(self, model: str, backbone: Backbone, optimizer: OptimizerName) -> None:
+        self.common = model, backbone, optimizer
 
     @precondition(lambda self: len(self.array) < MOST)
     @rule(data=st.data(), replicate=st.integers(0, 1))
     def begins(self, data: st.DataObject, replicate: int) -> None:
-        cell = data.draw(cells(self.optimizer).filter(lawful))
+        cell = data.draw(cells(*self.common).filter(lawful))
         phase = data.draw(st.sampled_from([self.array.phase(replicate), 0, 2]))
         trial, twin = (begin(cell, replicate, phase=phase) for _ in range(2))
         self.array.join(trial)
