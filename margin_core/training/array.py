@@ -119,7 +119,7 @@ class TrialArray:
         if reason := why_alone(trial.cell):
             raise ValueError(f"trials of {trial.cell.cell_id} cannot join an array: {reason}")
         for other in self._trials[:1]:
-            there, asked = ((alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
+            there, asked = ((alike(some.cell), some.batch_sizes, some.device, some.model.head.weight.dtype) for some in (other, trial))
             if there != asked:
                 raise ValueError(
                     f"trials of {trial.cell.cell_id} and {other.cell.cell_id} cannot be in one array: they have not the same batches"

@@ -11,8 +11,9 @@ import torch
 
 from margin_core.data import DatasetConfig
 from margin_core.losses import FAMILIES
-from margin_core.models import MODELS
+from margin_core.models import MODELS, build_backbone
 from margin_core.training.array import alike, why_alone
+from margin_core.training.stacked import check_stack
 from tests.margin_core.training.array_cases import array_of, assert_as_alone, begin, cell
 from tests.packages import write_package
 
@@ -166,6 +167,13 @@ def test_a_model_of_another_package_is_trained_in_an_array_as_alone() -> None:
     assert_as_alone([cell(family, model="plain", batch_size=100) for family in ("ce", "arc_face", "ce")], epochs=2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["resnet18", "resnet34", "vgg16"])
+def test_models_of_ours_come_to_the_same_stacked_as_by_themselves(model: str) -> None:
+    assert why_alone(cell(model=model, dataset=DatasetConfig("cifar10"))) == ""
+    check_stack(build_backbone(model, (3, 32, 32)), (3, 32, 32))
+
+
 UNLIKE: dict[str, dict[str, Any]] = {
     "dataset": {"dataset": DatasetConfig("digits", images_per_class=49)},
     "noise": {"dataset": DatasetConfig("digits", 0.1, images_per_class=50)},
@@ -187,6 +195,12 @@ def test_a_trial_unlike_those_in_an_array_is_refused(of: dict[str, Any]) -> None
     with pytest.raises(ValueError, match=rf"^trials of {other.cell_id} and {cell().cell_id} cannot be in one array: "):
         array.join(begin(other))
     assert len(array) == 1
+
+
+def test_trials_in_single_and_in_double_precision_are_in_no_array_together() -> None:
+    array = array_of([begin(cell())])
+    with pytest.raises(ValueError, match="cannot be in one array: "):
+        array.join(begin(cell("gds"), dtype=torch.float32))
 
 
 def test_cells_are_alike_whatever_is_each_trials_own() -> None:
