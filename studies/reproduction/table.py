@@ -263,7 +263,8 @@ def needs(table: Table, data_root: Path | None = None) -> str:
             check_dataset(dataset, data_root)
         except (ValueError, OSError):
             wanted.append(f"the dataset {dataset}")
-    networks = [(net.name, net.weights) for spec in specs for net in (spec.model, *spec.describe)]
+    networks = [(spec.model.name, spec.model.weights) for spec in specs]
+    networks += [(network.name, network.weights) for spec in specs for network in spec.describe]
     for name, weights in dict.fromkeys(networks) if not wanted else ():  # a server may have to be asked
         try:
             find_weights_of(name, weights, data_root)
