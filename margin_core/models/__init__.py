@@ -35,6 +35,7 @@ __all__ = [
     "build_model",
     "check_model",
     "counted_in_scale",
+    "find_weights_of",
     "list_models",
     "log_scale",
     "save_weights",
@@ -88,6 +89,20 @@ def check_model(name: str, in_shape: Shape | None = None, weights: str = RANDOM)
     check_weights(weights)
     if weights == PRETRAINED:
         source.check_pretrained(name)
+
+
+def find_weights_of(name: str, weights: str, data_root: Path | None = None) -> None:
+    """See that a model's weights are here, or offered for download; nothing is downloaded. Arguments as of `build_model`.
+
+    Raises:
+        ValueError: On an unknown name, or a file that is not what its name says.
+        FileNotFoundError: Where weights are not to be had.
+    """
+    check_model(name, weights=weights)
+    if weights == PRETRAINED:
+        _source_of(name).find_pretrained(name)
+    elif weights != RANDOM:
+        find_weights(weights, data_root)
 
 
 def build_model(

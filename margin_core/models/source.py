@@ -34,6 +34,8 @@ class ModelSource:
         check_pretrained: Given a whole name, raises `ValueError` in one sentence where the model has no published weights.
         build_pretrained: As ``build``, with the weights of a file, or None for the published ones. Without it only files are taken, which
             hold each tensor of the backbone under its own name.
+        find_pretrained: Given a whole name, raises `FileNotFoundError` where the published weights are neither here nor to be downloaded.
+            Downloads nothing.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelSource:
     check: Callable[[str, Shape | None], None] = lambda name, in_shape: None
     check_pretrained: Callable[[str], None] = none_published
     build_pretrained: Callable[[str, Shape, Path | None], nn.Module] | None = None
+    find_pretrained: Callable[[str], None] = lambda name: None
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & {"-", ":"}:

@@ -12,6 +12,8 @@ from margin_core.models.source import ModelSource, Shape
 from margin_core.models.weights import read_weights
 
 PREFIX = "timm:"
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_PATIENCE = 5.0  # seconds
 
 
 def check(name: str, in_shape: Shape | None) -> None:
@@ -52,6 +54,24 @@ def check_pretrained(name: str) -> None:
         raise ValueError(
             f"model {name!r}: timm {timm.__version__} has no pretrained weights of it; weights must be random or a file's name"
         )
+
+
+def find_pretrained(name: str) -> None:
+    """Raise `FileNotFoundError` where the published weights are neither in the cache of the Hugging Face hub nor offered by it now.
+
+    Nothing is downloaded. Weights that timm has from elsewhere are not asked for.
+    """
+    import timm
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+
+    published = timm.get_pretrained_cfg(name.removeprefix(PREFIX))
+    repository, _, revision = (published.hf_hub_id or "").partition("@") if published is not None else ("", "", "")
+    if not repository or any(isinstance(try_to_load_from_cache(repository, file, revision=revision or None), str) for file in _HUB_FILES):
+        return
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, _HUB_FILES[0], revision=revision or None), timeout=_PATIENCE)
+    except Exception as error:  # whatever a library raises of a net or a server
+        raise FileNotFoundError(f"model {name}: its pretrained weights can be neither downloaded nor found here: {error}") from error
 
 
 def build_pretrained(name: str, in_shape: Shape, file: Path | None) -> nn.Module:
@@ -109,5 +129,6 @@ MODEL = ModelSource(
     arguments=":<name>",
     check=check,
     check_pretrained=check_pretrained,
+    find_pretrained=find_pretrained,
     build_pretrained=build_pretrained,
 )

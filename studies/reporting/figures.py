@@ -7,6 +7,7 @@ blue means "may be best", grey is cross-entropy and noise, and vermilion is what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -14,7 +15,7 @@ from statistics import fmean
 import pandas as pd
 from matplotlib.axes import Axes
 
-from studies.analysis import Gain, summarise
+from studies.analysis import Gain, Summary, summarise
 from studies.findings import Answer, Contender, Curve
 from studies.reporting.published import paint_published, published, published_words
 from studies.reporting.section import Figure, file_name, runs_of
@@ -126,18 +127,27 @@ def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
     stroke(axes, [at[value] for value in means], [summary.mean for summary in means.values()], color=MUTED, linewidth=1.1, zorder=3)
     shown = [(at[value], y) for value in means for y in seeds[value] if window.holds(y)]
     dots(axes, [x for x, _ in shown], [y for _, y in shown], transform=axes.transData + offset(axes, 6, 0), zorder=2)
-    for value, summary in means.items():
-        chosen = value in curve.verdict.optimum_set
-        colour, face = (BEST, BEST) if chosen else (INK, PAPER)
-        if summary.low is not None and summary.high is not None:
-            stroke(axes, [at[value]] * 2, [summary.low, summary.high], color=colour, linewidth=1.3, zorder=4)
-        if window.holds(summary.mean):
-            mark(axes, at[value], summary.mean, "o", 6, color=colour, markerfacecolor=face, markeredgewidth=1.3, zorder=5)
-        else:
-            _paint_beyond(axes, at[value], summary.mean, window)
+    kept = curve.verdict.optimum_set
+    _paint_means(axes, {at[value]: summary for value, summary in means.items() if value in kept}, window, BEST, BEST)
+    _paint_means(axes, {at[value]: summary for value, summary in means.items() if value not in kept}, window, INK, PAPER)
     _paint_lost(axes, at, curve.lost)
     above = axes.get_xaxis_transform() + offset(axes, 0, 5)  # the labels of the values are below
     paint_published(axes, at, 0.0, claimed, size=6.5, markerfacecolor=PAPER, transform=above)
+
+
+def _paint_means(axes: Axes, means: Mapping[float, Summary], window: Window, colour: str, face: str) -> None:
+    """Means with their intervals, by place; those of one look are one line each, for drawing takes as long as there are lines."""
+    spans = [(x, summary.low, summary.high) for x, summary in means.items() if summary.low is not None and summary.high is not None]
+    xs, ys = [end for x, _, _ in spans for end in (x, x, math.nan)], [end for _, *ends in spans for end in (*ends, math.nan)]
+    if spans:
+        stroke(axes, xs, ys, color=colour, linewidth=1.3, zorder=4)
+    inside = {x: summary.mean for x, summary in means.items() if window.holds(summary.mean)}
+    if inside:
+        look = {"color": colour, "markerfacecolor": face, "markeredgewidth": 1.3, "linestyle": "none", "zorder": 5}
+        stroke(axes, list(inside), list(inside.values()), marker="o", markersize=6, **look)
+    for x, summary in means.items():
+        if x not in inside:
+            _paint_beyond(axes, x, summary.mean, window)
 
 
 def _paint_beyond(axes: Axes, x: float, mean: float, window: Window) -> None:

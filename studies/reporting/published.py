@@ -33,5 +33,7 @@ def paint_published(
     axes: Axes, at: Mapping[float, float], y: float, values: Sequence[float], *, size: float = 9.0, **style: object
 ) -> None:
     """A hollow diamond at each of ``values``, at the height ``y``."""
+    if not values:
+        return
     look = {"color": INK, "markerfacecolor": "none", "markeredgewidth": 1.2, "linestyle": "none", "zorder": 6, **style}
     stroke(axes, [at[value] for value in values], [y] * len(values), marker="D", markersize=size, **look)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from margin_core.data import check_dataset
 from margin_core.losses import get_family, list_losses
+from margin_core.models import find_weights_of
 from margin_core.papers import Reported
 from margin_core.regularizers import get_regularizer
 from studies.plain_yaml import StudyFileError, apply_overrides, first_fault, parse_yaml
@@ -262,6 +263,13 @@ def needs(table: Table, data_root: Path | None = None) -> str:
             check_dataset(dataset, data_root)
         except (ValueError, OSError):
             wanted.append(f"the dataset {dataset}")
+    networks = [(spec.model.name, spec.model.weights) for spec in specs]
+    networks += [(network.name, network.weights) for spec in specs for network in spec.describe]
+    for name, weights in dict.fromkeys(networks) if not wanted else ():  # a server may have to be asked
+        try:
+            find_weights_of(name, weights, data_root)
+        except (ValueError, OSError):
+            wanted.append(f"the weights {weights} of {name}")
     if any(spec.resources.gpu > 0 for spec in specs) and not _gpu():
         wanted.append("a GPU")
     return "; ".join(wanted)

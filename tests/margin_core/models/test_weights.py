@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from margin_core.models import Classifier, Shape, build_model, check_model, save_weights
+from margin_core.models import Classifier, Shape, build_model, check_model, find_weights_of, save_weights
 
 
 def build(name: str, weights: str = "random", root: Path | None = None, in_shape: Shape = (1, 8, 8), replicate: int = 0) -> Classifier:
@@ -126,3 +126,24 @@ def test_published_weights_that_cannot_be_downloaded_are_told(monkeypatch: pytes
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     said = refused("timm:test_vit", "pretrained", in_shape=(3, 32, 32))
     assert said.startswith("model timm:test_vit: its pretrained weights can be neither downloaded nor found here: ")
+    with pytest.raises(FileNotFoundError, match="its pretrained weights can be neither downloaded nor found here"):
+        find_weights_of("timm:test_vit", "pretrained")
+
+
+def test_weights_in_the_cache_of_the_hub_are_found_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    stored = tmp_path / "models--timm--test_vit.r160_in1k"
+    (stored / "snapshots" / "0123").mkdir(parents=True)
+    (stored / "snapshots" / "0123" / "model.safetensors").write_bytes(b"weights")
+    (stored / "refs").mkdir()
+    (stored / "refs" / "main").write_text("0123")
+    find_weights_of("timm:test_vit", "pretrained")
+
+
+def test_weights_drawn_at_random_are_always_there_and_a_file_is_looked_for(tmp_path: Path) -> None:
+    find_weights_of("mlp-7", "random")
+    with pytest.raises(FileNotFoundError, match=r"weights own-0123456789ab\.safetensors: not found in"):
+        find_weights_of("mlp-7", "own-0123456789ab.safetensors", tmp_path)

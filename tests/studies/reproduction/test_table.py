@@ -108,6 +108,8 @@ def test_what_a_table_needs_is_told() -> None:
     assert needs(table()) == ""
     assert needs(table(missing=["pictures of birds", "weights"])) == "pictures of birds; weights"
     assert needs(table(study={**study, "datasets": ["mnist"]}), None) in ("", "the dataset mnist")
+    own = {"name": "mlp-8", "weights": "own-0123456789ab.safetensors"}
+    assert needs(table(study={**study, "model": own})) == "the weights own-0123456789ab.safetensors of mlp-8"
     assert "a GPU" in needs(table(study={**study, "resources": {"gpu": 1}})) or torch.cuda.is_available()
 
 

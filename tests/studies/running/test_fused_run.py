@@ -13,7 +13,7 @@ import pytest
 
 from margin_core.training import Cell, Trial
 from studies.answer import answer
-from studies.plan import PlannedTrial
+from studies.plan import PlannedTrial, screen_trials
 from studies.spec import study_from
 from studies.tracking.ledger import Ledger
 from studies.tracking.records import ENDED
@@ -112,19 +112,13 @@ def test_a_trial_that_took_a_free_place_is_repeated_by_itself_from_its_record(wh
 def test_a_trial_that_fails_among_good_ones_fails_alone(tmp_path: Path) -> None:
     study = {**GRID, "name": "mixed", "recipe": {"epochs": 3, "batch_size": 64}, "nuisance": {"lr": 0.1}, "record": {"examples": True}}
     (tmp_path / "mixed").mkdir()
-    keys = [trial.key for trial in _planned(study)]
+    keys = [trial.key for trial in screen_trials(study_from(study))]
     (tmp_path / "mixed" / "examples" / f"{keys[2]}.npz").mkdir(parents=True)  # where a file is to be written
     outcome = run("run", write(tmp_path, {**study, "tolerance": {"failed_share": 0.5}}), "--workdir", tmp_path)
     assert outcome["complete"]
     with read(tmp_path, "mixed") as ledger:
         assert {trial.key: trial.status for trial in ledger.trials()} == {key: "failed" if key == keys[2] else "finished" for key in keys}
         assert ledger.trial(keys[2]).reason.startswith("its data or files failed in attempt 2 of 2")
-
-
-def _planned(study: dict[str, Any]) -> list[PlannedTrial]:
-    from studies.plan import screen_trials
-
-    return screen_trials(study_from(study))
 
 
 @pytest.mark.faults
