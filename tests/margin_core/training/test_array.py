@@ -72,7 +72,7 @@ def test_all_families_in_one_array_come_to_what_plain_loops_come_to() -> None:
 
 
 def test_trials_of_one_family_have_knobs_of_their_own() -> None:
-    cells = [cell(family, knobs, batch_size=125) for family in list_losses() for knobs in (KNOBS[family], {}, MORE_KNOBS.get(family, {}))]
+    cells = [cell(family, knobs, batch_size=125) for family in list_losses() for knobs in (KNOBS[family], MORE_KNOBS.get(family, {}))]
     assert_as_plain_loops(varied(cells), epochs=2)
 
 
@@ -144,16 +144,16 @@ def test_trials_have_schedules_clipping_and_ends_of_their_own() -> None:
     ids=lambda dataset: dataset.key,
 )
 def test_every_dial_of_a_dataset_that_labels_depend_on(dataset: DatasetConfig) -> None:
-    assert_as_plain_loops([cell(family, dataset=dataset, batch_size=200) for family in ("ce", "ldam", "gds")], epochs=2)
+    assert_as_plain_loops([cell(family, dataset=dataset, batch_size=200) for family in ("ce", "ldam", "gds")], epochs=1)
 
 
 PICTURES = DatasetConfig("manifold", manifold=Manifold("rigid"), images_per_class=10, classes=4)
 TINY = DatasetConfig("digits", images_per_class=6, classes=3)
 MODELS: list[tuple[int, dict[str, Any]]] = [
-    (7, {"model": "linear-3"}),
-    (7, {"model": "mlp-30-20", "backbone": "frozen"}),
+    (3, {"model": "linear-3"}),
+    (3, {"model": "mlp-30-20", "backbone": "frozen"}),
     (4, {"model": "lenet5", "dataset": PICTURES, "batch_size": 8}),
-    (1, {"model": "resnet32", "dataset": TINY, "batch_size": 6}),
+    (1, {"model": "resnet32", "dataset": TINY, "batch_size": 9}),
     (4, {"model": "wrn-10-1", "dataset": TINY, "batch_size": 5}),
 ]
 
@@ -170,8 +170,10 @@ def test_every_model_comes_to_what_a_plain_one_comes_to(epochs: int, of: dict[st
 @pytest.mark.parametrize("of", [of for _, of in MODELS], ids=lambda of: of["model"])
 def test_every_model_comes_to_what_a_plain_one_comes_to_after_fifty_steps(of: dict[str, Any], optimizer: str) -> None:
     families = ("ce", "two_scale", "l_softmax", "ldam") if of["model"] == "resnet32" else list_losses()
-    recipe = {"epochs": 17, "optimizer": optimizer, "lr": 0.02 if optimizer == "sgd" else 1e-3}
-    plain = assert_as_plain_loops(varied(cell(family, **of, **recipe) for family in families), epochs=17)
+    recipe = {"epochs": 26, "optimizer": optimizer, "lr": 0.02 if optimizer == "sgd" else 1e-3}
+    plain = assert_as_plain_loops(
+        varied(cell(family, **of, **recipe) for family in families), epochs=26 if of["model"] == "resnet32" else 17
+    )
     assert all(len(each.clipped) > 50 for each in plain)
 
 
@@ -184,7 +186,7 @@ def test_every_option_of_a_family_is_trained_and_reported_as_alone() -> None:
         {"ratio": Schedule("linear", 1.0, 4.0)},
         {"parametrisation": "log", "mode": "separation", "ratio": Schedule("step", 1.0, 4.0, 0.2)},
     ]
-    cells = [cell(family, knobs, batch_size=125) for family, knobs in [*OPTIONS, *(("two_scale", knobs) for knobs in scales)]]
+    cells = [cell(family, knobs, batch_size=250) for family, knobs in [*OPTIONS, *(("two_scale", knobs) for knobs in scales)]]
     assert_as_alone(cells, epochs=2)
 
 
@@ -196,7 +198,7 @@ RECORDS = [
 ]
 
 
-@pytest.mark.parametrize("most", [array.MOST_VALUES, 15_000, 0])  # all splits fit, those of 359 examples, none
+@pytest.mark.parametrize("most", [array.MOST_VALUES, 15_000])  # all splits fit, or those of 359 examples
 def test_each_trial_reports_what_its_own_record_asks_for(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array, "MOST_VALUES", most)
     cells = [cell("two_scale"), cell("cos_face"), cell("gradient_decay"), cell("two_scale", {"mode": "fixed"})]
@@ -271,7 +273,7 @@ def test_in_single_precision_knobs_are_not_rounded() -> None:
 
 
 def test_at_the_end_accuracies_differ_from_those_of_trials_alone_by_less_than_seeds_do() -> None:
-    families, replicates = ("two_scale", "arc_face"), range(4)
+    families, replicates = ("two_scale", "arc_face"), range(3)
     differences, noise = [], []
     for family in families:
         of = cell(family, lr=0.1, batch_size=125)

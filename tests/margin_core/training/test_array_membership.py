@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from margin_core.data import DatasetConfig, Imbalance
-from margin_core.losses import list_losses
 from margin_core.training import Cell, EpochReport, Record, Trial
 from margin_core.training.array import TrialArray
 from margin_core.training.checkpoint import read_checkpoint
@@ -165,7 +164,7 @@ DIVERGES: dict[str, tuple[float, Callable[[Trial], None]]] = {
 def test_trials_that_diverge_change_no_bit_of_their_neighbours(how: str, clip_norm: float | None) -> None:
     lr, spoil = DIVERGES[how]
     # Of each family three, of which the second diverges or does not.
-    families = ("ce", "two_scale", "gds", "arc_face", "l_softmax", "ohem")
+    families = ("ce", "two_scale", "arc_face", "ohem")
     cells = [
         cell(family, regularizers={"sample_margin": 0.1}, clip_norm=clip_norm, batch_size=125) for family in families for _ in range(3)
     ]
@@ -262,7 +261,7 @@ def test_what_is_saved_in_an_array_is_what_is_saved_alone(tmp_path: Path, recipe
             assert abs(sizes[0] - sizes[1]) < 1024
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@OPTIMIZERS
 def test_a_trial_goes_on_from_a_checkpoint_in_and_out_of_an_array(tmp_path: Path, recipe: dict[str, Any]) -> None:
     cells = varied(cell(family, **recipe) for family in ("two_scale", "ohem", "arc_face"))
     trials = [begin(of) for of in cells]
@@ -328,7 +327,10 @@ def test_a_phase_is_saved_with_a_trial(tmp_path: Path) -> None:
 
 def test_what_an_array_trains_and_reports_depends_on_nothing_else() -> None:
     def everything() -> list[object]:
-        trials = [begin(of, dtype=torch.float32, record=Record(every_steps=3)) for of in varied(map(cell, list_losses()))]
+        trials = [
+            begin(of, dtype=torch.float32, record=Record(every_steps=3))
+            for of in varied(map(cell, ("ce", "ohem", "two_scale", "l_softmax", "ldam")))
+        ]
         reports = run(array_of(trials), 1)
         metrics = [(report.metrics, [step.metrics for step in report.steps]) for trial in trials for report in reports[trial]]
         return [metrics, [tensor.tolist() for trial in trials for tensor in state(trial)]]
