@@ -20,14 +20,15 @@ import torch
 
 from margin_core.data import dataset_info
 from margin_core.losses import Loss, build_loss, get_family
-from margin_core.models import build_backbone
+from margin_core.models import MODELS, build_backbone
+from margin_core.seeds import seeded_initialisation
 from margin_core.training.array_objective import place, stream
 from margin_core.training.cell import Cell
 from margin_core.training.recipe import Recipe
 from margin_core.training.record import SPLITS, Split
 from margin_core.training.reports import EpochReport, Predictions, StepReport
 from margin_core.training.side_by_side import SideBySide, release
-from margin_core.training.stacked import Given, StackedBackbone, StackingError
+from margin_core.training.stacked import Given, StackedBackbone, StackingError, check_stack
 from margin_core.training.trial import Trial
 
 # What trials of an array may have each for itself. Of what else there is in a recipe, an array has the plain form only.
@@ -57,9 +58,13 @@ def why_alone(cell: Cell) -> str:
 def _why_no_stack(model: str, in_shape: tuple[int, int, int] | None) -> str:
     if model.startswith("timm"):
         return "the model is one of timm's"
+    shape = in_shape or (3, 64, 64)
     try:
         with torch.device("meta"):
-            StackedBackbone(build_backbone(model, in_shape or (3, 64, 64)))
+            StackedBackbone(build_backbone(model, shape))
+        if model.partition("-")[0] not in MODELS.ours:  # which are tested
+            with seeded_initialisation("stacking"):
+                check_stack(build_backbone(model, shape), shape)
     except StackingError as error:
         return f"the model {model} cannot be done for several trials at once: {error}"
     return ""
@@ -114,7 +119,7 @@ class TrialArray:
         if reason := why_alone(trial.cell):
             raise ValueError(f"trials of {trial.cell.cell_id} cannot join an array: {reason}")
         for other in self._trials[:1]:
-            there, asked = ((alike(some.cell), some.batch_sizes, some.device) for some in (other, trial))
+            there, asked = ((alike(some.cell), some.batch_sizes, some.device, some.model.head.weight.dtype) for some in (other, trial))
             if there != asked:
                 raise ValueError(
                     f"trials of {trial.cell.cell_id} and {other.cell.cell_id} cannot be in one array: they have not the same batches"

@@ -106,8 +106,8 @@ class _Group:
 
     def _put_together(self) -> dict[str, Any]:
         each = [trial.objective.loss.arguments() for trial in self._trials]
-        like = self._trials[0].model.head.weight
-        return {name: _together([arguments[name] for arguments in each], like) for name in each[0]}
+        device = self._trials[0].device
+        return {name: _together([arguments[name] for arguments in each], device) for name in each[0]}
 
     def _input(self, name: str, scores: Tensor, value: Given | Features, own: Tensors) -> Tensor:
         if name == "norms":
@@ -136,14 +136,15 @@ class _Group:
         return total + torch.where(weighed != 0.0, weighed * term, 0.0)
 
 
-def _together(values: Sequence[Any], like: Tensor) -> Any:
-    """An argument of several losses as one: a number or a name that all have, or numbers (G, 1) of the kind of ``like``."""
+def _together(values: Sequence[Any], device: torch.device) -> Any:
+    """An argument of several losses as one: a number or a name that all have, or numbers (G, 1) in float64."""
     first = values[0]
     if isinstance(first, Tensor):
         return torch.stack(list(values)).unsqueeze(1) if first.ndim == 0 else first
     if all(value == first for value in values):
         return first
-    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
+    # As wide as Python's own: 0.9 of 45 examples, rounded, are 41, but 40 in single precision.
+    return torch.tensor(values, dtype=torch.float64, device=device).unsqueeze(1)
 
 
 def _features(value: Given | Features) -> Tensor:

@@ -114,6 +114,38 @@ class StackedBackbone:
         return features
 
 
+def check_stack(backbone: nn.Module, in_shape: Sequence[int]) -> None:
+    """Check that a backbone, which is thrown away after it, comes to the same stacked as by itself, in training and in evaluation.
+
+    A trace does not show all: hooks, what is done in training only, tensors that two layers share, or that none uses.
+
+    Args:
+        backbone: With random weights.
+        in_shape: The shape of one image, (C, H, W).
+
+    Raises:
+        StackingError: Where it does not.
+    """
+    stack = StackedBackbone(backbone)
+    pictures = torch.randn(3, *in_shape, generator=torch.Generator().manual_seed(0))
+    for training in (True, False):
+        tensors = {name: tensor.detach().unsqueeze(0) for name, tensor in backbone.named_parameters()}
+        tensors |= {name: tensor.clone().unsqueeze(0) for name, tensor in backbone.named_buffers()}
+        parameters = list(backbone.parameters())
+        try:
+            found = stack(Given(((1, pictures.clone()),)), tensors, training=training)
+            expected: Tensor = backbone.train(training)(pictures.clone())
+            gradients = torch.autograd.grad(expected.sum(), parameters, allow_unused=True) if parameters else ()
+        except Exception as error:  # whatever torch raises where layers do not go together
+            raise StackingError(f"its layers do not go together ({type(error).__name__})") from error
+        own = found.values[0].t() if isinstance(found, Features) else found.parts[0][1]
+        near = 1e-3 * float(expected.detach().abs().max())
+        if own.shape != expected.shape or not torch.allclose(own, expected, rtol=1e-3, atol=near):
+            raise StackingError(f"what it does in {'training' if training else 'evaluation'} is more than its layers do")
+        if any(gradient is None for gradient in gradients):
+            raise StackingError("some of its parameters have no part in its features")
+
+
 def linear(value: Given | Features, weight: Tensor, bias: Tensor | None) -> Features:
     """``weight`` (K, out, d) times the features of K networks, plus ``bias`` (K, out)."""
     if isinstance(value, Features):

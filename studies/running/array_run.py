@@ -126,6 +126,8 @@ class ArrayRun:
                 ended[trial_id] = run.failed(own)
             else:
                 going_on |= self._runs
+                for alone in list(self._array):
+                    self._array.leave(alone)
         self._runs, self._array = going_on, TrialArray()
         for run in going_on.values():
             if not run.at_the_end:

@@ -158,6 +158,8 @@ class Session:
         counts = json.dumps(self._ledger.class_counts(trial.key))
         if counts != "null" and len(counts) <= _LONGEST_TAG:
             tags.append(RunTag("train_class_counts", counts))
+        if trial.phase:
+            tags.append(RunTag("phase", str(trial.phase)))
         within = self._ledger.steps(trial.key, after=new[0]["epoch"] - 1) if new else []
         self._log(run_id, [*_metrics(new), *_step_metrics(new, within)], params, tags)
         if trial.status in _RUN_STATUS:

@@ -14,7 +14,7 @@ from torch import Tensor
 from margin_core.data import DatasetConfig, Imbalance, Manifold
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
-from margin_core.training import Cell, Record, Setting
+from margin_core.training import Cell, Record, Setting, array
 from margin_core.training.array import why_alone
 from tests.digit_tasks import installed
 from tests.margin_core.training.array_cases import (
@@ -168,11 +168,11 @@ def test_every_model_comes_to_what_a_plain_one_comes_to(epochs: int, of: dict[st
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("of", [of for _, of in MODELS], ids=lambda of: of["model"])
-def test_every_model_with_every_family_after_more_than_fifty_steps(of: dict[str, Any], optimizer: str) -> None:
-    cells = [
-        cell(family, **{**of, "epochs": 17, "optimizer": optimizer, "lr": 0.02 if optimizer == "sgd" else 1e-3}) for family in list_losses()
-    ]
-    assert_as_plain_loops(varied(cells), epochs=17)
+def test_every_model_comes_to_what_a_plain_one_comes_to_after_fifty_steps(of: dict[str, Any], optimizer: str) -> None:
+    families = ("ce", "two_scale", "l_softmax", "ldam") if of["model"] == "resnet32" else list_losses()
+    recipe = {"epochs": 17, "optimizer": optimizer, "lr": 0.02 if optimizer == "sgd" else 1e-3}
+    plain = assert_as_plain_loops(varied(cell(family, **of, **recipe) for family in families), epochs=17)
+    assert all(len(each.clipped) > 50 for each in plain)
 
 
 OPTIONS = [(name, {option.name: choice}) for name in list_losses() for option in get_family(name).options for choice in option.choices[1:]]
@@ -196,21 +196,23 @@ RECORDS = [
 ]
 
 
-def test_each_trial_reports_what_its_own_record_asks_for() -> None:
+@pytest.mark.parametrize("most", [array.MOST_VALUES, 15_000, 0])  # all splits fit, those of 359 examples, none
+def test_each_trial_reports_what_its_own_record_asks_for(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array, "MOST_VALUES", most)
     cells = [cell("two_scale"), cell("cos_face"), cell("gradient_decay"), cell("two_scale", {"mode": "fixed"})]
     together, apart = ([begin(of, record=record) for of, record in zip(cells, RECORDS, strict=True)] for _ in range(2))
-    reports = run(array_of(together), epochs=3)
+    reports = run(array_of(together), epochs=2)
     for trial, twin in zip(together, apart, strict=True):
-        expected = alone(twin, epochs=3)
+        expected = alone(twin, epochs=2)
         assert_same_reports(reports[trial], expected)
         assert_same_state(trial, state(twin))
         for split in ("train", "val", "test"):
             assert trial.evaluate(split) == pytest.approx(twin.evaluate(split), rel=1e-9, abs=1e-9)
-    assert [len(report.steps) for report in reports[together[2]]] == [4, 2, 1]
+    assert [len(report.steps) for report in reports[together[2]]] == [4, 2]
 
 
 def test_batch_norm_is_evaluated_within_an_epoch_with_each_trials_own_statistics() -> None:
-    record = Record(first_steps=2, test=True)
+    record = Record(first_steps=1)
     assert_as_alone(
         varied(cell(family, model="wrn-10-1", dataset=TINY, batch_size=9) for family in ("ce", "cos_face")), epochs=2, record=record
     )
@@ -229,8 +231,8 @@ def test_trials_of_a_dataset_with_a_task_report_its_metrics(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["resnet18", "resnet34", "vgg16", "wrn-16-2"])
-def test_every_model_that_fits_is_trained_and_reported_as_alone(model: str) -> None:
+@pytest.mark.parametrize("model", ["resnet18", "wrn-16-2"])
+def test_a_wide_model_is_trained_and_reported_as_alone(model: str) -> None:
     pictures = DatasetConfig("manifold", images_per_class=4, classes=2)
     cells = [cell(family, dataset=pictures, model=model, batch_size=4, lr=0.01) for family in ("ce", "arc_face")]
     assert [why_alone(of) for of in cells] == ["", ""]
@@ -258,6 +260,14 @@ def test_after_three_steps_in_single_precision_an_array_is_as_near_to_the_truth_
         # Both round each operation, in other orders; so they err alike, and never by less than a last digit.
         own = max(distance(state(twin), state(truth)), torch.finfo(torch.float32).eps)
         assert distance(state(trial), state(truth)) <= 4 * own
+
+
+def test_in_single_precision_knobs_are_not_rounded() -> None:
+    # 0.9 of a batch of 45 are 40.5 examples, of which ohem keeps 41; of 0.9 in single precision it would keep 40.
+    together, apart = ([begin(cell("ohem", {"keep": keep}, batch_size=45), dtype=torch.float32) for keep in (0.9, 0.5)] for _ in range(2))
+    reports = run(array_of(together), epochs=1)
+    for trial, twin in zip(together, apart, strict=True):
+        assert reports[trial][0].metrics["train_loss"] == pytest.approx(twin.run_epoch().metrics["train_loss"], rel=1e-5)
 
 
 def test_at_the_end_accuracies_differ_from_those_of_trials_alone_by_less_than_seeds_do() -> None:

@@ -298,6 +298,21 @@ def test_a_trial_goes_on_from_a_checkpoint_in_and_out_of_an_array(tmp_path: Path
     assert_same_state(last, state(trials[1]))
 
 
+@OPTIMIZERS
+def test_an_array_of_loaded_trials_goes_on_to_the_last_bit_as_the_one_they_were_saved_in(tmp_path: Path, recipe: dict[str, Any]) -> None:
+    cells = varied(cell(family, **recipe) for family in ("two_scale", "ohem", "two_scale", "arc_face"))
+    trials, loaded = ([begin(of, dtype=torch.float32) for of in cells] for _ in range(2))
+    array = array_of(trials)
+    run(array, 2)
+    for trial, again in zip(trials, loaded, strict=True):
+        trial.save(tmp_path / "trial.pt")
+        again.load(tmp_path / "trial.pt")
+    reports, expected = run(array_of(loaded), 1), run(array, 1)
+    for trial, again in zip(trials, loaded, strict=True):
+        assert [report.metrics for report in reports[again]] == [report.metrics for report in expected[trial]]
+        assert all(torch.equal(own, other) for own, other in zip(state(again), state(trial), strict=True))
+
+
 def test_a_phase_is_saved_with_a_trial(tmp_path: Path) -> None:
     trials = [begin(cell("ce")), begin(cell("gds"), phase=2)]
     array = array_of(trials)

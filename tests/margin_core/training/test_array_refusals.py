@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from margin_core.data import DatasetConfig
 from margin_core.losses import FAMILIES
-from margin_core.models import MODELS
+from margin_core.models import MODELS, build_backbone
 from margin_core.training.array import alike, why_alone
-from tests.margin_core.training.array_cases import array_of, begin, cell
+from margin_core.training.stacked import check_stack
+from tests.margin_core.training.array_cases import array_of, assert_as_alone, begin, cell
 from tests.packages import write_package
 
 UNFIT: dict[str, tuple[dict[str, Any], str]] = {
@@ -76,27 +79,99 @@ def test_a_family_that_trains_numbers_for_each_class_fits_no_array(tmp_path: Pat
     vars(FAMILIES).pop("_named")
 
 
-STILL = """
+THEIR_MODELS = """
 import math
 from torch import nn
 from margin_core.models import ModelSource
 
-def build(name, in_shape):
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(in_shape), 20).requires_grad_(False), nn.ReLU(), nn.Linear(20, 10))
+class Parts(nn.Module):
+    def __init__(self, inputs):
+        super().__init__()
+        self.flat, self.one, self.two, self.three = nn.Flatten(), nn.Linear(inputs, 20), nn.Linear(20, 10), nn.Linear(20, 10)
 
-MODEL = ModelSource("still", "A first layer that is not trained", "made for a test", build)
+class Forked(Parts):
+    def forward(self, images):
+        return (self.two if self.training else self.three)(self.one(self.flat(images)))
+
+class Tied(Parts):
+    def __init__(self, inputs):
+        super().__init__(inputs)
+        self.three.weight = self.two.weight
+
+    def forward(self, images):
+        hidden = self.one(self.flat(images))
+        return self.two(hidden) + self.three(hidden)
+
+class Idle(Parts):
+    def forward(self, images):
+        return self.two(self.one(self.flat(images)))
+
+class Rows(nn.Sequential):
+    def __init__(self, inputs):
+        super().__init__(nn.Linear(8, 4), nn.Flatten())
+
+class Plain(nn.Sequential):
+    def __init__(self, inputs):
+        super().__init__(nn.Conv2d(1, 4, 3, groups=1), nn.BatchNorm2d(4, momentum=0.3), nn.AvgPool2d(2), nn.Conv2d(4, 8, 2, groups=4),
+            nn.ReLU6(), nn.Flatten(), nn.BatchNorm1d(32, affine=False), nn.Linear(32, 10, bias=False))
+
+class Still(Plain):
+    def __init__(self, inputs):
+        super().__init__(inputs)
+        self[0].requires_grad_(False)
+
+class Hooked(Plain):
+    def __init__(self, inputs):
+        super().__init__(inputs)
+        self[7].register_forward_hook(lambda layer, given, features: 2 * features)
+
+def source(kind):
+    return ModelSource(kind.__name__.lower(), kind.__name__, "made for a test", lambda name, in_shape: kind(math.prod(in_shape)))
+
+FORKED, TIED, IDLE, ROWS, PLAIN, STILL, HOOKED = map(source, (Forked, Tied, Idle, Rows, Plain, Still, Hooked))
 """
+WHY_NOT = {
+    "forked": "some of its parameters have no part in its features",
+    "tied": "its layers do not go together (KeyError)",
+    "idle": "some of its parameters have no part in its features",
+    "rows": "its layers do not go together (RuntimeError)",
+    "still": "some of its parameters are not trained",
+    "hooked": "what it does in training is more than its layers do",
+}
 
 
-def test_a_model_with_a_layer_that_is_not_trained_fits_no_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_package(tmp_path, "still", {"still": STILL}, {"margin_core.models": {"still": "still:MODEL"}})
-    monkeypatch.syspath_prepend(tmp_path)
-    vars(MODELS).pop("_named", None)  # as a process that has just started sees them
-    assert (
-        why_alone(cell(model="still"))
-        == "the model still cannot be done for several trials at once: some of its parameters are not trained"
+@pytest.fixture
+def their_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Models of another package, which are found as they would be in a process that has just started."""
+    write_package(
+        tmp_path, "theirs", {"theirs": THEIR_MODELS}, {"margin_core.models": {n: f"theirs:{n.upper()}" for n in (*WHY_NOT, "plain")}}
     )
+    monkeypatch.syspath_prepend(tmp_path)
+    vars(MODELS).pop("_named", None)
+    yield
     vars(MODELS).pop("_named")
+
+
+@pytest.mark.usefixtures("their_models")
+def test_a_model_of_another_package_that_is_more_than_its_layers_fits_no_array() -> None:
+    before = torch.random.get_rng_state()
+    why = {
+        name: why_alone(cell(model=name)).removeprefix(f"the model {name} cannot be done for several trials at once: ") for name in WHY_NOT
+    }
+    assert why == WHY_NOT
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.usefixtures("their_models")
+def test_a_model_of_another_package_is_trained_in_an_array_as_alone() -> None:
+    assert_as_alone([cell(family, model="plain", batch_size=100) for family in ("ce", "arc_face", "ce")], epochs=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["resnet18", "resnet34", "vgg16"])
+def test_models_of_ours_come_to_the_same_stacked_as_by_themselves(model: str) -> None:
+    assert why_alone(cell(model=model, dataset=DatasetConfig("cifar10"))) == ""
+    check_stack(build_backbone(model, (3, 32, 32)), (3, 32, 32))
 
 
 UNLIKE: dict[str, dict[str, Any]] = {
@@ -120,6 +195,12 @@ def test_a_trial_unlike_those_in_an_array_is_refused(of: dict[str, Any]) -> None
     with pytest.raises(ValueError, match=rf"^trials of {other.cell_id} and {cell().cell_id} cannot be in one array: "):
         array.join(begin(other))
     assert len(array) == 1
+
+
+def test_trials_in_single_and_in_double_precision_are_in_no_array_together() -> None:
+    array = array_of([begin(cell())])
+    with pytest.raises(ValueError, match="cannot be in one array: "):
+        array.join(begin(cell("gds"), dtype=torch.float32))
 
 
 def test_cells_are_alike_whatever_is_each_trials_own() -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from studies.running.array import Fullness, Suspects
+from studies.running.array import Array, ArrayTrial, Fullness, Suspects
+from studies.running.spending import SpendingCallback
+from studies.spending import Account, spent
+from tests.studies import builders
+from tests.studies.conftest import NewLedger
 
 pytestmark = pytest.mark.ray
 
@@ -48,3 +52,21 @@ def test_a_trial_that_was_twice_in_an_array_that_was_lost_is_tried_by_itself_unt
     suspects.heard("a", 4)
     suspects.heard("b", 1)
     assert not suspects.alone("a")
+
+
+def test_an_array_holds_its_devices_once_for_all_its_trials(new_ledger: NewLedger) -> None:
+    spec, clock = builders.study(resources={"cpu": 2}), Clock()
+    ledger = new_ledger(spec)
+    arrays = [Array(number, actor=f"process {number}", answer=None) for number in (1, 2)]
+    trials = [ArrayTrial(f"{number}", {}, arrays[number == 0]) for number in range(5)]
+    with Account(ledger, spec, clock) as account:
+        callback = SpendingCallback(account)
+        for trial in trials:
+            callback.on_trial_start(0, [], trial)
+        clock.now = 1800.0
+        callback.on_trial_complete(0, [], trials[0])
+        clock.now = 3600.0
+        for trial in trials[1:]:
+            callback.on_trial_error(0, [], trial)
+        clock.now = 7200.0
+    assert spent(ledger).device_hours == pytest.approx(2 * (2 * 0.5 + 1 * 0.5))

@@ -13,11 +13,12 @@ import pytest
 
 from margin_core.training import Cell, Trial
 from studies.answer import answer
-from studies.plan import PlannedTrial
+from studies.plan import PlannedTrial, screen_trials
 from studies.spec import study_from
 from studies.tracking.ledger import Ledger
 from studies.tracking.records import ENDED
 from studies.workspace import study_files
+from tests.ray_cluster import kill_node, ray_cluster
 from tests.studies import builders
 from tests.studies.conftest import train
 from tests.studies.running.test_run import SMALL, _actors, _any_rows, ended, finish, read, run, start, wait_until, write
@@ -111,19 +112,13 @@ def test_a_trial_that_took_a_free_place_is_repeated_by_itself_from_its_record(wh
 def test_a_trial_that_fails_among_good_ones_fails_alone(tmp_path: Path) -> None:
     study = {**GRID, "name": "mixed", "recipe": {"epochs": 3, "batch_size": 64}, "nuisance": {"lr": 0.1}, "record": {"examples": True}}
     (tmp_path / "mixed").mkdir()
-    keys = [trial.key for trial in _planned(study)]
+    keys = [trial.key for trial in screen_trials(study_from(study))]
     (tmp_path / "mixed" / "examples" / f"{keys[2]}.npz").mkdir(parents=True)  # where a file is to be written
     outcome = run("run", write(tmp_path, {**study, "tolerance": {"failed_share": 0.5}}), "--workdir", tmp_path)
     assert outcome["complete"]
     with read(tmp_path, "mixed") as ledger:
         assert {trial.key: trial.status for trial in ledger.trials()} == {key: "failed" if key == keys[2] else "finished" for key in keys}
         assert ledger.trial(keys[2]).reason.startswith("its data or files failed in attempt 2 of 2")
-
-
-def _planned(study: dict[str, Any]) -> list[PlannedTrial]:
-    from studies.plan import screen_trials
-
-    return screen_trials(study_from(study))
 
 
 @pytest.mark.faults
@@ -148,6 +143,25 @@ def test_a_fused_study_cut_short_goes_on_and_loses_nothing_that_was_reported(tmp
             assert ledger.trial(key).phase == phase or not epochs
         for trial in ledger.trials("confirm"):
             assert losses(ledger, trial.key) == pytest.approx(alone(ledger, trial.key), rel=1e-3)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_arrays_on_nodes_that_join_and_die_lose_no_trial(tmp_path: Path) -> None:
+    """No retry is granted: a node that dies is no failure of its trials."""
+    study = {**GRID, "tolerance": {"retries": 0, "failed_share": 0}}
+    with ray_cluster() as cluster:
+        first = cluster.add_node(num_cpus=1)
+        process = start("run", write(tmp_path, study), "--workdir", tmp_path, "--address", cluster.address, "--json")
+        wait_until(lambda: _any_rows(tmp_path, "grid"), process)
+        cluster.add_node(num_cpus=1)
+        kill_node(first)
+        assert finish(process, 0, timeout=500)["complete"]
+    with read(tmp_path, "grid") as ledger:
+        assert_whole(ledger)
+        trials = ledger.trials()
+        assert len(trials) == 12 and max(trial.attempts for trial in trials) > 1
+        assert {trial.status for trial in trials} == {"finished", "diverged"}
 
 
 @pytest.mark.faults

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
 from search_spaces import Outcome
 from studies.plan import PlannedTrial, screen_trials
-from studies.running.sources import ListedTrials, Wanted
+from studies.running.bounded import BoundedTrials
+from studies.running.learning import LearningTrials
+from studies.running.racing import RacingTrials
+from studies.running.sources import ListedTrials, TrialSource, Wanted
 from tests.studies.builders import TWO_DATASETS, study
 
 
@@ -52,3 +60,24 @@ def test_a_list_gives_of_the_dataset_that_is_wanted_and_rather_of_the_replicates
     assert sorted(map(str, beside)) == sorted(str(trial) for trial in planned if trial.dataset == "noisy")
     assert beside[-1] is not None and beside[-1].replicate == 1000
     assert [source.next(), source.exhausted] == [planned[1], False]
+
+
+@pytest.mark.parametrize("kind", ["listed", "bounded", "learning", "racing"])
+def test_every_source_gives_of_the_dataset_that_is_wanted_alone(kind: str) -> None:
+    screen: dict[str, dict[str, Any]] = {
+        "learning": {"searcher": "tpe", "trials": 4},
+        "racing": {"searcher": "grid", "seeds": 2, "racing": {"first": 1}},
+    }
+    spec = study(datasets=TWO_DATASETS, screen=screen.get(kind, {"searcher": "grid"}))
+    made: dict[str, Callable[[], TrialSource]] = {
+        "listed": lambda: ListedTrials(screen_trials(spec)),
+        "bounded": lambda: BoundedTrials(ListedTrials(screen_trials(spec)), [], [], 100),
+        "learning": lambda: LearningTrials(spec, {}, {}),
+        "racing": lambda: RacingTrials(spec, {}),
+    }
+    source = made[kind]()
+    for dataset in ("noisy", "digits"):
+        handed = []
+        while (trial := source.next(Wanted(dataset))) is not None:
+            handed.append(trial.dataset)
+        assert set(handed) == {dataset} and len(handed) >= 4

@@ -28,7 +28,7 @@ def ledger(tmp_path: Path) -> Ledger:
         rows = [builders.epoch(number, {"val_accuracy": 90.0 + number + place, "val_nll": 0.1}) for number in (1, 2, 3)]
         if place == 1:
             rows[-1]["metrics"]["val_accuracy"] = math.nan
-        rows[0]["class_counts"] = [place, 7]
+        rows[0] |= {"class_counts": [place, 7]} | ({"phase": place} if place else {})
         ledger.report(trial.key, rows[: 2 if place == 5 else 3])
         ledger.end(trial.key, {1: "diverged", 5: "interrupted"}.get(place, "finished"), "not finite" if place == 1 else "")
     return ledger
@@ -61,6 +61,7 @@ def test_the_mirror_holds_what_the_ledger_holds(ledger: Ledger, tmp_path: Path) 
         assert run.data.tags["status"] == trial.status
         assert run.info.status == {"finished": "FINISHED", "diverged": "FAILED", "interrupted": "KILLED"}[trial.status]
         assert run.data.tags["train_class_counts"] == str(ledger.class_counts(trial.key))
+        assert run.data.tags.get("phase", "0") == str(trial.phase)
         assert run.data.params == {name: str(value) for name, value in trial.config.items()}
         history = connect(uri).get_metric_history(run.info.run_id, "val_accuracy")
         sent = {point.step: point.value for point in history}
