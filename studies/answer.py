@@ -162,7 +162,7 @@ def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
         counts=pd.DataFrame(ledger.counts(), columns=["stage", "status", "trials"]),
         lost=pd.DataFrame(ledger.lost(), columns=["key", "dataset", "family", "seed", "status", "reason"]),
         lost_cells=tuple(lost_cells(trials, alpha=spec.alpha)),
-        seconds=ledger.seconds(),
+        seconds=float(table["seconds"].sum()),
         costs=costs(table),
         spent=spent(ledger),
         ended_early=ledger.meta("ended_early") or "",

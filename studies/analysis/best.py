@@ -27,7 +27,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special  # scipy.stats takes a second to import, which every report and run would spend
-from scipy.sparse import csgraph
 
 from studies.analysis.noise import OwnNoise, own_noise
 
@@ -171,9 +170,20 @@ def degrees_of_freedom(present: NDArray[np.bool_]) -> int:
     """
     counts = present[present.any(axis=1)].astype(np.int64)
     seeds, cells = counts.shape
-    if cells < 2 or (not counts.all() and csgraph.connected_components(counts.T @ counts)[0] > 1):
+    if cells < 2 or (not counts.all() and not _connected(counts.T @ counts > 0)):
         return 0
     return int(counts.sum()) - int(seeds) - int(cells) + 1
+
+
+def _connected(shared: NDArray[np.bool_]) -> bool:
+    """Whether one can go from the first cell to every other over cells that share seeds, (cells, cells)."""
+    reached = shared[0]
+    while not reached.all():
+        further = shared[reached].any(axis=0)
+        if not (further & ~reached).any():
+            return False
+        reached = reached | further
+    return True
 
 
 @lru_cache(maxsize=4096)

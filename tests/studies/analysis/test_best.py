@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.sparse import csgraph
 
 from studies.analysis.best import compare_with_best, degrees_of_freedom, dunnett_constant, range_constant
 
@@ -152,6 +153,15 @@ def test_more_seeds_narrow_the_allowance_as_if_they_were_there() -> None:
     scale = np.sqrt(many.residual_variance / few.residual_variance)
     np.testing.assert_allclose(few.allowance(more_seeds=10) * scale, many.allowance(), atol=1e-9)
     assert (few.allowance(10, chance=0.9)[~np.eye(4, dtype=bool)] > few.allowance(10)[~np.eye(4, dtype=bool)]).all()
+
+
+@given(st.integers(2, 7), st.integers(2, 6), st.integers(0, 2**32 - 1))
+def test_cells_are_compared_where_seeds_link_them_all_in_a_chain(seeds: int, cells: int, draw: int) -> None:
+    present = np.random.default_rng(draw).random((seeds, cells)) < 0.4
+    assume(present.any())
+    linked = csgraph.connected_components(present.T.astype(int) @ present.astype(int))[0] == 1
+    df = int(present.sum() - present.any(axis=1).sum() - cells + 1)
+    assert degrees_of_freedom(present) == (df if linked else 0)
 
 
 def test_cells_that_no_seeds_connect_are_refused() -> None:
