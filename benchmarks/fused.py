@@ -32,18 +32,15 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from trial import BareLoop, _machine, _row
+from trial import MANY_EPOCHS, BareLoop, _machine, _row, random_pictures
 
 from margin_core.data import DatasetConfig
-from margin_core.data.dataset import Dataset, DatasetSource
-from margin_core.data.listing import SOURCES
 from margin_core.losses import build_loss
 from margin_core.training import Cell, Recipe, Trial
 from margin_core.training.array import TrialArray
 from studies.workspace import StudyFiles
 
 WIDTHS = (1, 4, 8, 16, 32, 64)
-EPOCHS = 10**6
 STUDY_LIMIT, FULL_LIMIT = 4.0, 0.95
 
 
@@ -178,21 +175,10 @@ def _rate(work: Callable[[], object], steps: int) -> float:
 
 def _trial(case: Case, place: int) -> Trial:
     """A trial on random pictures, with the family, knobs and learning rate of a place."""
-    name = f"random-{'x'.join(map(str, case.shape))}-{case.examples}-{case.classes}"
-    channels = case.shape[0]
-
-    def read(_: object) -> Dataset:
-        generator = torch.Generator().manual_seed(0)
-        images = torch.randint(256, (case.examples, *case.shape), dtype=torch.uint8, generator=generator)
-        labels = torch.arange(case.examples) % case.classes
-        names = tuple(map(str, range(case.classes)))
-        tested = torch.arange(case.classes)
-        return Dataset(name, images, labels, names, tested, mean=(0.5,) * channels, std=(0.29,) * channels)
-
-    SOURCES.ours.setdefault(name, DatasetSource(name, "Random pictures", case.classes, case.shape, case.examples, "None", read))
+    name = random_pictures(case.shape, case.examples, case.classes)
     family = case.families[place % len(case.families)]
     knobs = {"gds": {"lam": 0.05 * place}, "cos_face": {"m": 0.005 * place}}.get(family, {})
-    recipe = Recipe(epochs=EPOCHS, batch_size=case.batch, lr=0.001 * (1.0 + place), weight_decay=1e-5 * place, clip_norm=None)
+    recipe = Recipe(epochs=MANY_EPOCHS, batch_size=case.batch, lr=0.001 * (1.0 + place), weight_decay=1e-5 * place, clip_norm=None)
     cell = Cell(DatasetConfig(name), case.model, family, knobs, {}, recipe, backbone=case.backbone)  # type: ignore[arg-type]
     return Trial(cell, study_seed=0, replicate=0)
 
@@ -206,7 +192,7 @@ families: {{ce: {{}}, gds: {{lam: search}}, gradient_decay: {{beta: search}}}}
 recipe: {{epochs: 8, batch_size: 100}}
 nuisance: {{lr: {{low: 0.01, high: 0.3, scale: log}}, weight_decay: 1.0e-4}}
 resources: {{cpu: 1, array: {array}}}
-screen: {{searcher: {searcher}, trials: {trials}, seeds: 1, asha: {{grace_epochs: 1, reduction: 2}}}}
+screen: {{searcher: tpe, trials: {trials}, seeds: 1, asha: {{grace_epochs: 1, reduction: 2}}}}
 """
 
 
@@ -240,7 +226,7 @@ class Made:
 def _study(runner: str, trials: int, array: int, data_root: str | None) -> Made:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "study.yaml"
-        file.write_text(STUDY.format(runner=runner, trials=trials, array=array, searcher="tpe"))
+        file.write_text(STUDY.format(runner=runner, trials=trials, array=array))
         command = [sys.executable, "-m", "studies", "run", str(file), "--workdir", folder]
         subprocess.run([*command, *(["--data-root", data_root] if data_root else [])], check=True, stdout=subprocess.DEVNULL)
         directory = Path(folder) / runner

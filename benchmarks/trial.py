@@ -189,22 +189,27 @@ class BareLoop:
         return float(torch.stack(losses).sum()) / len(self.labels)
 
 
-def _trial(case: Case, device: str) -> Trial:
-    """A trial on random pictures."""
-    name = f"random-{'x'.join(map(str, case.shape))}-{case.examples}"
-    channels = case.shape[0]
+def random_pictures(shape: tuple[int, int, int], examples: int, classes: int = 10) -> str:
+    """The name of a dataset of random pictures, that trials find by it."""
+    name = f"random-{'x'.join(map(str, shape))}-{examples}-{classes}"
+    channels = shape[0]
 
     def read(_: object) -> Dataset:
         generator = torch.Generator().manual_seed(0)
-        images = torch.randint(256, (case.examples, *case.shape), dtype=torch.uint8, generator=generator)
-        labels = torch.arange(case.examples) % 10
+        images = torch.randint(256, (examples, *shape), dtype=torch.uint8, generator=generator)
+        labels = torch.arange(examples) % classes
         # Seldom tested: all that is not validated is trained on.
-        tested = torch.arange(10)
-        return Dataset(name, images, labels, tuple("0123456789"), tested, mean=(0.5,) * channels, std=(0.29,) * channels)
+        tested = torch.arange(classes)
+        return Dataset(name, images, labels, tuple(map(str, range(classes))), tested, mean=(0.5,) * channels, std=(0.29,) * channels)
 
-    SOURCES.ours[name] = DatasetSource(name, "Random pictures", 10, case.shape, case.examples, "None", read)
+    SOURCES.ours.setdefault(name, DatasetSource(name, "Random pictures", classes, shape, examples, "None", read))
+    return name
+
+
+def _trial(case: Case, device: str) -> Trial:
+    """A trial on random pictures."""
     recipe = Recipe(epochs=MANY_EPOCHS, batch_size=BATCH, lr=LEARNING_RATE, momentum=MOMENTUM, clip_norm=CLIP)
-    cell = Cell(DatasetConfig(name), case.model, "ce", {}, {}, recipe)
+    cell = Cell(DatasetConfig(random_pictures(case.shape, case.examples)), case.model, "ce", {}, {}, recipe)
     return Trial(cell, study_seed=0, replicate=0, device=device)
 
 

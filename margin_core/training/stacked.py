@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -283,13 +284,14 @@ def _zero_padding(layer: ZeroPadding, value: Value, call: _Call) -> Value:
     return Maps(F.pad(torch.unflatten(values, 1, (call.number, -1))[..., ::2, ::2], (0, 0, 0, 0, 0, layer.new)).flatten(1, 2))
 
 
+def _mapped(function: Callable[[Tensor], Tensor], value: Value) -> Value:
+    """``function``, of each number by itself, done to a value."""
+    return value.map(function) if isinstance(value, Given) else type(value)(function(value.values))
+
+
 def _each(function: Callable[[Tensor], Tensor]) -> Callable[..., Value]:
-    """What is done to each number by itself."""
-
-    def done(layer: nn.Module, value: Value, call: _Call) -> Value:
-        return value.map(function) if isinstance(value, Given) else type(value)(function(value.values))
-
-    return done
+    """A layer that does ``function`` to each number by itself."""
+    return lambda layer, value, call: _mapped(function, value)
 
 
 _LAYERS: dict[type[nn.Module], Callable[..., Value]] = {
@@ -341,8 +343,8 @@ _OPERATIONS: dict[Any, Callable[..., Value]] = {
     operator.add: _added,
     operator.iadd: _added,
     torch.add: _added,
-    F.relu: lambda value: _each(F.relu)(nn.ReLU(), value, None),
-    torch.relu: lambda value: _each(F.relu)(nn.ReLU(), value, None),
+    F.relu: partial(_mapped, F.relu),
+    torch.relu: partial(_mapped, F.relu),
 }
 
 
