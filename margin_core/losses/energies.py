@@ -42,6 +42,10 @@ class Energies(NamedTuple):
 
     gap: Tensor
     """t - N, the target's lead t = s (x_y - M) over the energy of its competitors: the logit of p_y."""
+    plain: Tensor
+    """-log p_y, the cross-entropy."""
+    missing: Tensor
+    """1 - p_y, of which the cross-entropy's slope by the gap is the negative."""
     score: Tensor
     """x_y, the target's score as it is, without its norm."""
     competitors: Tensor | None = None
@@ -82,7 +86,12 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1
     each = scale.expand(lead.shape).unsqueeze(-1) if isinstance(scale, Tensor) else scale
     competitors = ((others - shift) * each).exp().sum(dim=-1).log()
     hardest = ((others.gather(-1, rival) - shift) * each).squeeze(-1)
-    return Energies(lead * scale - competitors, score, competitors, hardest, norm)
+    return energies_of(lead * scale - competitors, score, competitors, hardest, norm)
+
+
+def energies_of(gap: Tensor, score: Tensor, competitors: Tensor, hardest: Tensor | None, norm: Tensor | None) -> Energies:
+    """The energies of these, all of shape (...), with what follows from the gap."""
+    return Energies(gap, cross_entropy_of_gap(gap), torch.sigmoid(-gap), score, competitors, hardest, norm)
 
 
 def is_eager(tensor: Tensor) -> bool:

@@ -43,7 +43,7 @@ def _formula(energy: Energies, q: KnobValue) -> Slopes:
     power = log_power.exp()
     # Far from 0 not by expm1, whose derivative is taken from its value, near -1, and loses its digits there.
     lost = torch.where(log_power > -0.5, -torch.expm1(log_power), 1.0 - power)
-    return Slopes((lost / q).to(gap.dtype), gap=(power * -torch.sigmoid(-gap)).to(gap.dtype))
+    return Slopes((lost / q).to(gap.dtype), gap=(power * -energy.missing).to(gap.dtype))
 
 
 FAMILY = Family(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_tensor
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor
 from margin_core.losses.family import Family, Loss
 
 
@@ -35,7 +35,7 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
 
 
 def _formula(energy: Energies, keep: KnobValue) -> Slopes:
-    loss, slope = cross_entropy_of_gap(energy.gap), -torch.sigmoid(-energy.gap)
+    loss, slope = energy.plain, -energy.missing
     if loss.ndim == 0:
         return Slopes(loss, gap=slope)
     rank = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)

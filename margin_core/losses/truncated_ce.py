@@ -7,7 +7,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_tensor
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor
 from margin_core.losses.family import Family
 
 
@@ -36,10 +36,10 @@ def truncated_ce(scores: Tensor, target: Tensor, *, k: KnobValue = 0.01) -> Tens
 
 
 def _formula(energy: Energies, k: KnobValue) -> Slopes:
-    loss = cross_entropy_of_gap(energy.gap)
+    loss = energy.plain
     bound = -knob_tensor(k, loss).log()
     beyond = loss > bound
-    return Slopes(torch.where(beyond, bound, loss), gap=torch.where(beyond, 0.0, -torch.sigmoid(-energy.gap)))
+    return Slopes(torch.where(beyond, bound, loss), gap=torch.where(beyond, 0.0, -energy.missing))
 
 
 FAMILY = Family(
