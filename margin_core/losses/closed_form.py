@@ -16,10 +16,8 @@ kernels of its own, and for tensors of other kinds, the loss is taken of `energi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -73,6 +71,7 @@ def closed_form(
     scale: KnobValue | ByConfidence = 1.0,
     norms: Tensor | None = None,
     hardest: bool = False,
+    compiled: tuple[Any, ...] = (),
 ) -> Tensor:
     """The loss of each sample, ``formula(energies(scores, target, scale), *knobs).loss``, float32 or wider.
 
@@ -84,6 +83,7 @@ def closed_form(
         scale: s > 0, which the scores are multiplied with.
         norms: (..., K), what the scores are multiplied with besides, each class by its own; float32 or wider.
         hardest: Whether the formula has to do with the energies ``competitors`` and ``hardest``.
+        compiled: The same formula as one of `closed_form_cpu.FORMULAS`, and the knobs of that one, if it is there.
 
     Raises:
         ValueError: If ``target`` is not integer, has not the shape (...), K < 2, or a knob does not broadcast over (...).
@@ -92,7 +92,7 @@ def closed_form(
     if trained or not is_eager(scores):
         return formula(energies(scores, target, scale, norms), *knobs).loss
     eta, below, above = scale if isinstance(scale, ByConfidence) else (None, scale, None)
-    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, formula, target, hardest, eta, *knobs)
+    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, formula, target, hardest, compiled, eta, *knobs)
     return loss
 
 
@@ -134,8 +134,10 @@ class _Known(NamedTuple):
     """N, the energy of the competitors."""
     rival: Tensor | None
     """The index of the hardest competitor, where it is asked for."""
-    moment: Tensor | None
-    """dN / ds, where the scale is trained."""
+    above: Tensor | None
+    """1 where the sample is taken at the scale above, else 0, of scales by confidence that are trained."""
+    by_scale: Tensor | None
+    """The gap's slope by the scale, where it is trained: x_y - M - dN / ds."""
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -151,14 +153,19 @@ class _ClosedForm(torch.autograd.Function):
         formula: Formula,
         target: Tensor,
         hardest: bool,
+        compiled: tuple[Any, ...],
         eta: KnobValue | None,
         *knobs: KnobValue,
     ) -> Tensor:
         index = class_index(scores, target)
         given = below if above is None or eta is None else ByConfidence(eta, below, above)
         trained = any(ctx.needs_input_grad[2:4])
-        energy, known = _read(scores, norms, index, given, hardest, trained)
-        slopes = formula(energy, *knobs)
+        if _has_loops(scores):
+            slopes, known = _by_loops(scores, norms, index, given, hardest, trained, formula, knobs, compiled)
+        else:
+            read = _by_kernels if _has_kernels(scores) else _by_softmax
+            energy, known = read(scores, norms, index, given, hardest, trained)
+            slopes = formula(energy, *knobs)
         if slopes.loss.shape != target.shape:
             raise ValueError(
                 f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(slopes.loss.shape)}"
@@ -169,15 +176,15 @@ class _ClosedForm(torch.autograd.Function):
         ctx.formula, ctx.index, values = formula, index, (below, above, eta, *known, *knobs)
         ctx.numbers = [None if isinstance(x, Tensor) else x for x in values]
         tensors = [x if isinstance(x, Tensor) else None for x in values]
-        ctx.save_for_backward(scores, norms, target, energy.score, energy.norm, *slopes[1:], *tensors)
+        ctx.save_for_backward(scores, norms, target, *slopes[1:], *tensors)
         return slopes.loss
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        scores, norms, target, score, norm, by_gap, by_score, by_competitors, by_hardest, by_norm, *rest = ctx.saved_tensors
+        scores, norms, target, by_gap, by_score, by_competitors, by_hardest, by_norm, *rest = ctx.saved_tensors
         values = [n if x is None else x for n, x in zip(ctx.numbers, rest, strict=True)]
-        below, above, eta, known, knobs = *values[:3], _Known(*values[3:9]), values[9:]
-        nothing = [None] * (4 + len(knobs))
+        below, above, eta, known, knobs = *values[:3], _Known(*values[3:10]), values[10:]
+        nothing = [None] * (5 + len(knobs))
         if torch.is_grad_enabled():
             # A gradient of this gradient may be wanted: that of the plain operations, by stand-ins for the inputs, as one of them may
             # have been made of another.
@@ -194,42 +201,79 @@ class _ClosedForm(torch.autograd.Function):
             if norms is not None:
                 # The target's entries are put in last: its score and its norm may each be in the loss by itself.
                 if by_gap is not None:
-                    by_score, by_norm = (by_gap * known.scale * factor for factor in (norm, score))
+                    by_score, by_norm = (by_gap * known.scale * of.gather(-1, ctx.index).squeeze(-1) for of in (norms, widen(scores)))
                 if ctx.needs_input_grad[1]:
                     of_norms = (gradient * scores).scatter_(-1, ctx.index, (of_loss * by_norm).unsqueeze(-1)).to(norms.dtype)
                 gradient = gradient.mul_(norms).scatter_(-1, ctx.index, (of_loss * by_score).unsqueeze(-1))
             of_scores = gradient.to(scores.dtype)
-        if known.moment is not None:
-            lead = (score if norm is None else score * norm) - known.shift
-            of_scale = of_loss * by_gap * (lead - known.moment)
-            if above is not None:
-                confident = ByConfidence(eta, below, above).reached(lead)
+        if known.by_scale is not None:
+            of_scale = of_loss * by_gap * known.by_scale
+            if known.above is not None:
+                confident = known.above > 0.0
                 of_above, of_scale = _of_scale(of_scale.where(confident, 0.0), above), of_scale.where(~confident, 0.0)
             of_below = _of_scale(of_scale, below)
         return of_scores, of_norms, of_below, of_above, *nothing
 
 
-def _read(
-    scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
-) -> tuple[Energies, _Known]:
-    kernels = _kernels(scores)
-    if kernels is None:
-        return _read_plainly(scores, norms, index, given, hardest, trained)
+def _has_loops(scores: Tensor) -> bool:
+    """Whether compiled loops read and write these scores."""
+    return closed_form_cpu.FUNCTIONS is not None and scores.device.type == "cpu" and not INTERPRETED
+
+
+def _has_kernels(scores: Tensor) -> bool:
+    """Whether Triton's kernels do."""
+    return HAS_TRITON and (scores.is_cuda or INTERPRETED)
+
+
+def _by_loops(
+    scores: Tensor,
+    norms: Tensor | None,
+    index: Tensor,
+    given: KnobValue | ByConfidence,
+    hardest: bool,
+    trained: bool,
+    formula: Formula,
+    knobs: Sequence[KnobValue],
+    compiled: tuple[Any, ...],
+) -> tuple[Slopes, _Known]:
     product = scores if norms is None else widen(scores) * norms
-    if isinstance(given, ByConfidence):
-        score, shift = kernels.leads(product, index)
-        scale: KnobValue = _scale_at(given, score - shift)
-    else:
-        scale = _scale_at(given, scores.new_empty(index.shape[:-1], dtype=wide_dtype(scores))) if isinstance(given, Tensor) else given
-    energy, shift, moment, rival = kernels.forward(product, index, scale, moment=trained, rival=hardest)
+    name, *of_compiled = compiled or (None,)
+    found = closed_form_cpu.forward(product, index, given, name, of_compiled, trained=trained, rival=hardest)
+    scale = found.scale if isinstance(given, ByConfidence | Tensor) else given
+    assert scale is not None
+    known = _Known(product, scale, found.shift, found.competitors, found.rival, found.above, found.by_scale)
+    if compiled:
+        return Slopes(*found.numbers), known
+    gap, plain, missing, score = found.numbers
+    energy = Energies(gap, plain, missing, score, found.competitors)
     if hardest:
-        energy = energy._replace(hardest=torch.zeros_like(shift))
+        energy = energy._replace(hardest=torch.zeros_like(found.shift))
     if norms is not None:
         energy = energy._replace(score=widen(scores).gather(-1, index).squeeze(-1), norm=norms.gather(-1, index).squeeze(-1))
-    return energy, _Known(product, scale, shift, energy.competitors, rival, moment if trained else None)
+    return formula(energy, *knobs), known
 
 
-def _read_plainly(
+def _by_kernels(
+    scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
+) -> tuple[Energies, _Known]:
+    from margin_core.losses import closed_form_triton
+
+    product = scores if norms is None else widen(scores) * norms
+    if isinstance(given, ByConfidence):
+        score, shift, *_ = closed_form_triton.forward(product, index, 1.0)
+        scale = _scale_at(given, score - shift)
+    else:
+        scale = _scale_at(given, scores[..., 0].to(wide_dtype(scores)))
+    score, shift, competitors, moment, rival = closed_form_triton.forward(product, index, scale)
+    lead, norm = score - shift, None
+    if norms is not None:
+        score, norm = (x.gather(-1, index).squeeze(-1) for x in (widen(scores), norms))
+    energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
+    above = given.reached(lead).to(lead.dtype) if trained and isinstance(given, ByConfidence) else None
+    return energy, _Known(product, scale, shift, competitors, rival, above, lead - moment if trained else None)
+
+
+def _by_softmax(
     scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
 ) -> tuple[Energies, _Known]:
     """By a softmax over the competitors' leads over the hardest of them, which has all digits whoever leads."""
@@ -248,18 +292,10 @@ def _read_plainly(
     pulls = leads.softmax(dim=-1)
     competitors = pulls.gather(-1, rival).squeeze_(-1).log_().neg_()
     # The leads are -inf where a class is out, and 0 times -inf would be NaN.
-    moment = leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
+    by_scale = lead - leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
+    above = given.reached(lead).to(lead.dtype) if trained and isinstance(given, ByConfidence) else None
     energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), moment)
-
-
-def _kernels(scores: Tensor) -> ModuleType | None:
-    """What reads and writes ``scores`` by compiled loops, if anything does: `closed_form_triton` on a GPU, `closed_form_cpu` on a CPU."""
-    if HAS_TRITON and (scores.is_cuda or INTERPRETED):
-        from margin_core.losses import closed_form_triton
-
-        return closed_form_triton
-    return closed_form_cpu if scores.device.type == "cpu" and closed_form_cpu.FUNCTIONS is not None else None
+    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), above, by_scale)
 
 
 def _write(
@@ -272,14 +308,20 @@ def _write(
     by_hardest: Tensor | None,
 ) -> Tensor:
     """The gradient of the scores, or of their product with the norms, (..., K)."""
-    pulls, scale, shift, competitors, rival, _ = known
-    if (kernels := _kernels(pulls)) is not None:
-        slopes = of_loss, by_gap, by_score, by_competitors, by_hardest
-        gradient: Tensor = kernels.backward(pulls, index, scale, shift, competitors, rival, *slopes)
-        return gradient
+    pulls, scale, shift, competitors, rival, *_ = known
+    if _has_loops(pulls):
+        of_each = of_loss, by_gap, by_score, by_competitors, by_hardest
+        return closed_form_cpu.backward(pulls, index, scale, shift, competitors, rival, *of_each)
     if by_gap is not None:
         by_score, by_competitors = by_gap * scale, -by_gap
     assert by_score is not None and by_competitors is not None
+    if _has_kernels(pulls):
+        from margin_core.losses import closed_form_triton
+
+        of_hardest = torch.zeros_like(shift) if by_hardest is None else of_loss * by_hardest
+        assert rival is not None
+        slopes = rival, of_loss * by_score, of_loss * by_competitors, of_hardest
+        return closed_form_triton.backward(pulls, index, scale, shift, competitors, *slopes)
     gradient = pulls * (of_loss * scale * by_competitors).unsqueeze(-1)
     if by_hardest is not None and rival is not None:
         gradient.scatter_add_(-1, rival.unsqueeze(-1), (of_loss * scale * by_hardest).unsqueeze(-1))

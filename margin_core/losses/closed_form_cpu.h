@@ -34,7 +34,7 @@ CLONES static REAL F(energy_)(const REAL *x, int64_t classes, int64_t y, REAL sc
     /* The hardest competitor's weight is 1, so the sum is 1 at least, but where every competitor is out. */
     if (total < 1) total = 1;
     if (moment) *moment = (F(moment_)(x, 0, y, scale, top) + F(moment_)(x, y + 1, classes, scale, top)) / total;
-    return LIBM(log)(total);
+    return LOG(total);
 }
 
 CLONES static REAL F(top_)(const REAL *x, int64_t classes, int64_t y) {
@@ -47,40 +47,38 @@ static int64_t F(place_)(const REAL *x, int64_t classes, int64_t y, REAL top) {
     return 0;
 }
 
-/* Whether all targets are classes; nothing is done where one is not. One scale holds for all rows, or each has its own. Of moment and
-   rival, that is null which is not asked for. */
+/* Of each row: the energies if `formula` is negative, else the loss and its slopes; at the scale numbers[0], or numbers[1] where the
+   target leads by numbers[2] or more. What is null is not asked for. Whether all targets are classes; nothing is done where one is not. */
 int F(forward_)(
-    const REAL *scores, int64_t rows, int64_t classes, const int64_t *target, const REAL *scales, double scale, REAL *score,
-    REAL *competitors, REAL *gap, REAL *plain, REAL *missing, REAL *shift, REAL *moment, int64_t *rival, int threads) {
+    const REAL *scores, int64_t rows, int64_t classes, const int64_t *target, int formula, const double **numbers, const int64_t *steps,
+    REAL **found, int64_t *rival, int threads) {
     for (int64_t i = 0; i < rows; i++)
         if (target[i] < 0 || target[i] >= classes) return 0;
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t i = 0; i < rows; i++) {
         const REAL *x = scores + i * classes;
         int64_t y = target[i];
-        REAL s = scales ? scales[i] : (REAL)scale, top = F(top_)(x, classes, y);
-        REAL energy = F(energy_)(x, classes, y, s, top, moment ? moment + i : 0);
-        REAL lead = s * (x[y] - top) - energy, e = LIBM(exp)(-LIBM(fabs)(lead));
-        score[i] = x[y];
-        shift[i] = top;
-        competitors[i] = energy;
-        gap[i] = lead;
-        plain[i] = LIBM(log1p)(e) - (lead < 0 ? lead : 0);
-        missing[i] = (lead < 0 ? 1 : e) / (1 + e);
+        double knobs[KNOBS];
+        for (int j = 0; j < KNOBS; j++) knobs[j] = numbers[j] ? numbers[j][i * steps[j]] : 0;
+        REAL top = F(top_)(x, classes, y), lead = x[y] - top, moment = 0;
+        int above = numbers[2] && lead >= (REAL)knobs[2];
+        REAL s = (REAL)knobs[above ? 1 : 0], energy = F(energy_)(x, classes, y, s, top, found[BY_SCALE] ? &moment : 0);
+        energies e = energies_of((double)s * lead - energy, x[y], energy);
+        if (formula < 0) {
+            REAL of[] = {e.gap, e.plain, e.missing, e.score};
+            for (int j = 0; j < 4; j++) found[ENERGIES + j][i] = of[j];
+        } else {
+            slopes by = FORMULAS[formula](&e, knobs + 3);
+            REAL of[] = {by.loss, by.gap, by.score, by.competitors, by.hardest, by.norm};
+            for (int j = 0; j < 6; j++)
+                if (found[LOSS + j]) found[LOSS + j][i] = of[j];
+        }
+        found[SHIFT][i] = top;
+        found[COMPETITORS][i] = energy;
+        if (found[SCALE]) found[SCALE][i] = s;
+        if (found[ABOVE]) found[ABOVE][i] = above;
+        if (found[BY_SCALE]) found[BY_SCALE][i] = lead - moment;
         if (rival) rival[i] = F(place_)(x, classes, y, top);
-    }
-    return 1;
-}
-
-/* The targets' scores and the highest of their competitors', at whatever scale. */
-int F(leads_)(const REAL *scores, int64_t rows, int64_t classes, const int64_t *target, const REAL *scales, double scale, REAL *score,
-    REAL *shift, int threads) {
-    for (int64_t i = 0; i < rows; i++)
-        if (target[i] < 0 || target[i] >= classes) return 0;
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-    for (int64_t i = 0; i < rows; i++) {
-        score[i] = scores[i * classes + target[i]];
-        shift[i] = F(top_)(scores + i * classes, classes, target[i]);
     }
     return 1;
 }

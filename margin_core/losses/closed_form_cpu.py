@@ -1,24 +1,68 @@
-"""The energies of a sample and the gradient of its scores by compiled loops: what `closed_form` uses on a CPU.
+"""Losses and their gradients by compiled loops: what `closed_form` uses on a CPU.
 
-As in `closed_form_triton`, forward reads the scores and keeps a few numbers per sample, and backward reads them once more and writes the
-gradient. The loops, `closed_form_cpu.c`, are compiled when the package is installed, and run on torch's own threads. Where there is no
+Forward reads the scores and keeps a few numbers per sample, and backward reads them once more and writes the gradient, as in
+`closed_form_triton`. The loops, `closed_form_cpu.c`, are compiled when the package is installed, and run on torch's own threads. Of most
+families they hold the formula too, since a few hundred numbers cost torch more to begin with than to work out. Where there is no
 compiler, `closed_form` does without them.
 """
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from margin_core.losses.energies import Energies, KnobValue, wide_dtype, widen
+from margin_core.losses.energies import ByConfidence, KnobValue, wide_dtype, widen
 
 PARALLEL = 32_768
 """With fewer scores a second thread takes longer to begin than the work."""
 KINDS = {torch.float32: "float", torch.float64: "double"}
+FORMULAS = {
+    "cross_entropy": ("gap",),
+    "gds": ("score", "competitors", "hardest"),
+    "gds_detached": ("score", "competitors"),
+    "gradient_decay": ("gap",),
+    "focal": ("gap",),
+    "gce": ("gap",),
+    "truncated_ce": ("gap",),
+    "lm_softmax": ("gap",),
+    "gm_softmax": ("score", "competitors"),
+    "margin": ("score", "competitors"),
+    "l_softmax": ("score", "competitors", "norm"),
+}
+"""The formulas that are compiled, in the order of the C file, and what they state their slopes by."""
+ASKED = {
+    name: (True, *(slope in slopes for slope in ("gap", "score", "competitors", "hardest", "norm"))) for name, slopes in FORMULAS.items()
+}
+PLACES = {name: place for place, name in enumerate(FORMULAS)}
+NUMBERS, FOUND = 11, 11
+"""How many numbers a sample has at most: two scales, the confidence that chooses, and eight knobs; and how many are found of it."""
+Doubles, Steps, Pointers = ctypes.c_double * NUMBERS, ctypes.c_int64 * NUMBERS, ctypes.c_void_p * NUMBERS
+Places = ctypes.c_void_p * FOUND
+
+
+class Found(NamedTuple):
+    """What is known of each sample, each of shape (...)."""
+
+    shift: Tensor
+    """M, the score of the hardest competitor."""
+    competitors: Tensor
+    """N, the energy of the competitors."""
+    scale: Tensor | None
+    """s, where it is not one number for all."""
+    above: Tensor | None
+    """Of scales by confidence that are trained, whether it is the one above, as 0 or 1."""
+    by_scale: Tensor | None
+    """Of a scale that is trained, the gap's slope by it."""
+    rival: Tensor | None
+    """The index of the hardest competitor, where it is asked for."""
+    numbers: list[Any]
+    """The energies gap, plain, missing and score; or by a formula the loss, and its slopes by gap, score, competitors, hardest
+    competitor and norm, None where it does not state one."""
 
 
 def _load() -> dict[tuple[str, torch.dtype], Any] | None:
@@ -26,48 +70,81 @@ def _load() -> dict[tuple[str, torch.dtype], Any] | None:
     path = next(Path(__file__).parent.glob("_closed_form*.so"), None)
     if path is None:
         return None
-    library, pointer, whole = ctypes.CDLL(str(path)), ctypes.c_void_p, ctypes.c_int64
+    library, pointer, whole, real = ctypes.CDLL(str(path)), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions = {}
-    for name, tensors in (("leads", 2), ("forward", 8), ("backward", 9)):
-        for dtype, kind in KINDS.items():
-            functions[name, dtype] = function = getattr(library, f"{name}_{kind}")
-            # Scores and their rows and classes, targets, the scales or the one for all, tensors of each sample, threads.
-            function.argtypes = [pointer, whole, whole, pointer, pointer, ctypes.c_double, *[pointer] * tensors, ctypes.c_int]
+    for dtype, kind in KINDS.items():
+        # Scores, their rows and classes, and targets; of `forward` the formula, its numbers and how far one sample's are from the next,
+        # and what is found; of `backward` the scales or the one for all, and nine tensors of each sample; threads.
+        functions["forward", dtype] = forward = getattr(library, f"forward_{kind}")
+        forward.argtypes = [pointer, whole, whole, pointer, ctypes.c_int, Pointers, Steps, Places, pointer, ctypes.c_int]
+        functions["backward", dtype] = backward = getattr(library, f"backward_{kind}")
+        backward.argtypes = [pointer, whole, whole, pointer, pointer, real, *[pointer] * 9, ctypes.c_int]
     return functions
 
 
 FUNCTIONS = _load()
 
 
-def leads(scores: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The target's score and the highest of its competitors', each of shape (...); arguments and errors as of `forward`."""
-    score, shift = scores.new_empty((2, *scores.shape[:-1]), dtype=wide_dtype(scores)).unbind()
-    _call("leads", scores, index, 1.0, score, shift)
-    return score, shift
-
-
 def forward(
-    scores: Tensor, index: Tensor, scale: KnobValue, *, moment: bool, rival: bool
-) -> tuple[Energies, Tensor, Tensor | None, Tensor | None]:
-    """The energies of each sample, the shift M that they are relative to, dN / ds, and the hardest competitor's index.
+    scores: Tensor,
+    index: Tensor,
+    scale: KnobValue | ByConfidence,
+    formula: str | None,
+    knobs: Sequence[KnobValue],
+    *,
+    trained: bool,
+    rival: bool,
+) -> Found:
+    """Read the scores once: the energies of each sample, or with a formula its loss and slopes.
 
     Args:
         scores: (..., K).
         index: The targets (..., 1).
-        scale: s, a number or a tensor (...).
-        moment: Whether dN / ds is asked for; else None is in its place.
-        rival: Likewise the hardest competitor.
+        scale: s, a number or a tensor that broadcasts over (...), or one by confidence.
+        formula: One of `FORMULAS`, if any.
+        knobs: The formula's knobs, numbers or tensors that broadcast over (...).
+        trained: Whether the scale is.
+        rival: Whether the hardest competitor is asked for.
 
     Raises:
         IndexError: If a target is no class.
+        ValueError: If a knob does not broadcast over (...).
     """
-    score, competitors, gap, plain, missing, shift, *more = scores.new_empty(
-        (6 + moment, *scores.shape[:-1]), dtype=wide_dtype(scores)
-    ).unbind()
-    slope = more[0] if moment else None
-    place = torch.empty(shift.shape, dtype=torch.int64) if rival else None
-    _call("forward", scores, index, scale, score, competitors, gap, plain, missing, shift, slope, place)
-    return Energies(gap, plain, missing, score, competitors), shift, slope, place
+    assert FUNCTIONS is not None
+    shape = scores.shape[:-1]
+    given = (scale.below, scale.above, scale.eta, *knobs) if isinstance(scale, ByConfidence) else (scale, None, None, *knobs)
+    one_for_all = given[2] is None and not isinstance(given[0], Tensor)
+    asked = (True, True, not one_for_all, trained and given[2] is not None, trained, *((True,) * 4 if formula is None else ASKED[formula]))
+    numbers = iter(scores.new_empty((sum(asked), *shape), dtype=wide_dtype(scores)).unbind())
+    found: list[Any] = [next(numbers) if one else None for one in asked]
+    place = torch.empty(shape, dtype=torch.int64) if rival else None
+
+    values, steps, pointers = Doubles(), Steps(), Pointers()
+    first, kept = ctypes.addressof(values), []
+    for i, value in enumerate(given):
+        if isinstance(value, Tensor):
+            value, steps[i] = _of_each(value, shape)
+            pointers[i] = value.data_ptr()
+            kept.append(value)
+        elif value is not None:
+            values[i], pointers[i] = value, first + 8 * i
+    scores, index = widen(scores).contiguous(), index.contiguous()
+    known = FUNCTIONS["forward", scores.dtype](
+        scores.data_ptr(),
+        index.numel(),
+        scores.shape[-1],
+        index.data_ptr(),
+        -1 if formula is None else PLACES[formula],
+        pointers,
+        steps,
+        Places(*(None if one is None else one.data_ptr() for one in found)),
+        None if place is None else place.data_ptr(),
+        _threads(scores),
+    )
+    if not known:
+        raise IndexError(f"target must hold class indices from 0 to {scores.shape[-1] - 1}")
+    shift, competitors, scales, above, by_scale, *more = found
+    return Found(shift, competitors, scales, above, by_scale, place, more)
 
 
 def backward(
@@ -79,21 +156,46 @@ def backward(
         scores: (..., K).
         index: The targets (..., 1).
         scale: s, a number or a tensor (...).
-        shift, competitors, rival: Of each sample (...), as `forward` gave them.
+        shift: M of each sample (...), as `forward` gave it.
+        competitors: N, likewise.
+        rival: The index of the hardest competitor, likewise.
         *slopes: Of each sample (...): the gradient of its loss, and the loss's slopes by the gap, or else by score and competitors,
             and, if there is one, by the hardest competitor.
     """
-    gradient = torch.empty(scores.shape, dtype=wide_dtype(scores))
-    each = (None if slope is None else slope.to(gradient.dtype).expand(shift.shape).contiguous() for slope in slopes)
-    _call("backward", scores, index, scale, shift, competitors, rival, *each, gradient)
+    assert FUNCTIONS is not None
+    scores, index, shape = widen(scores).contiguous(), index.contiguous(), shift.shape
+    gradient = torch.empty_like(scores)
+    scales, number = (scale, 0.0) if isinstance(scale, Tensor) else (None, scale)
+    each = (shift, competitors, rival, *(None if one is None else _as_plain(one, shape, scores.dtype) for one in slopes), gradient)
+    FUNCTIONS["backward", scores.dtype](
+        scores.data_ptr(),
+        index.numel(),
+        scores.shape[-1],
+        index.data_ptr(),
+        None if scales is None else scales.data_ptr(),
+        number,
+        *(None if one is None else one.data_ptr() for one in each),
+        _threads(scores),
+    )
     return gradient
 
 
-def _call(name: str, scores: Tensor, index: Tensor, scale: KnobValue, *tensors: Tensor | None) -> None:
-    assert FUNCTIONS is not None
-    scores, index = widen(scores).contiguous(), index.contiguous()
-    scales, number = (scale.contiguous(), 0.0) if isinstance(scale, Tensor) else (None, scale)
-    first, targets, each, *pointers = (None if x is None else x.data_ptr() for x in (scores, index, scales, *tensors))
-    threads = torch.get_num_threads() if scores.numel() > PARALLEL else 1
-    if not FUNCTIONS[name, scores.dtype](first, index.numel(), scores.shape[-1], targets, each, number, *pointers, threads):
-        raise IndexError(f"target must hold class indices from 0 to {scores.shape[-1] - 1}")
+def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
+    """A knob in double, and how far one sample's is from the next: there is one for all, or one for each."""
+    value = value.to("cpu", torch.float64)
+    if value.ndim == 0:
+        return value, 0
+    try:
+        return value.expand(shape).contiguous(), 1
+    except RuntimeError:
+        raise ValueError(f"knobs must broadcast over the shape {tuple(shape)} of target, got one of shape {tuple(value.shape)}") from None
+
+
+def _as_plain(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    if tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous():
+        return tensor
+    return tensor.to(dtype).expand(shape).contiguous()
+
+
+def _threads(scores: Tensor) -> int:
+    return torch.get_num_threads() if scores.numel() > PARALLEL else 1

@@ -14,30 +14,21 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from margin_core.losses.energies import Energies, KnobValue, energies_of, wide_dtype
-
 LARGEST_BLOCK = 8192
 """Scores of one sample that a program holds at a time."""
 
 
-def leads(scores: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """The target's score and the highest of its competitors', each of shape (...)."""
-    energy, shift, _, _ = forward(scores, index, 1.0)
-    return energy.score, shift
-
-
-def forward(scores: Tensor, index: Tensor, scale: KnobValue, **_: bool) -> tuple[Energies, Tensor, Tensor, Tensor]:
-    """The energies of each sample, the shift M that they are relative to, dN / ds, and the hardest competitor's index.
+def forward(scores: Tensor, index: Tensor, scale: float | Tensor) -> tuple[Tensor, ...]:
+    """Score, shift, energy of the competitors, dN / ds and the hardest competitor's index of each sample, each of shape (...).
 
     Args:
         scores: (..., K).
         index: The targets (..., 1); the score of one that is no class is NaN.
         scale: s, a number or a tensor (...).
-        **_: What `closed_form_cpu.forward` is asked for; here all of it takes no longer.
     """
     rows = _rows(scores)
     samples, classes = rows.shape
-    wide = wide_dtype(scores)
+    wide = torch.promote_types(scores.dtype, torch.float32)
     numbers = [torch.empty(samples, dtype=wide, device=rows.device) for _ in range(4)]
     rival = torch.empty(samples, dtype=torch.int64, device=rows.device)
     if samples > 0:
@@ -46,24 +37,24 @@ def forward(scores: Tensor, index: Tensor, scale: KnobValue, **_: bool) -> tuple
             _forward[(samples,)](
                 rows, rows.stride(0), classes, index.reshape(-1), *_scales(scale, rows), *numbers, rival, FLOOR=floor, **_options(rows)
             )
-    score, shift, competitors, moment, place = (value.view(scores.shape[:-1]) for value in (*numbers, rival))
-    return energies_of((score - shift) * scale - competitors, score, competitors, None, None), shift, moment, place
+    return tuple(value.view(scores.shape[:-1]) for value in (*numbers, rival))
 
 
-def backward(
-    scores: Tensor, index: Tensor, scale: KnobValue, shift: Tensor, competitors: Tensor, rival: Tensor, of_loss: Tensor,
-    by_gap: Tensor | None, by_score: Tensor | None, by_competitors: Tensor | None, by_hardest: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """The gradient (..., K) of the scores, of their dtype; arguments as of `closed_form_cpu.backward`."""
+def backward(scores: Tensor, index: Tensor, scale: float | Tensor, *of_each: Tensor) -> Tensor:
+    """The gradient (..., K) of the scores, of their dtype.
+
+    Args:
+        scores: (..., K).
+        index: The targets (..., 1).
+        scale: s, a number or a tensor (...).
+        *of_each: Of each sample, (...): shift, energy of the competitors and the hardest competitor's index, as `forward` gave them,
+            and the gradients of the score, of the competitors' energy and of the hardest competitor.
+    """
     rows = _rows(scores)
     samples, classes = rows.shape
     gradient = torch.empty(samples, classes, dtype=scores.dtype, device=rows.device)
-    if by_gap is not None:
-        by_score, by_competitors = by_gap * scale, -by_gap
-    of_hardest = torch.zeros_like(shift) if by_hardest is None else of_loss * by_hardest
     if samples > 0:
-        options = _options(rows)
-        each = [x.reshape(-1) for x in (shift, competitors, rival, of_loss * by_score, of_loss * by_competitors, of_hardest)]
+        options, each = _options(rows), [x.reshape(-1) for x in of_each]
         with torch.cuda.device_of(rows):  # type: ignore[no-untyped-call]
             _backward[(samples, triton.cdiv(classes, options["BLOCK"]))](
                 rows, rows.stride(0), classes, index.reshape(-1), *_scales(scale, rows), *each, gradient, **options
@@ -134,11 +125,11 @@ def _rows(scores: Tensor) -> Tensor:
     return rows if rows.stride(1) == 1 else rows.contiguous()
 
 
-def _scales(scale: KnobValue, rows: Tensor) -> tuple[Tensor, int]:
+def _scales(scale: float | Tensor, rows: Tensor) -> tuple[Tensor, int]:
     """The scales on the rows' device, and how far one row's is from the next."""
     if isinstance(scale, Tensor):
         return scale.reshape(-1), 1
-    return torch.full((1,), scale, dtype=wide_dtype(rows), device=rows.device), 0
+    return torch.full((1,), scale, dtype=torch.promote_types(rows.dtype, torch.float32), device=rows.device), 0
 
 
 def _options(rows: Tensor) -> dict[str, Any]:

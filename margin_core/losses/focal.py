@@ -33,7 +33,7 @@ def focal(scores: Tensor, target: Tensor, *, gamma: KnobValue = 2.0) -> Tensor:
         >>> round(focal(torch.tensor([0.0, 0.0]), torch.tensor(0), gamma=1.0).item(), 4)  # log(2) / 2
         0.3466
     """
-    return closed_form(_formula, scores, target, gamma)
+    return closed_form(_formula, scores, target, gamma, compiled=("focal", gamma))
 
 
 def _formula(energy: Energies, gamma: KnobValue) -> Slopes:

@@ -33,7 +33,7 @@ def gce(scores: Tensor, target: Tensor, *, q: KnobValue = 0.7) -> Tensor:
         >>> gce(torch.tensor([0.0, 0.0]), torch.tensor(0), q=1.0).item()
         0.5
     """
-    return closed_form(_formula, scores, target, q)
+    return closed_form(_formula, scores, target, q, compiled=("gce", q))
 
 
 def _formula(energy: Energies, q: KnobValue) -> Slopes:

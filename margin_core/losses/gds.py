@@ -52,7 +52,9 @@ def gds(
         ValueError: If ``hardest`` is neither.
     """
     HARDEST.check(hardest, "gds")
-    return closed_form(_attached if hardest == "attached" else _detached, scores, target, lam, tau, hardest=True)
+    if hardest == "attached":
+        return closed_form(_attached, scores, target, lam, tau, hardest=True, compiled=("gds", lam, tau))
+    return closed_form(_detached, scores, target, lam, tau, hardest=True, compiled=("gds_detached", lam, tau))
 
 
 def _attached(energy: Energies, lam: KnobValue, tau: KnobValue) -> Slopes:

@@ -32,7 +32,7 @@ def truncated_ce(scores: Tensor, target: Tensor, *, k: KnobValue = 0.01) -> Tens
         >>> [round(value, 4) for value in truncated_ce(x, y, k=0.25).tolist()]  # -log(1 / 2), -log(1 / 4)
         [0.6931, 1.3863]
     """
-    return closed_form(_formula, scores, target, k)
+    return closed_form(_formula, scores, target, k, compiled=("truncated_ce", k))
 
 
 def _formula(energy: Energies, k: KnobValue) -> Slopes:

@@ -58,7 +58,8 @@ def two_scale(
     # log R_k - log R may be a small difference of large numbers, so it is taken in float64.
     small, network = (knob_tensor(x, scores, torch.float64) for x in (log_r1, log_scale))
     large = small + knob_tensor(ratio, small).log() if log_r2 is None else knob_tensor(log_r2, small)
-    return closed_form(cross_entropy, scores, target, scale=ByConfidence(eta, (small - network).exp(), (large - network).exp()))
+    scale = ByConfidence(eta, (small - network).exp(), (large - network).exp())
+    return closed_form(cross_entropy, scores, target, scale=scale, compiled=("cross_entropy",))
 
 
 class TwoScaleLoss(Loss):

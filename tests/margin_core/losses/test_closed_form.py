@@ -188,7 +188,7 @@ def test_norms_and_a_slope_by_the_gap_go_together() -> None:
 
 def test_a_knob_that_has_more_axes_than_the_samples_is_refused() -> None:
     scores, target = draw(FAMILIES.ours["focal"], 1)
-    with pytest.raises(ValueError, match=r"knobs must broadcast over the shape \(1,\) of target, got a loss of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"knobs must broadcast over the shape \(1,\) of target, got .* of shape \(3,\)"):
         FAMILIES.ours["focal"].function(scores, target, gamma=torch.arange(3.0))
 
 
