@@ -124,8 +124,8 @@ def cross_entropy_with(harder: Callable[..., tuple[Tensor, Tensor]]) -> Formula:
 class _Known(NamedTuple):
     """What is known of each sample once its scores have been read, each of shape (...) but where it says otherwise."""
 
-    pulls: Tensor
-    """(..., K): the competitors' softmax; or the scores, or their product with the norms, of which compiled loops form it anew."""
+    pulls: Tensor | None
+    """(..., K): the competitors' softmax; of Triton's kernels the scores, or their product with the norms; compiled loops need none."""
     scale: KnobValue
     """s, of each sample or one for all."""
     shift: Tensor
@@ -197,15 +197,9 @@ class _ClosedForm(torch.autograd.Function):
             return *(next(found) if n else None for n in needed), *nothing
         of_scores = of_norms = of_below = of_above = None
         if any(ctx.needs_input_grad[:2]):
-            gradient = _write(known, ctx.index, of_loss, by_gap, by_score, by_competitors, by_hardest)
-            if norms is not None:
-                # The target's entries are put in last: its score and its norm may each be in the loss by itself.
-                if by_gap is not None:
-                    by_score, by_norm = (by_gap * known.scale * of.gather(-1, ctx.index).squeeze(-1) for of in (norms, widen(scores)))
-                if ctx.needs_input_grad[1]:
-                    of_norms = (gradient * scores).scatter_(-1, ctx.index, (of_loss * by_norm).unsqueeze(-1)).to(norms.dtype)
-                gradient = gradient.mul_(norms).scatter_(-1, ctx.index, (of_loss * by_score).unsqueeze(-1))
-            of_scores = gradient.to(scores.dtype)
+            slopes = by_gap, by_score, by_competitors, by_hardest, by_norm
+            of_scores, of_norms = _write(scores, norms, known, ctx.index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
+            of_scores = of_scores.to(scores.dtype)
         if known.by_scale is not None:
             of_scale = of_loss * by_gap * known.by_scale
             if known.above is not None:
@@ -236,12 +230,11 @@ def _by_loops(
     knobs: Sequence[KnobValue],
     compiled: tuple[Any, ...],
 ) -> tuple[Slopes, _Known]:
-    product = scores if norms is None else widen(scores) * norms
     name, *of_compiled = compiled or (None,)
-    found = closed_form_cpu.forward(product, index, given, name, of_compiled, trained=trained, rival=hardest)
+    found = closed_form_cpu.forward(scores, norms, index, given, name, of_compiled, trained=trained, rival=hardest)
     scale = found.scale if isinstance(given, ByConfidence | Tensor) else given
     assert scale is not None
-    known = _Known(product, scale, found.shift, found.competitors, found.rival, found.above, found.by_scale)
+    known = _Known(None, scale, found.shift, found.competitors, found.rival, found.above, found.by_scale)
     if compiled:
         return Slopes(*found.numbers), known
     gap, plain, missing, score = found.numbers
@@ -299,6 +292,8 @@ def _by_softmax(
 
 
 def _write(
+    scores: Tensor,
+    norms: Tensor | None,
     known: _Known,
     index: Tensor,
     of_loss: Tensor,
@@ -306,27 +301,41 @@ def _write(
     by_score: Tensor | None,
     by_competitors: Tensor | None,
     by_hardest: Tensor | None,
-) -> Tensor:
-    """The gradient of the scores, or of their product with the norms, (..., K)."""
+    by_norm: Tensor | None,
+    *,
+    of_norms: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of the scores and of the norms, (..., K)."""
     pulls, scale, shift, competitors, rival, *_ = known
-    if _has_loops(pulls):
-        of_each = of_loss, by_gap, by_score, by_competitors, by_hardest
-        return closed_form_cpu.backward(pulls, index, scale, shift, competitors, rival, *of_each)
+    if _has_loops(scores):
+        of_each = of_loss, by_gap, by_score, by_competitors, by_hardest, by_norm
+        return closed_form_cpu.backward(scores, norms, index, scale, shift, competitors, rival, *of_each, of_norms=of_norms)
     if by_gap is not None:
         by_score, by_competitors = by_gap * scale, -by_gap
-    assert by_score is not None and by_competitors is not None
+        if norms is not None:
+            by_score, by_norm = (by_score * of.gather(-1, index).squeeze(-1) for of in (norms, widen(scores)))
+    assert pulls is not None and by_score is not None and by_competitors is not None
     if _has_kernels(pulls):
         from margin_core.losses import closed_form_triton
 
-        of_hardest = torch.zeros_like(shift) if by_hardest is None else of_loss * by_hardest
         assert rival is not None
+        of_hardest = torch.zeros_like(shift) if by_hardest is None else of_loss * by_hardest
         slopes = rival, of_loss * by_score, of_loss * by_competitors, of_hardest
-        return closed_form_triton.backward(pulls, index, scale, shift, competitors, *slopes)
-    gradient = pulls * (of_loss * scale * by_competitors).unsqueeze(-1)
-    if by_hardest is not None and rival is not None:
-        gradient.scatter_add_(-1, rival.unsqueeze(-1), (of_loss * scale * by_hardest).unsqueeze(-1))
-    # Last, since where every competitor is out the target itself is taken for the hardest.
-    return gradient.scatter_(-1, index, (of_loss * by_score).unsqueeze(-1))
+        gradient = closed_form_triton.backward(pulls, index, scale, shift, competitors, *slopes)
+        if norms is None:
+            return gradient, None
+    else:
+        gradient = pulls * (of_loss * scale * by_competitors).unsqueeze(-1)
+        if by_hardest is not None and rival is not None:
+            gradient.scatter_add_(-1, rival.unsqueeze(-1), (of_loss * scale * by_hardest).unsqueeze(-1))
+    # The target's entries last: where every competitor is out the target itself is taken for the hardest, and its score and its norm may
+    # each be in the loss by itself.
+    gradient_of_norms = None
+    if norms is not None:
+        if of_norms and by_norm is not None:
+            gradient_of_norms = (gradient * scores).scatter_(-1, index, (of_loss * by_norm).unsqueeze(-1)).to(norms.dtype)
+        gradient = gradient.mul_(norms)
+    return gradient.scatter_(-1, index, (of_loss * by_score).unsqueeze(-1)), gradient_of_norms
 
 
 def _scale_at(given: KnobValue | ByConfidence, lead: Tensor) -> KnobValue:

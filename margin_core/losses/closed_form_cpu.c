@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -66,7 +67,7 @@ static inline double exp_double(double x) {
 /* The families' formulas of one sample, as they stand in the families' own files, in double whatever the scores are. */
 
 typedef struct {
-    double gap, plain, missing, score, competitors;
+    double gap, plain, missing, score, competitors, norm;
 } energies;
 
 typedef struct {
@@ -76,9 +77,9 @@ typedef struct {
 static double softplus(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
 static double sigmoid(double x) { return (x < 0 ? exp(x) : 1) / (1 + exp(-fabs(x))); }
 
-static energies energies_of(double gap, double score, double competitors) {
+static energies energies_of(double gap, double score, double competitors, double norm) {
     double e = exp(-fabs(gap));
-    return (energies){gap, (gap < 0 ? -gap : 0) + log1p(e), (gap < 0 ? 1 : e) / (1 + e), score, competitors};
+    return (energies){gap, (gap < 0 ? -gap : 0) + log1p(e), (gap < 0 ? 1 : e) / (1 + e), score, competitors, norm};
 }
 
 static slopes cross_entropy(const energies *e, const double *knobs) {
@@ -151,10 +152,10 @@ static slopes margin(const energies *e, const double *knobs) {
     return (slopes){.loss = softplus(-gap), .score = -s * missing * (lam + slope) / (1 + lam), .competitors = missing};
 }
 
-/* knobs: m, lambda, the target's cosine and norm, the least sine */
+/* knobs: m, lambda, the least sine */
 static slopes l_softmax(const energies *e, const double *knobs) {
-    double m = knobs[0], lam = knobs[1], c = knobs[2], norm = knobs[3], psi, slope;
-    angular_margin(c, m, 0, 1, knobs[4], &psi, &slope);
+    double m = knobs[0], lam = knobs[1], c = e->score, norm = e->norm, psi, slope;
+    angular_margin(c, m, 0, 1, knobs[2], &psi, &slope);
     double mixed = (lam * c + psi) / (1 + lam), gap = e->gap + norm * (mixed - c), missing = sigmoid(-gap);
     return (slopes){
         .loss = softplus(-gap),

@@ -73,12 +73,13 @@ def _load() -> dict[tuple[str, torch.dtype], Any] | None:
     library, pointer, whole, real = ctypes.CDLL(str(path)), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions = {}
     for dtype, kind in KINDS.items():
-        # Scores, their rows and classes, and targets; of `forward` the formula, its numbers and how far one sample's are from the next,
-        # and what is found; of `backward` the scales or the one for all, and nine tensors of each sample; threads.
+        # Scores and norms, their rows and classes, and targets; of `forward` the formula, its numbers and how far one sample's are from
+        # the next, and what is found; of `backward` the scales or the one for all, eight tensors of each sample, and the two
+        # gradients; threads.
         functions["forward", dtype] = forward = getattr(library, f"forward_{kind}")
-        forward.argtypes = [pointer, whole, whole, pointer, ctypes.c_int, Pointers, Steps, Places, pointer, ctypes.c_int]
+        forward.argtypes = [pointer, pointer, whole, whole, pointer, ctypes.c_int, Pointers, Steps, Places, pointer, ctypes.c_int]
         functions["backward", dtype] = backward = getattr(library, f"backward_{kind}")
-        backward.argtypes = [pointer, whole, whole, pointer, pointer, real, *[pointer] * 9, ctypes.c_int]
+        backward.argtypes = [pointer, pointer, whole, whole, pointer, pointer, real, *[pointer] * 11, ctypes.c_int]
     return functions
 
 
@@ -87,6 +88,7 @@ FUNCTIONS = _load()
 
 def forward(
     scores: Tensor,
+    norms: Tensor | None,
     index: Tensor,
     scale: KnobValue | ByConfidence,
     formula: str | None,
@@ -99,6 +101,7 @@ def forward(
 
     Args:
         scores: (..., K).
+        norms: (..., K), what the scores are multiplied with, if anything.
         index: The targets (..., 1).
         scale: s, a number or a tensor that broadcasts over (...), or one by confidence.
         formula: One of `FORMULAS`, if any.
@@ -128,9 +131,10 @@ def forward(
             kept.append(value)
         elif value is not None:
             values[i], pointers[i] = value, first + 8 * i
-    scores, index = widen(scores).contiguous(), index.contiguous()
+    scores, norms, index = _rows(scores, norms, index)
     known = FUNCTIONS["forward", scores.dtype](
         scores.data_ptr(),
+        None if norms is None else norms.data_ptr(),
         index.numel(),
         scores.shape[-1],
         index.data_ptr(),
@@ -148,27 +152,39 @@ def forward(
 
 
 def backward(
-    scores: Tensor, index: Tensor, scale: KnobValue, shift: Tensor, competitors: Tensor, rival: Tensor | None, *slopes: Tensor | None
-) -> Tensor:
-    """The gradient (..., K) of the scores, float32 or wider.
+    scores: Tensor,
+    norms: Tensor | None,
+    index: Tensor,
+    scale: KnobValue,
+    shift: Tensor,
+    competitors: Tensor,
+    rival: Tensor | None,
+    *slopes: Tensor | None,
+    of_norms: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients (..., K) of the scores and, if ``of_norms``, of the norms, float32 or wider.
 
     Args:
         scores: (..., K).
+        norms: (..., K), what the scores are multiplied with, if anything.
         index: The targets (..., 1).
         scale: s, a number or a tensor (...).
         shift: M of each sample (...), as `forward` gave it.
         competitors: N, likewise.
         rival: The index of the hardest competitor, likewise.
         *slopes: Of each sample (...): the gradient of its loss, and the loss's slopes by the gap, or else by score and competitors,
-            and, if there is one, by the hardest competitor.
+            and, if there is one, by the hardest competitor and by the norm.
+        of_norms: Whether the second is asked for.
     """
     assert FUNCTIONS is not None
-    scores, index, shape = widen(scores).contiguous(), index.contiguous(), shift.shape
-    gradient = torch.empty_like(scores)
+    scores, norms, index = _rows(scores, norms, index)
+    gradient, other = torch.empty_like(scores), torch.empty_like(scores) if of_norms else None
+    shape = shift.shape
     scales, number = (scale, 0.0) if isinstance(scale, Tensor) else (None, scale)
-    each = (shift, competitors, rival, *(None if one is None else _as_plain(one, shape, scores.dtype) for one in slopes), gradient)
+    each = (shift, competitors, rival, *(None if one is None else _as_plain(one, shape, scores.dtype) for one in slopes), gradient, other)
     FUNCTIONS["backward", scores.dtype](
         scores.data_ptr(),
+        None if norms is None else norms.data_ptr(),
         index.numel(),
         scores.shape[-1],
         index.data_ptr(),
@@ -177,7 +193,12 @@ def backward(
         *(None if one is None else one.data_ptr() for one in each),
         _threads(scores),
     )
-    return gradient
+    return gradient, other
+
+
+def _rows(scores: Tensor, norms: Tensor | None, index: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    scores = widen(scores).contiguous()
+    return scores, None if norms is None else norms.to(scores.dtype).expand_as(scores).contiguous(), index.contiguous()
 
 
 def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import LEAST_SINE, harder_angle
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like, knob_tensor, target_score, wide_dtype
+from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like, knob_tensor, wide_dtype
 from margin_core.losses.family import Family
 
 
@@ -46,8 +46,7 @@ def l_softmax(cosines: Tensor, target: Tensor, *, norms: KnobValue, m: KnobValue
         by_cosine = -missing * norm * (lam + slope) / (1.0 + lam)
         return Slopes(cross_entropy_of_gap(gap), score=by_cosine, competitors=missing, norm=-missing * mixed)
 
-    own = (target_score(of, target).detach() for of in (cosines, each_norm))
-    compiled = "l_softmax", m, lam, *own, LEAST_SINE[cosines.dtype]
+    compiled = "l_softmax", m, lam, LEAST_SINE[cosines.dtype]
     return closed_form(formula, cosines, target, m, lam, norms=each_norm, compiled=compiled)
 
 

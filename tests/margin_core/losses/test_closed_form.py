@@ -133,8 +133,7 @@ def test_of_the_scores_size_only_the_gradient_is_made(family: Family) -> None:
     scores.requires_grad_()
     with Watch():
         family.function(scores, target, **given).sum().backward()
-    # Norms make their product with the scores besides.
-    assert len(made) == (2 if "norms" in family.inputs else 1)
+    assert len(made) == 1
 
 
 def test_tensors_without_data_are_taken() -> None:
