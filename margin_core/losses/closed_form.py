@@ -134,10 +134,10 @@ class _Known(NamedTuple):
     """N, the energy of the competitors."""
     rival: Tensor | None
     """The index of the hardest competitor, where it is asked for."""
-    above: Tensor | None
-    """1 where the sample is taken at the scale above, else 0, of scales by confidence that are trained."""
-    by_scale: Tensor | None
+    by_below: Tensor | None
     """The gap's slope by the scale, where it is trained: x_y - M - dN / ds."""
+    by_above: Tensor | None
+    """The same of the scale above, of scales by confidence; of each sample one of the two is 0."""
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -200,12 +200,9 @@ class _ClosedForm(torch.autograd.Function):
             slopes = by_gap, by_score, by_competitors, by_hardest, by_norm
             of_scores, of_norms = _write(scores, norms, known, ctx.index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
             of_scores = of_scores.to(scores.dtype)
-        if known.by_scale is not None:
-            of_scale = of_loss * by_gap * known.by_scale
-            if known.above is not None:
-                confident = known.above > 0.0
-                of_above, of_scale = _of_scale(of_scale.where(confident, 0.0), above), of_scale.where(~confident, 0.0)
-            of_below = _of_scale(of_scale, below)
+        if known.by_below is not None:
+            of_gap = of_loss * by_gap
+            of_below, of_above = _of_scale(of_gap, known.by_below, below), _of_scale(of_gap, known.by_above, above)
         return of_scores, of_norms, of_below, of_above, *nothing
 
 
@@ -234,7 +231,7 @@ def _by_loops(
     found = closed_form_cpu.forward(scores, norms, index, given, name, of_compiled, trained=trained, rival=hardest)
     scale = found.scale if isinstance(given, ByConfidence | Tensor) else given
     assert scale is not None
-    known = _Known(None, scale, found.shift, found.competitors, found.rival, found.above, found.by_scale)
+    known = _Known(None, scale, found.shift, found.competitors, found.rival, found.by_below, found.by_above)
     if compiled:
         return Slopes(*found.numbers), known
     gap, plain, missing, score = found.numbers
@@ -262,8 +259,7 @@ def _by_kernels(
     if norms is not None:
         score, norm = (x.gather(-1, index).squeeze(-1) for x in (widen(scores), norms))
     energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    above = given.reached(lead).to(lead.dtype) if trained and isinstance(given, ByConfidence) else None
-    return energy, _Known(product, scale, shift, competitors, rival, above, lead - moment if trained else None)
+    return energy, _Known(product, scale, shift, competitors, rival, *_by_scales(lead - moment if trained else None, given, lead))
 
 
 def _by_softmax(
@@ -286,9 +282,8 @@ def _by_softmax(
     competitors = pulls.gather(-1, rival).squeeze_(-1).log_().neg_()
     # The leads are -inf where a class is out, and 0 times -inf would be NaN.
     by_scale = lead - leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
-    above = given.reached(lead).to(lead.dtype) if trained and isinstance(given, ByConfidence) else None
     energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), above, by_scale)
+    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), *_by_scales(by_scale, given, lead))
 
 
 def _write(
@@ -344,5 +339,17 @@ def _scale_at(given: KnobValue | ByConfidence, lead: Tensor) -> KnobValue:
     return scale.expand_as(lead) if isinstance(scale, Tensor) else scale
 
 
-def _of_scale(of_scale: Tensor, scale: KnobValue | None) -> Tensor | None:
-    return of_scale.sum_to_size(scale.shape).to(scale.device, scale.dtype) if isinstance(scale, Tensor) else None
+def _by_scales(by_scale: Tensor | None, given: KnobValue | ByConfidence, lead: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The gap's slopes by the scale below, or the only one, and by the scale above."""
+    if by_scale is None or not isinstance(given, ByConfidence):
+        return by_scale, None
+    reached = given.reached(lead)
+    return by_scale.where(~reached, 0.0), by_scale.where(reached, 0.0)
+
+
+def _of_scale(of_gap: Tensor, by_scale: Tensor | None, scale: KnobValue | None) -> Tensor | None:
+    """The gradient of a scale."""
+    if by_scale is None or not isinstance(scale, Tensor):
+        return None
+    of_scale = torch.dot(of_gap.flatten(), by_scale.flatten()) if scale.ndim == 0 else (of_gap * by_scale).sum_to_size(scale.shape)
+    return of_scale.to(scale.device, scale.dtype)

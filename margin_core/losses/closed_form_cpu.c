@@ -169,7 +169,7 @@ static slopes l_softmax(const energies *e, const double *knobs) {
 static slopes (*const FORMULAS[])(const energies *, const double *) = {
     cross_entropy, gds, gds, gradient_decay, focal, gce, truncated_ce, lm_softmax, gm_softmax, margin, l_softmax,
 };
-enum { SHIFT, COMPETITORS, SCALE, ABOVE, BY_SCALE, LOSS, ENERGIES = LOSS };
+enum { SHIFT, COMPETITORS, SCALE, BY_BELOW, BY_ABOVE, LOSS, ENERGIES = LOSS };
 enum { KNOBS = 11 };
 
 #define NAME float

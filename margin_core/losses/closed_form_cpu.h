@@ -92,8 +92,8 @@ int F(forward_)(
             found[SHIFT][i] = top;
             found[COMPETITORS][i] = energy;
             if (found[SCALE]) found[SCALE][i] = s;
-            if (found[ABOVE]) found[ABOVE][i] = above;
-            if (found[BY_SCALE]) found[BY_SCALE][i] = lead - moment;
+            if (found[BY_BELOW]) found[BY_BELOW][i] = above ? 0 : lead - moment;
+            if (found[BY_ABOVE]) found[BY_ABOVE][i] = above ? lead - moment : 0;
             if (rival) rival[i] = F(place_)(x, classes, y, top);
         }
         free(room);

@@ -54,10 +54,10 @@ class Found(NamedTuple):
     """N, the energy of the competitors."""
     scale: Tensor | None
     """s, where it is not one number for all."""
-    above: Tensor | None
-    """Of scales by confidence that are trained, whether it is the one above, as 0 or 1."""
-    by_scale: Tensor | None
+    by_below: Tensor | None
     """Of a scale that is trained, the gap's slope by it."""
+    by_above: Tensor | None
+    """The same of the scale above, of scales by confidence."""
     rival: Tensor | None
     """The index of the hardest competitor, where it is asked for."""
     numbers: list[Any]
@@ -117,7 +117,7 @@ def forward(
     shape = scores.shape[:-1]
     given = (scale.below, scale.above, scale.eta, *knobs) if isinstance(scale, ByConfidence) else (scale, None, None, *knobs)
     one_for_all = given[2] is None and not isinstance(given[0], Tensor)
-    asked = (True, True, not one_for_all, trained and given[2] is not None, trained, *((True,) * 4 if formula is None else ASKED[formula]))
+    asked = (True, True, not one_for_all, trained, trained and given[2] is not None, *((True,) * 4 if formula is None else ASKED[formula]))
     numbers = iter(scores.new_empty((sum(asked), *shape), dtype=wide_dtype(scores)).unbind())
     found: list[Any] = [next(numbers) if one else None for one in asked]
     place = torch.empty(shape, dtype=torch.int64) if rival else None
@@ -147,8 +147,8 @@ def forward(
     )
     if not known:
         raise IndexError(f"target must hold class indices from 0 to {scores.shape[-1] - 1}")
-    shift, competitors, scales, above, by_scale, *more = found
-    return Found(shift, competitors, scales, above, by_scale, place, more)
+    shift, competitors, scales, by_below, by_above, *more = found
+    return Found(shift, competitors, scales, by_below, by_above, place, more)
 
 
 def backward(
