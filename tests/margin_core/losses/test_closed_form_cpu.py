@@ -29,7 +29,7 @@ def threads() -> Iterator[None]:
 
 
 def test_the_loops_are_compiled_where_there_is_a_compiler() -> None:
-    assert closed_form_cpu.FUNCTIONS is not None or shutil.which("cc") is None
+    assert closed_form_cpu.FUNCTIONS is not None or shutil.which("cc") is None, "`make env` compiles them"
 
 
 def loss_and_gradients(scores: Tensor, target: Tensor, scale: float | Tensor | ByConfidence) -> list[Tensor]:
