@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Option
+from margin_core.losses.closed_form import Compiled
 from margin_core.losses.energies import KnobValue, is_eager, knob_tensor
 
 Gradient = Literal["exact", "straight_through"]
@@ -116,7 +117,7 @@ def compiled_margin(
     gradient: Gradient = "exact",
     beyond_pi: BeyondPi = "continue",
     precision: torch.dtype = torch.float64,
-) -> tuple[Any, ...]:
+) -> Compiled:
     """Cross-entropy at (lam c_y + psi) / (1 + lam) - m3 in place of c_y, by its name and knobs in the compiled loops."""
     return "margin", s, m1, m2, m3, lam, float(gradient == "straight_through"), float(beyond_pi == "continue"), LEAST_SINE[precision]
 

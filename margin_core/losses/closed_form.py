@@ -61,6 +61,8 @@ class Slopes(NamedTuple):
 
 Formula: TypeAlias = Callable[..., Slopes]
 """Of the energies and the knobs, the loss and its slopes; the loss itself is differentiable."""
+Compiled: TypeAlias = tuple[str, *tuple[KnobValue, ...]]
+"""A formula of `closed_form_cpu.FORMULAS` by its name, and its knobs."""
 
 
 def closed_form(
@@ -71,7 +73,7 @@ def closed_form(
     scale: KnobValue | ByConfidence = 1.0,
     norms: Tensor | None = None,
     hardest: bool = False,
-    compiled: tuple[Any, ...] = (),
+    compiled: Compiled | None = None,
 ) -> Tensor:
     """The loss of each sample, ``formula(energies(scores, target, scale), *knobs).loss``, float32 or wider.
 
@@ -83,7 +85,7 @@ def closed_form(
         scale: s > 0, which the scores are multiplied with.
         norms: (..., K), what the scores are multiplied with besides, each class by its own; float32 or wider.
         hardest: Whether the formula has to do with the energies ``competitors`` and ``hardest``.
-        compiled: The same formula as one of `closed_form_cpu.FORMULAS`, and the knobs of that one, if it is there.
+        compiled: The same formula among the compiled ones, if it is there.
 
     Raises:
         ValueError: If ``target`` is not integer, has not the shape (...), K < 2, or a knob does not broadcast over (...).
@@ -153,7 +155,7 @@ class _ClosedForm(torch.autograd.Function):
         formula: Formula,
         target: Tensor,
         hardest: bool,
-        compiled: tuple[Any, ...],
+        compiled: Compiled | None,
         eta: KnobValue | None,
         *knobs: KnobValue,
     ) -> Tensor:
@@ -173,32 +175,33 @@ class _ClosedForm(torch.autograd.Function):
         if slopes.gap is None and (slopes.score is None or slopes.competitors is None or trained):
             raise ValueError("a formula must state its slope by the gap; or by score and competitors, where its scale is not trained")
         # Tensors are saved, which tells where they were written to since; numbers are kept as they are.
-        ctx.formula, ctx.index, values = formula, index, (below, above, eta, *known, *knobs)
+        ctx.formula, values = formula, (below, above, eta, *known, *knobs)
         ctx.numbers = [None if isinstance(x, Tensor) else x for x in values]
         tensors = [x if isinstance(x, Tensor) else None for x in values]
-        ctx.save_for_backward(scores, norms, target, *slopes[1:], *tensors)
+        ctx.save_for_backward(scores, norms, target, index, *slopes[1:], *tensors)
         return slopes.loss
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        scores, norms, target, by_gap, by_score, by_competitors, by_hardest, by_norm, *rest = ctx.saved_tensors
+        scores, norms, target, index, by_gap, by_score, by_competitors, by_hardest, by_norm, *rest = ctx.saved_tensors
         values = [n if x is None else x for n, x in zip(ctx.numbers, rest, strict=True)]
         below, above, eta, known, knobs = *values[:3], _Known(*values[3:10]), values[10:]
         nothing = [None] * (5 + len(knobs))
-        if torch.is_grad_enabled():
-            # A gradient of this gradient may be wanted: that of the plain operations, by stand-ins for the inputs, as one of them may
-            # have been made of another.
+        if (twice := torch.is_grad_enabled()) or not is_eager(of_loss):
+            # A gradient of this gradient may be wanted, or this one is traced or mapped: that of the plain operations, by stand-ins for
+            # the inputs, as one of them may have been made of another.
             needed = ctx.needs_input_grad[:4]
-            inputs = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
-            scale = inputs[2] if above is None else ByConfidence(eta, inputs[2], inputs[3])
-            loss = ctx.formula(energies(inputs[0], target, scale, inputs[1]), *knobs).loss
+            with torch.enable_grad():
+                inputs = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
+                scale = inputs[2] if above is None else ByConfidence(eta, inputs[2], inputs[3])
+                loss = ctx.formula(energies(inputs[0], target, scale, inputs[1]), *knobs).loss
             wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
-            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=True, materialize_grads=True) if wanted else [])
+            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=twice, materialize_grads=True) if wanted else [])
             return *(next(found) if n else None for n in needed), *nothing
         of_scores = of_norms = of_below = of_above = None
         if any(ctx.needs_input_grad[:2]):
             slopes = by_gap, by_score, by_competitors, by_hardest, by_norm
-            of_scores, of_norms = _write(scores, norms, known, ctx.index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
+            of_scores, of_norms = _write(scores, norms, known, index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
             of_scores = of_scores.to(scores.dtype)
         if known.by_below is not None:
             of_gap = of_loss * by_gap
@@ -225,9 +228,11 @@ def _by_loops(
     trained: bool,
     formula: Formula,
     knobs: Sequence[KnobValue],
-    compiled: tuple[Any, ...],
+    compiled: Compiled | None,
 ) -> tuple[Slopes, _Known]:
     name, *of_compiled = compiled or (None,)
+    if name is not None:
+        hardest = "hardest" in closed_form_cpu.FORMULAS[name]
     found = closed_form_cpu.forward(scores, norms, index, given, name, of_compiled, trained=trained, rival=hardest)
     scale = found.scale if isinstance(given, ByConfidence | Tensor) else given
     assert scale is not None

@@ -50,7 +50,7 @@ CLONES static int64_t F(place_)(const REAL *x, int64_t classes, int64_t y, REAL 
         for (int64_t j = from; there && j < to; j++)
             if (x[j] == top && j != y) return j;
     }
-    return 0;
+    return y; /* where every competitor is out */
 }
 
 /* x times its norms, into `room`, where there are norms. */
@@ -61,17 +61,21 @@ static inline const REAL *F(product_)(const REAL *x, const REAL *norms, int64_t 
 }
 
 /* Of each row: the energies if `formula` is negative, else the loss and its slopes; at the scale numbers[0], or numbers[1] where the
-   target leads by numbers[2] or more. What is null is not asked for. Whether all targets are classes; nothing is done where one is not. */
+   target leads by numbers[2] or more. What is null is not asked for. Returns what is wrong. */
 int F(forward_)(
     const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, int formula, const double **numbers,
     const int64_t *steps, REAL **found, int64_t *rival, int threads) {
-    for (int64_t i = 0; i < rows; i++)
-        if (target[i] < 0 || target[i] >= classes) return 0;
+    int wrong = are_classes(target, rows, classes) ? FINE : NO_CLASS;
+    if (wrong) return wrong;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         REAL *room = norms ? malloc(classes * sizeof(REAL)) : 0;
 #pragma omp for
         for (int64_t i = 0; i < rows; i++) {
+            if (norms && !room) {
+                wrong = NO_MEMORY;
+                continue;
+            }
             const REAL *x = F(product_)(scores + i * classes, norms ? norms + i * classes : 0, classes, room);
             int64_t y = target[i], own = i * classes + y;
             double knobs[KNOBS];
@@ -98,30 +102,37 @@ int F(forward_)(
         }
         free(room);
     }
-    return 1;
+    return wrong;
 }
 
-CLONES static void F(pull_)(const REAL *x, int64_t classes, REAL scale, REAL shift, REAL competitors, REAL pull, REAL *gradient) {
+CLONES static void F(pull_)(const REAL *x, int64_t classes, REAL scale, REAL shift, REAL pull, REAL *gradient) {
+    /* The target may be far above the shift; what comes of it is written over. */
 #pragma omp simd
-    for (int64_t j = 0; j < classes; j++) gradient[j] = pull * EXP(scale * (x[j] - shift) - competitors);
+    for (int64_t j = 0; j < classes; j++) gradient[j] = pull * EXP(scale * (x[j] - shift));
 }
 
 /* The gradients of the scores and, unless it is null, of the norms. by_gap is null, or by_score, by_competitors and by_norm are; by_hardest
    may be, and rival then too. */
-void F(backward_)(
+int F(backward_)(
     const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, const REAL *scales, double scale,
     const REAL *shift, const REAL *competitors, const int64_t *rival, const REAL *of_loss, const REAL *by_gap, const REAL *by_score,
     const REAL *by_competitors, const REAL *by_hardest, const REAL *by_norm, REAL *gradient, REAL *of_norms, int threads) {
+    int wrong = are_classes(target, rows, classes) ? FINE : NO_CLASS;
+    if (wrong) return wrong;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         REAL *room = norms ? malloc(classes * sizeof(REAL)) : 0;
 #pragma omp for
         for (int64_t i = 0; i < rows; i++) {
+            if (norms && !room) {
+                wrong = NO_MEMORY;
+                continue;
+            }
             const REAL *raw = scores + i * classes, *n = norms ? norms + i * classes : 0, *x = F(product_)(raw, n, classes, room);
             REAL s = scales ? scales[i] : (REAL)scale, *g = gradient + i * classes;
             int64_t y = target[i];
-            REAL of_competitors = of_loss[i] * s * (by_gap ? -by_gap[i] : by_competitors[i]);
-            F(pull_)(x, classes, s, shift[i], competitors[i], of_competitors, g);
+            double of_competitors = (double)of_loss[i] * s * (by_gap ? -by_gap[i] : by_competitors[i]);
+            F(pull_)(x, classes, s, shift[i], (REAL)(of_competitors * exp(-competitors[i])), g);
             if (by_hardest) g[rival[i]] += of_loss[i] * s * by_hardest[i];
             if (of_norms)
                 for (int64_t j = 0; j < classes; j++) of_norms[i * classes + j] = g[j] * raw[j];
@@ -133,6 +144,7 @@ void F(backward_)(
         }
         free(room);
     }
+    return wrong;
 }
 
 #undef F

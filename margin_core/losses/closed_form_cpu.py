@@ -9,6 +9,8 @@ compiler, `closed_form` does without them.
 from __future__ import annotations
 
 import ctypes
+import sysconfig
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from margin_core.losses.energies import ByConfidence, KnobValue, wide_dtype, widen
+from margin_core.losses.energies import ByConfidence, KnobValue, wide_dtype
 
 PARALLEL = 32_768
 """With fewer scores a second thread takes longer to begin than the work."""
@@ -38,11 +40,12 @@ FORMULAS = {
 ASKED = {
     name: (True, *(slope in slopes for slope in ("gap", "score", "competitors", "hardest", "norm"))) for name, slopes in FORMULAS.items()
 }
-PLACES = {name: place for place, name in enumerate(FORMULAS)}
-NUMBERS, FOUND = 11, 11
-"""How many numbers a sample has at most: two scales, the confidence that chooses, and eight knobs; and how many are found of it."""
-Doubles, Steps, Pointers = ctypes.c_double * NUMBERS, ctypes.c_int64 * NUMBERS, ctypes.c_void_p * NUMBERS
-Places = ctypes.c_void_p * FOUND
+ORDER = {name: number for number, name in enumerate(FORMULAS)}
+VERSION = 1
+"""That of `closed_form_version` in the C file, which changes with it."""
+GIVEN, FOUND = 11, 11
+"""How many numbers a sample is given at most: two scales, the confidence that chooses, and eight knobs; and how many are found of it."""
+Doubles, Steps, Pointers, Results = ctypes.c_double * GIVEN, ctypes.c_int64 * GIVEN, ctypes.c_void_p * GIVEN, ctypes.c_void_p * FOUND
 
 
 class Found(NamedTuple):
@@ -65,19 +68,34 @@ class Found(NamedTuple):
     competitor and norm, None where it does not state one."""
 
 
+_LOSS = 5
+
+
 def _load() -> dict[tuple[str, torch.dtype], Any] | None:
     """The compiled functions by name and type of number, or None where the package was installed without a compiler."""
-    path = next(Path(__file__).parent.glob("_closed_form*.so"), None)
-    if path is None:
+    path = Path(__file__).with_name(f"_closed_form{sysconfig.get_config_var('EXT_SUFFIX')}")
+    if not path.exists():
         return None
-    library, pointer, whole, real = ctypes.CDLL(str(path)), ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    try:
+        library = ctypes.CDLL(str(path))
+        version = library.closed_form_version()
+    except (OSError, AttributeError) as error:
+        version = error
+    if version != VERSION:
+        warnings.warn(
+            f"the losses go without their compiled loops, and are slower: {path.name} is not of this release ({version}); install it anew",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    pointer, whole, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
     functions = {}
     for dtype, kind in KINDS.items():
         # Scores and norms, their rows and classes, and targets; of `forward` the formula, its numbers and how far one sample's are from
         # the next, and what is found; of `backward` the scales or the one for all, eight tensors of each sample, and the two
         # gradients; threads.
         functions["forward", dtype] = forward = getattr(library, f"forward_{kind}")
-        forward.argtypes = [pointer, pointer, whole, whole, pointer, ctypes.c_int, Pointers, Steps, Places, pointer, ctypes.c_int]
+        forward.argtypes = [pointer, pointer, whole, whole, pointer, ctypes.c_int, Pointers, Steps, Results, pointer, ctypes.c_int]
         functions["backward", dtype] = backward = getattr(library, f"backward_{kind}")
         backward.argtypes = [pointer, pointer, whole, whole, pointer, pointer, real, *[pointer] * 11, ctypes.c_int]
     return functions
@@ -118,9 +136,15 @@ def forward(
     given = (scale.below, scale.above, scale.eta, *knobs) if isinstance(scale, ByConfidence) else (scale, None, None, *knobs)
     one_for_all = given[2] is None and not isinstance(given[0], Tensor)
     asked = (True, True, not one_for_all, trained, trained and given[2] is not None, *((True,) * 4 if formula is None else ASKED[formula]))
-    numbers = iter(scores.new_empty((sum(asked), *shape), dtype=wide_dtype(scores)).unbind())
-    found: list[Any] = [next(numbers) if one else None for one in asked]
-    place = torch.empty(shape, dtype=torch.int64) if rival else None
+    kind = wide_dtype(scores)
+    # The loss is the caller's, and has memory of its own, as has whatever else may become one.
+    own = sum(asked[:_LOSS]) + (sum(asked[_LOSS + 1 :]) if formula else 0)
+    together = iter(torch.empty((own, *shape), dtype=kind).unbind())
+    found: list[Any] = [
+        None if not one else torch.empty(shape, dtype=kind) if number == _LOSS or (number > _LOSS and formula is None) else next(together)
+        for number, one in enumerate(asked)
+    ]
+    hardest = torch.empty(shape, dtype=torch.int64) if rival else None
 
     values, steps, pointers = Doubles(), Steps(), Pointers()
     first, kept = ctypes.addressof(values), []
@@ -132,23 +156,22 @@ def forward(
         elif value is not None:
             values[i], pointers[i] = value, first + 8 * i
     scores, norms, index = _rows(scores, norms, index)
-    known = FUNCTIONS["forward", scores.dtype](
+    wrong = FUNCTIONS["forward", scores.dtype](
         scores.data_ptr(),
         None if norms is None else norms.data_ptr(),
         index.numel(),
         scores.shape[-1],
         index.data_ptr(),
-        -1 if formula is None else PLACES[formula],
+        -1 if formula is None else ORDER[formula],
         pointers,
         steps,
-        Places(*(None if one is None else one.data_ptr() for one in found)),
-        None if place is None else place.data_ptr(),
+        Results(*(None if one is None else one.data_ptr() for one in found)),
+        None if hardest is None else hardest.data_ptr(),
         _threads(scores),
     )
-    if not known:
-        raise IndexError(f"target must hold class indices from 0 to {scores.shape[-1] - 1}")
+    _check(wrong, scores)
     shift, competitors, scales, by_below, by_above, *more = found
-    return Found(shift, competitors, scales, by_below, by_above, place, more)
+    return Found(shift, competitors, scales, by_below, by_above, hardest, more)
 
 
 def backward(
@@ -179,10 +202,11 @@ def backward(
     assert FUNCTIONS is not None
     scores, norms, index = _rows(scores, norms, index)
     gradient, other = torch.empty_like(scores), torch.empty_like(scores) if of_norms else None
-    shape = shift.shape
-    scales, number = (scale, 0.0) if isinstance(scale, Tensor) else (None, scale)
-    each = (shift, competitors, rival, *(None if one is None else _as_plain(one, shape, scores.dtype) for one in slopes), gradient, other)
-    FUNCTIONS["backward", scores.dtype](
+    shape = scores.shape[:-1]
+    scales, number = (_solid(scale, shape, scores.dtype), 0.0) if isinstance(scale, Tensor) else (None, scale)
+    shift, competitors = (_solid(one, shape, scores.dtype) for one in (shift, competitors))
+    each = (shift, competitors, rival, *(None if one is None else _solid(one, shape, scores.dtype) for one in slopes), gradient, other)
+    wrong = FUNCTIONS["backward", scores.dtype](
         scores.data_ptr(),
         None if norms is None else norms.data_ptr(),
         index.numel(),
@@ -193,12 +217,20 @@ def backward(
         *(None if one is None else one.data_ptr() for one in each),
         _threads(scores),
     )
+    _check(wrong, scores)
     return gradient, other
 
 
+def _check(wrong: int, scores: Tensor) -> None:
+    if wrong == 1:
+        raise IndexError(f"target must hold class indices from 0 to {scores.shape[-1] - 1}")
+    if wrong:
+        raise MemoryError(f"no memory for a row of {scores.shape[-1]} scores")
+
+
 def _rows(scores: Tensor, norms: Tensor | None, index: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-    scores = widen(scores).contiguous()
-    return scores, None if norms is None else norms.to(scores.dtype).expand_as(scores).contiguous(), index.contiguous()
+    kind, shape = wide_dtype(scores), scores.shape
+    return _solid(scores, shape, kind), None if norms is None else _solid(norms, shape, kind), index.contiguous()
 
 
 def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
@@ -207,15 +239,17 @@ def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
     if value.ndim == 0:
         return value, 0
     try:
-        return value.expand(shape).contiguous(), 1
+        return value.expand(shape).clone(memory_format=torch.contiguous_format), 1
     except RuntimeError:
         raise ValueError(f"knobs must broadcast over the shape {tuple(shape)} of target, got one of shape {tuple(value.shape)}") from None
 
 
-def _as_plain(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    if tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous():
+def _solid(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """A tensor that lies in memory as the loops read it."""
+    lies = tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and tensor.device.type == "cpu"
+    if lies and not tensor.is_neg() and not tensor._is_zerotensor():
         return tensor
-    return tensor.to(dtype).expand(shape).contiguous()
+    return tensor.to("cpu", dtype).expand(shape).clone(memory_format=torch.contiguous_format)
 
 
 def _threads(scores: Tensor) -> int:

@@ -95,9 +95,12 @@ def energies_of(gap: Tensor, score: Tensor, competitors: Tensor, hardest: Tensor
 
 
 def is_eager(tensor: Tensor) -> bool:
-    """Whether operations on ``tensor`` run at once and on its own numbers: no compiler traces them, no `torch.func` maps them."""
+    """Whether operations on ``tensor`` run at once and on its own numbers: nothing traces, records or maps them."""
+    if torch.compiler.is_compiling():
+        return False
     own = type(tensor) is Tensor or isinstance(tensor, torch.nn.Parameter)
-    return own and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+    mapped = torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(tensor)
+    return own and not mapped and torch._C._len_torch_dispatch_stack() == 0
 
 
 def cross_entropy_of_gap(gap: Tensor) -> Tensor:
@@ -156,6 +159,8 @@ def class_index(scores: Tensor, target: Tensor) -> Tensor:
     if target.shape != scores.shape[:-1]:
         wanted = tuple(scores.shape[:-1])
         raise ValueError(f"target must have the shape {wanted} of the scores without their last axis, got {tuple(target.shape)}")
+    if target.device != scores.device:
+        raise ValueError(f"target must be on the device of the scores, {scores.device}, got {target.device}")
     if target.dtype not in INTEGERS:
         raise ValueError(f"target must hold integer class indices, got {target.dtype}")
     return target.long().unsqueeze(-1)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import shutil
+import subprocess
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from margin_core.losses import FAMILIES, Family, closed_form, closed_form_cpu
 from margin_core.losses.energies import ByConfidence
 from margin_core.losses.gds import _attached
-from margin_core.testing.samples import draw, loss_and_gradient
+from margin_core.testing.samples import draw, inputs, loss_and_gradient
 
 compiled = pytest.mark.skipif(closed_form_cpu.FUNCTIONS is None or closed_form.INTERPRETED, reason="needs the compiled loops")
 # Two classes; no multiple of a vector; more than one thread's work; one sample of many; no sample.
@@ -129,6 +135,96 @@ def test_slopes_of_another_kind_are_taken_as_they_are() -> None:
     loss = closed_form.closed_form(formula, scores, torch.arange(5) % 4).sum()
     (expected,) = torch.autograd.grad(loss, scores, create_graph=True)
     torch.testing.assert_close(found, expected)
+
+
+@compiled
+def test_a_target_that_has_become_no_class_on_the_way_back_is_an_error() -> None:
+    numbers = np.array([0, 1])
+    loss = FAMILIES.ours["ce"].function(torch.zeros(2, 3, requires_grad=True), torch.from_numpy(numbers)).sum()
+    numbers[:] = 10**10
+    with pytest.raises(IndexError, match="from 0 to 2"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("family", FAMILIES.ours.values(), ids=FAMILIES.ours)
+def test_a_loss_is_the_callers_to_change(family: Family) -> None:
+    scores, target = draw(family, 6)
+    values = {**inputs(family, scores), **({"class_counts": torch.arange(1, 6)} if family.needs else {})}
+    leaf = scores.requires_grad_()
+    (expected,) = torch.autograd.grad((2.0 * family.function(leaf, target, **values)).sum(), leaf)
+    loss = family.function(leaf, target, **values)
+    loss *= 2.0
+    loss[0] += 1.0
+    (found,) = torch.autograd.grad(loss.sum(), leaf)
+    torch.testing.assert_close(found, expected)
+    assert loss.untyped_storage().nbytes() == loss.numel() * loss.element_size()
+
+
+@pytest.mark.parametrize("name", ["ce", "gds", "two_scale", "arc_face"])
+def test_what_is_traced_or_mapped_is_done_by_plain_operations(name: str) -> None:
+    family = FAMILIES.ours[name]
+    scores, target = draw(family, 6)
+    other, _ = draw(family, 6, seed=1)
+    torch.testing.assert_close(make_fx(lambda x: family.function(x, target))(scores)(other), family.function(other, target))
+    _, expected = loss_and_gradient(family, scores, target)
+    leaf = scores.requires_grad_()
+    rows = torch.autograd.grad(family.function(leaf, target), leaf, torch.eye(6, dtype=leaf.dtype), is_grads_batched=True)[0]
+    torch.testing.assert_close(rows.sum(dim=0), expected)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert family.function(scores, target).shape == (6,)
+
+
+def test_compiled_autograd_gives_the_same_gradient() -> None:
+    scores, target = draw(FAMILIES.ours["gds"], 6)
+    _, expected = loss_and_gradient(FAMILIES.ours["gds"], scores, target)
+    leaf = scores.requires_grad_()
+    with torch._dynamo.compiled_autograd._enable(torch.compile(backend="eager")):
+        FAMILIES.ours["gds"].function(leaf, target).sum().backward()
+    assert leaf.grad is not None
+    torch.testing.assert_close(leaf.grad, expected)
+
+
+@compiled
+def test_tensors_that_are_not_in_memory_as_they_are_read_are_put_there() -> None:
+    scores, target = draw(FAMILIES.ours["ce"], 6)
+    loss = FAMILIES.ours["ce"].function(torch._neg_view(scores), target)
+    torch.testing.assert_close(loss, FAMILIES.ours["ce"].function(-scores, target))
+    leaf = scores.requires_grad_()
+    FAMILIES.ours["ce"].function(leaf, target).backward(torch._efficientzerotensor(6, dtype=leaf.dtype))
+    assert leaf.grad is not None
+    assert not leaf.grad.any()
+
+
+def test_a_target_on_another_device_is_refused() -> None:
+    with pytest.raises(ValueError, match="on the device of the scores, cpu, got meta"):
+        FAMILIES.ours["ce"].function(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64, device="meta"))
+
+
+@compiled
+def test_where_every_competitor_is_out_no_class_is_pulled(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, target = torch.full((1, 7), -math.inf), torch.tensor([3])
+    _, by_loops = loss_and_gradient(FAMILIES.ours["gds"], scores, target)
+    monkeypatch.setattr(closed_form_cpu, "FUNCTIONS", None)
+    torch.testing.assert_close(by_loops, loss_and_gradient(FAMILIES.ours["gds"], scores, target)[1], equal_nan=True)
+
+
+@pytest.mark.parametrize("content", [b"no library", None])
+def test_a_library_that_is_not_of_this_release_is_left_alone(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / f"_closed_form{sysconfig.get_config_var('EXT_SUFFIX')}"
+    monkeypatch.setattr(closed_form_cpu, "__file__", str(tmp_path / "closed_form_cpu.py"))
+    assert closed_form_cpu._load() is None
+    if content is None:
+        if shutil.which("cc") is None:
+            pytest.skip("needs a C compiler")
+        source = tmp_path / "other.c"
+        source.write_text("int closed_form_version(void) { return 0; }\n")
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    else:
+        library.write_bytes(content)
+    with pytest.warns(RuntimeWarning, match="is not of this release .*; install it anew"):
+        assert closed_form_cpu._load() is None
 
 
 @compiled
