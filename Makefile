@@ -1,5 +1,5 @@
 # Everything runs in one environment, .venv, which holds the versions locked in constraints.txt. It is made once, by whichever
-# target needs it first, and made anew when pyproject.toml or constraints.txt changes.
+# target needs it first, and made anew when pyproject.toml, constraints.txt or what is compiled changes.
 
 PYTHON ?= python3
 STUDY ?= quickstart
@@ -15,7 +15,7 @@ help: ## list the targets
 
 env: .venv/.installed ## make the environment .venv with the locked versions
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt $(wildcard margin_core/losses/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo "margin-studies needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is `$(PYTHON) --version 2>&1`. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv

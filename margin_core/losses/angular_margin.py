@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Option
+from margin_core.losses.closed_form import Compiled
 from margin_core.losses.energies import KnobValue, is_eager, knob_tensor
 
 Gradient = Literal["exact", "straight_through"]
@@ -104,6 +105,21 @@ def harder_angle(
     GRADIENT.check(gradient, owner)
     BEYOND_PI.check(beyond_pi, owner)
     return partial(angular_margin_and_slope, gradient=gradient, beyond_pi=beyond_pi, precision=precision)
+
+
+def compiled_margin(
+    s: KnobValue,
+    *,
+    m1: KnobValue = 1.0,
+    m2: KnobValue = 0.0,
+    m3: KnobValue = 0.0,
+    lam: KnobValue = 0.0,
+    gradient: Gradient = "exact",
+    beyond_pi: BeyondPi = "continue",
+    precision: torch.dtype = torch.float64,
+) -> Compiled:
+    """Cross-entropy at (lam c_y + psi) / (1 + lam) - m3 in place of c_y, by its name and knobs in the compiled loops."""
+    return "margin", s, m1, m2, m3, lam, float(gradient == "straight_through"), float(beyond_pi == "continue"), LEAST_SINE[precision]
 
 
 def _widened_angle(xp: Any, cosine: Any, m1: Any, m2: Any, beyond_pi: BeyondPi, least_sine: float) -> tuple[Any, ...]:

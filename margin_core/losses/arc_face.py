@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, harder_angle
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, compiled_margin, harder_angle
 from margin_core.losses.closed_form import closed_form, cross_entropy_with
 from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
@@ -41,7 +41,8 @@ def arc_face(
         The loss of each sample (...).
     """
     harder = harder_angle(gradient, beyond_pi, cosines.dtype, "arc_face")
-    return closed_form(cross_entropy_with(harder), cosines, target, s, 1.0, m, scale=s)
+    compiled = compiled_margin(s, m2=m, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
+    return closed_form(cross_entropy_with(harder), cosines, target, s, 1.0, m, scale=s, compiled=compiled)
 
 
 FAMILY = Family(

@@ -31,10 +31,10 @@ def ce(scores: Tensor, target: Tensor, *, label_smoothing: KnobValue = 0.0) -> T
         True
     """
     if not isinstance(label_smoothing, Tensor) and label_smoothing == 0.0:
-        return closed_form(cross_entropy, scores, target)
+        return closed_form(cross_entropy, scores, target, compiled=("cross_entropy",))
     # Widened here, so that the gradients of the two terms are rounded once, together.
     scores = widen(scores)
-    loss = closed_form(cross_entropy, scores, target)
+    loss = closed_form(cross_entropy, scores, target, compiled=("cross_entropy",))
     eps = knob_tensor(label_smoothing, loss)
     lead_over_mean = (target_score(scores, target).unsqueeze(-1) - scores).mean(dim=-1)
     # Without smoothing a class of score -inf has no say; 0 * inf would give it one.

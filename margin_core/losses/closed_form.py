@@ -6,7 +6,8 @@ p_j = exp(s (x_j - M) - N), j != y, and p_y = 0, the energies' own slopes are th
     dN / dx_j = s p_j,   dN / ds = sum_j p_j (x_j - M),   d gap = (x_y - M) ds + s dx_y - dN
 
 so a sample's gradient is the row p times a number, with two entries, the target's and the hardest competitor's, put in after. The
-softmax is the one tensor of the scores' size that is made and kept; on an NVIDIA GPU, where Triton kernels form it anew, not even that.
+softmax is the one tensor of the scores' size that is made and kept; where compiled loops form it anew, Triton's on an NVIDIA GPU or those
+of `closed_form_cpu`, not even that.
 
 Where more is asked for than a gradient (a gradient of the gradient, or of a knob, or one by `torch.func`), where `torch.compile` makes
 kernels of its own, and for tensors of other kinds, the loss is taken of `energies`, which is plain operations of torch throughout.
@@ -15,13 +16,14 @@ kernels of its own, and for tensors of other kinds, the loss is taken of `energi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from margin_core.losses import closed_form_cpu
 from margin_core.losses.energies import (
     ByConfidence,
     Energies,
@@ -29,6 +31,7 @@ from margin_core.losses.energies import (
     class_index,
     cross_entropy_of_gap,
     energies,
+    energies_of,
     is_eager,
     knob_like,
     masked,
@@ -36,8 +39,6 @@ from margin_core.losses.energies import (
     widen,
 )
 
-FEW_DIGITS = {torch.float32: 1e-30, torch.float64: 1e-290}
-"""A probability below which the next may have lost digits to underflow."""
 HAS_TRITON = find_spec("triton") is not None
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -60,6 +61,8 @@ class Slopes(NamedTuple):
 
 Formula: TypeAlias = Callable[..., Slopes]
 """Of the energies and the knobs, the loss and its slopes; the loss itself is differentiable."""
+Compiled: TypeAlias = tuple[str, *tuple[KnobValue, ...]]
+"""A formula of `closed_form_cpu.FORMULAS` by its name, and its knobs."""
 
 
 def closed_form(
@@ -70,6 +73,7 @@ def closed_form(
     scale: KnobValue | ByConfidence = 1.0,
     norms: Tensor | None = None,
     hardest: bool = False,
+    compiled: Compiled | None = None,
 ) -> Tensor:
     """The loss of each sample, ``formula(energies(scores, target, scale), *knobs).loss``, float32 or wider.
 
@@ -81,6 +85,7 @@ def closed_form(
         scale: s > 0, which the scores are multiplied with.
         norms: (..., K), what the scores are multiplied with besides, each class by its own; float32 or wider.
         hardest: Whether the formula has to do with the energies ``competitors`` and ``hardest``.
+        compiled: The same formula among the compiled ones, if it is there.
 
     Raises:
         ValueError: If ``target`` is not integer, has not the shape (...), K < 2, or a knob does not broadcast over (...).
@@ -89,13 +94,13 @@ def closed_form(
     if trained or not is_eager(scores):
         return formula(energies(scores, target, scale, norms), *knobs).loss
     eta, below, above = scale if isinstance(scale, ByConfidence) else (None, scale, None)
-    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, formula, target, hardest, eta, *knobs)
+    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, formula, target, hardest, compiled, eta, *knobs)
     return loss
 
 
 def cross_entropy(energy: Energies) -> Slopes:
     """-log p_y and its slope -(1 - p_y) by the gap."""
-    return Slopes(cross_entropy_of_gap(energy.gap), gap=torch.sigmoid(-energy.gap).neg())
+    return Slopes(energy.plain, gap=energy.missing.neg())
 
 
 def cross_entropy_with(harder: Callable[..., tuple[Tensor, Tensor]]) -> Formula:
@@ -121,21 +126,20 @@ def cross_entropy_with(harder: Callable[..., tuple[Tensor, Tensor]]) -> Formula:
 class _Known(NamedTuple):
     """What is known of each sample once its scores have been read, each of shape (...) but where it says otherwise."""
 
-    energies: Energies
+    pulls: Tensor | None
+    """(..., K): the competitors' softmax; of Triton's kernels the scores, or their product with the norms; compiled loops need none."""
     scale: KnobValue
     """s, of each sample or one for all."""
-    pulls: Tensor | None
-    """(..., K): of what a competitor's dN / dx_j is a multiple; from the kernels, the scores."""
-    pull: KnobValue
-    """That multiple."""
-    rival: Tensor | None = None
-    """The index of the hardest competitor (..., 1), where it is asked for."""
-    lead: Tensor | None = None
-    """x_y - M, where the scale may be trained."""
-    moment: Tensor | None = None
-    """dN / ds, where the scale is trained."""
-    shift: Tensor | None = None
-    """M, from the kernels."""
+    shift: Tensor
+    """M, the score of the hardest competitor."""
+    competitors: Tensor
+    """N, the energy of the competitors."""
+    rival: Tensor | None
+    """The index of the hardest competitor, where it is asked for."""
+    by_below: Tensor | None
+    """The gap's slope by the scale, where it is trained: x_y - M - dN / ds."""
+    by_above: Tensor | None
+    """The same of the scale above, of scales by confidence; of each sample one of the two is 0."""
 
 
 class _ClosedForm(torch.autograd.Function):
@@ -151,108 +155,121 @@ class _ClosedForm(torch.autograd.Function):
         formula: Formula,
         target: Tensor,
         hardest: bool,
+        compiled: Compiled | None,
         eta: KnobValue | None,
         *knobs: KnobValue,
     ) -> Tensor:
         index = class_index(scores, target)
         given = below if above is None or eta is None else ByConfidence(eta, below, above)
-        read = _read_by_kernels if (scores.is_cuda or INTERPRETED) and HAS_TRITON else _read
         trained = any(ctx.needs_input_grad[2:4])
-        known = read(scores, norms, index, given, hardest, trained)
-        loss, by_gap, by_score, by_n, by_hardest, by_norm = formula(known.energies, *knobs)
-        if loss.shape != target.shape:
+        if _has_loops(scores):
+            slopes, known = _by_loops(scores, norms, index, given, hardest, trained, formula, knobs, compiled)
+        else:
+            read = _by_kernels if _has_kernels(scores) else _by_softmax
+            energy, known = read(scores, norms, index, given, hardest, trained)
+            slopes = formula(energy, *knobs)
+        if slopes.loss.shape != target.shape:
             raise ValueError(
-                f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(loss.shape)}"
+                f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(slopes.loss.shape)}"
             )
-        by_scale = None
-        if by_gap is not None:
-            by_score, by_n = _times(by_gap, known.scale), -by_gap
-            if known.energies.norm is not None:
-                by_score, by_norm = by_score * known.energies.norm, by_score * known.energies.score
-            if known.lead is not None and known.moment is not None:
-                by_scale = by_gap * (known.lead - known.moment)
-        if by_score is None or by_n is None or (trained and by_scale is None):
+        if slopes.gap is None and (slopes.score is None or slopes.competitors is None or trained):
             raise ValueError("a formula must state its slope by the gap; or by score and competitors, where its scale is not trained")
-        if by_hardest is not None:
-            by_hardest = _times(by_hardest, 1.0 if known.shift is not None else known.scale)
-        slopes = by_score, _times(by_n, known.pull), by_hardest, by_norm, by_scale
         # Tensors are saved, which tells where they were written to since; numbers are kept as they are.
-        ctx.numbers = [None if isinstance(x, Tensor) else x for x in (below, above, eta, *knobs)]
-        tensors = [x if isinstance(x, Tensor) else None for x in (below, above, eta, *knobs)]
-        ctx.save_for_backward(scores, norms, target, index, known.pulls, known.rival, *slopes, *tensors)
-        ctx.known, ctx.formula = known._replace(pulls=None, rival=None), formula
-        return loss
+        ctx.formula, values = formula, (below, above, eta, *known, *knobs)
+        ctx.numbers = [None if isinstance(x, Tensor) else x for x in values]
+        tensors = [x if isinstance(x, Tensor) else None for x in values]
+        ctx.save_for_backward(scores, norms, target, index, *slopes[1:], *tensors)
+        return slopes.loss
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        scores, norms, target, index, pulls, rival, *rest = ctx.saved_tensors
-        below, above, eta, *knobs = (n if x is None else x for n, x in zip(ctx.numbers, rest[5:], strict=True))
-        nothing = [None] * (4 + len(knobs))
-        if torch.is_grad_enabled():
-            # A gradient of this gradient may be wanted: that of the plain operations, by stand-ins for the inputs, as one of them may
-            # have been made of another.
+        scores, norms, target, index, by_gap, by_score, by_competitors, by_hardest, by_norm, *rest = ctx.saved_tensors
+        values = [n if x is None else x for n, x in zip(ctx.numbers, rest, strict=True)]
+        below, above, eta, known, knobs = *values[:3], _Known(*values[3:10]), values[10:]
+        nothing = [None] * (5 + len(knobs))
+        if (twice := torch.is_grad_enabled()) or not is_eager(of_loss):
+            # A gradient of this gradient may be wanted, or this one is traced or mapped: that of the plain operations, by stand-ins for
+            # the inputs, as one of them may have been made of another.
             needed = ctx.needs_input_grad[:4]
-            inputs = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
-            scale = inputs[2] if above is None else ByConfidence(eta, inputs[2], inputs[3])
-            loss = ctx.formula(energies(inputs[0], target, scale, inputs[1]), *knobs).loss
+            with torch.enable_grad():
+                inputs = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
+                scale = inputs[2] if above is None else ByConfidence(eta, inputs[2], inputs[3])
+                loss = ctx.formula(energies(inputs[0], target, scale, inputs[1]), *knobs).loss
             wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
-            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=True, materialize_grads=True) if wanted else [])
+            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=twice, materialize_grads=True) if wanted else [])
             return *(next(found) if n else None for n in needed), *nothing
-        of: list[Any] = [None if slope is None else of_loss * slope for slope in rest[:5]]
-        of_score, of_n, of_hardest, of_norm, of_scale = of
         of_scores = of_norms = of_below = of_above = None
         if any(ctx.needs_input_grad[:2]):
-            gradient = _write(pulls, index, rival, ctx.known, of_score, of_n, of_hardest)
-            if norms is not None:
-                if ctx.needs_input_grad[1]:
-                    of_norms = (gradient * scores).scatter_(-1, index, of_norm.unsqueeze(-1)).to(norms.dtype)
-                gradient = gradient.mul_(norms).scatter_(-1, index, of_score.unsqueeze(-1))
-            of_scores = gradient.to(scores.dtype)
-        if of_scale is not None:
-            if above is not None:
-                confident = ByConfidence(eta, below, above).reached(ctx.known.lead)
-                of_above, of_scale = _of_scale(of_scale.where(confident, 0.0), above), of_scale.where(~confident, 0.0)
-            of_below = _of_scale(of_scale, below)
+            slopes = by_gap, by_score, by_competitors, by_hardest, by_norm
+            of_scores, of_norms = _write(scores, norms, known, index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
+            of_scores = of_scores.to(scores.dtype)
+        if known.by_below is not None:
+            of_gap = of_loss * by_gap
+            of_below, of_above = _of_scale(of_gap, known.by_below, below), _of_scale(of_gap, known.by_above, above)
         return of_scores, of_norms, of_below, of_above, *nothing
 
 
-def _read(scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool) -> _Known:
-    """By a softmax over all classes, which needs no copy of the scores; the target is taken out of it after."""
-    if hardest or trained or isinstance(given, ByConfidence) or scores.device.type != "cpu":
-        return _read_apart(scores, norms, index, given, hardest, trained)
-    product = widen(scores)
-    score, norm = product.gather(-1, index).squeeze_(-1), None
+def _has_loops(scores: Tensor) -> bool:
+    """Whether compiled loops read and write these scores."""
+    return closed_form_cpu.FUNCTIONS is not None and scores.device.type == "cpu" and not INTERPRETED
+
+
+def _has_kernels(scores: Tensor) -> bool:
+    """Whether Triton's kernels do."""
+    return HAS_TRITON and (scores.is_cuda or INTERPRETED)
+
+
+def _by_loops(
+    scores: Tensor,
+    norms: Tensor | None,
+    index: Tensor,
+    given: KnobValue | ByConfidence,
+    hardest: bool,
+    trained: bool,
+    formula: Formula,
+    knobs: Sequence[KnobValue],
+    compiled: Compiled | None,
+) -> tuple[Slopes, _Known]:
+    name, *of_compiled = compiled or (None,)
+    if name is not None:
+        hardest = "hardest" in closed_form_cpu.FORMULAS[name]
+    found = closed_form_cpu.forward(scores, norms, index, given, name, of_compiled, trained=trained, rival=hardest)
+    scale = found.scale if isinstance(given, ByConfidence | Tensor) else given
+    assert scale is not None
+    known = _Known(None, scale, found.shift, found.competitors, found.rival, found.by_below, found.by_above)
+    if compiled:
+        return Slopes(*found.numbers), known
+    gap, plain, missing, score = found.numbers
+    energy = Energies(gap, plain, missing, score, found.competitors)
+    if hardest:
+        energy = energy._replace(hardest=torch.zeros_like(found.shift))
     if norms is not None:
-        norm, product = norms.gather(-1, index).squeeze_(-1), product * norms
-    scale = _scale_at(given, score)
-    if isinstance(scale, Tensor) or scale != 1.0:
-        # The target's is taken off before they are multiplied, so that a common offset costs no digits.
-        product = product - (score if norm is None else score * norm).unsqueeze(-1)
-        product.mul_(scale.unsqueeze(-1) if isinstance(scale, Tensor) else scale)
-    pulls = product.softmax(dim=-1)
-    own = pulls.gather(-1, index).squeeze_(-1)
-    pulls.scatter_(-1, index, 0.0)
-    total = pulls.sum(dim=-1)
-    known = _Known(Energies((own / total).log_(), score, norm=norm), scale, pulls, scale / total)
-    enough = torch.minimum(own, total) >= FEW_DIGITS[product.dtype]
-    if enough.all():
-        return known
-    # One leads the other by so much that the other has no digits left, or no number.
-    apart = _read_apart(scores, norms, index, given, hardest, trained)
-    return apart if enough.ndim < 2 else _batch_by_batch(enough.all(dim=-1, keepdim=True), known, apart)
+        energy = energy._replace(score=widen(scores).gather(-1, index).squeeze(-1), norm=norms.gather(-1, index).squeeze(-1))
+    return formula(energy, *knobs), known
 
 
-def _batch_by_batch(choice: Tensor, known: _Known, apart: _Known) -> _Known:
-    """Of batches side by side, ``known`` where ``choice`` (..., 1) holds, else ``apart``: the digits of none depend on another."""
-    assert known.pulls is not None and apart.pulls is not None and isinstance(known.pull, Tensor)
-    gap = torch.where(choice, known.energies.gap, apart.energies.gap)
-    pulls = torch.where(choice.unsqueeze(-1), known.pulls, apart.pulls)
-    return known._replace(energies=known.energies._replace(gap=gap), pulls=pulls, pull=torch.where(choice, known.pull, apart.pull))
-
-
-def _read_apart(
+def _by_kernels(
     scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
-) -> _Known:
+) -> tuple[Energies, _Known]:
+    from margin_core.losses import closed_form_triton
+
+    product = scores if norms is None else widen(scores) * norms
+    if isinstance(given, ByConfidence):
+        score, shift, *_ = closed_form_triton.forward(product, index, 1.0)
+        scale = _scale_at(given, score - shift)
+    else:
+        scale = _scale_at(given, scores[..., 0].to(wide_dtype(scores)))
+    score, shift, competitors, moment, rival = closed_form_triton.forward(product, index, scale)
+    lead, norm = score - shift, None
+    if norms is not None:
+        score, norm = (x.gather(-1, index).squeeze(-1) for x in (widen(scores), norms))
+    energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
+    return energy, _Known(product, scale, shift, competitors, rival, *_by_scales(lead - moment if trained else None, given, lead))
+
+
+def _by_softmax(
+    scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
+) -> tuple[Energies, _Known]:
     """By a softmax over the competitors' leads over the hardest of them, which has all digits whoever leads."""
     leads = scores.to(wide_dtype(scores), copy=True, memory_format=torch.contiguous_format)
     score, norm = leads.gather(-1, index).squeeze_(-1), None
@@ -260,7 +277,7 @@ def _read_apart(
         norm = norms.gather(-1, index).squeeze_(-1)
         leads.mul_(norms)
     leads.scatter_(-1, index, masked(leads.dtype))
-    rival = _first_highest(leads)
+    rival = leads.argmax(dim=-1, keepdim=True)
     shift = leads.gather(-1, rival)
     lead = (score if norm is None else score * norm) - shift.squeeze(-1)
     scale = _scale_at(given, lead)
@@ -269,51 +286,56 @@ def _read_apart(
     pulls = leads.softmax(dim=-1)
     competitors = pulls.gather(-1, rival).squeeze_(-1).log_().neg_()
     # The leads are -inf where a class is out, and 0 times -inf would be NaN.
-    moment = leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
-    energy = Energies(_times(lead, scale) - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    return _Known(energy, scale, pulls, scale, rival, lead, moment)
+    by_scale = lead - leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
+    energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
+    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), *_by_scales(by_scale, given, lead))
 
 
-def _read_by_kernels(
-    scores: Tensor, norms: Tensor | None, index: Tensor, given: KnobValue | ByConfidence, hardest: bool, trained: bool
-) -> _Known:
-    from margin_core.losses import closed_form_triton
-
-    product = scores if norms is None else widen(scores) * norms
-    if isinstance(given, ByConfidence):
-        score, shift, *_ = closed_form_triton.forward(product, index, 1.0)
-        scale: KnobValue = given.at(score - shift)
-    else:
-        scale = _scale_at(given, scores[..., 0].to(wide_dtype(scores)))
-    score, shift, competitors, moment, rival = closed_form_triton.forward(product, index, scale)
-    lead, norm = score - shift, None
-    if norms is not None:
-        score, norm = (x.gather(-1, index).squeeze(-1) for x in (widen(scores), norms))
-    energy = Energies(_times(lead, scale) - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    return _Known(energy, scale, product, 1.0, rival.unsqueeze(-1), lead, moment if trained else None, shift)
-
-
-def _write(pulls: Tensor, index: Tensor, rival: Tensor, known: _Known, of_score: Tensor, of_n: Tensor, of_hardest: Tensor | None) -> Tensor:
-    """The gradient of the scores, or of their product with the norms, (..., K)."""
-    competitors = known.energies.competitors
-    if known.shift is not None and competitors is not None:
+def _write(
+    scores: Tensor,
+    norms: Tensor | None,
+    known: _Known,
+    index: Tensor,
+    of_loss: Tensor,
+    by_gap: Tensor | None,
+    by_score: Tensor | None,
+    by_competitors: Tensor | None,
+    by_hardest: Tensor | None,
+    by_norm: Tensor | None,
+    *,
+    of_norms: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients of the scores and of the norms, (..., K)."""
+    pulls, scale, shift, competitors, rival, *_ = known
+    if _has_loops(scores):
+        of_each = of_loss, by_gap, by_score, by_competitors, by_hardest, by_norm
+        return closed_form_cpu.backward(scores, norms, index, scale, shift, competitors, rival, *of_each, of_norms=of_norms)
+    if by_gap is not None:
+        by_score, by_competitors = by_gap * scale, -by_gap
+        if norms is not None:
+            by_score, by_norm = (by_score * of.gather(-1, index).squeeze(-1) for of in (norms, widen(scores)))
+    assert pulls is not None and by_score is not None and by_competitors is not None
+    if _has_kernels(pulls):
         from margin_core.losses import closed_form_triton
 
-        of_hardest = torch.zeros_like(of_n) if of_hardest is None else of_hardest
-        of_each = rival, of_score, of_n, of_hardest
-        return closed_form_triton.backward(pulls, index, known.scale, known.shift, competitors, *of_each)
-    gradient = pulls * of_n.unsqueeze(-1)
-    if of_hardest is not None:
-        gradient.scatter_add_(-1, rival, of_hardest.unsqueeze(-1))
-    # Last, since where every competitor is out the target itself is taken for the hardest.
-    return gradient.scatter_(-1, index, of_score.unsqueeze(-1))
-
-
-def _first_highest(values: Tensor) -> Tensor:
-    """The index (..., 1) of the highest value, the lowest index where several tie; NumPy finds it several times as fast as torch."""
-    if values.device.type == "cpu":
-        return torch.from_numpy(values.numpy().argmax(axis=-1, keepdims=True))
-    return values.argmax(dim=-1, keepdim=True)
+        assert rival is not None
+        of_hardest = torch.zeros_like(shift) if by_hardest is None else of_loss * by_hardest
+        slopes = rival, of_loss * by_score, of_loss * by_competitors, of_hardest
+        gradient = closed_form_triton.backward(pulls, index, scale, shift, competitors, *slopes)
+        if norms is None:
+            return gradient, None
+    else:
+        gradient = pulls * (of_loss * scale * by_competitors).unsqueeze(-1)
+        if by_hardest is not None and rival is not None:
+            gradient.scatter_add_(-1, rival.unsqueeze(-1), (of_loss * scale * by_hardest).unsqueeze(-1))
+    # The target's entries last: where every competitor is out the target itself is taken for the hardest, and its score and its norm may
+    # each be in the loss by itself.
+    gradient_of_norms = None
+    if norms is not None:
+        if of_norms and by_norm is not None:
+            gradient_of_norms = (gradient * scores).scatter_(-1, index, (of_loss * by_norm).unsqueeze(-1)).to(norms.dtype)
+        gradient = gradient.mul_(norms)
+    return gradient.scatter_(-1, index, (of_loss * by_score).unsqueeze(-1)), gradient_of_norms
 
 
 def _scale_at(given: KnobValue | ByConfidence, lead: Tensor) -> KnobValue:
@@ -322,9 +344,17 @@ def _scale_at(given: KnobValue | ByConfidence, lead: Tensor) -> KnobValue:
     return scale.expand_as(lead) if isinstance(scale, Tensor) else scale
 
 
-def _of_scale(of_scale: Tensor, scale: KnobValue | None) -> Tensor | None:
-    return of_scale.sum_to_size(scale.shape).to(scale.device, scale.dtype) if isinstance(scale, Tensor) else None
+def _by_scales(by_scale: Tensor | None, given: KnobValue | ByConfidence, lead: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The gap's slopes by the scale below, or the only one, and by the scale above."""
+    if by_scale is None or not isinstance(given, ByConfidence):
+        return by_scale, None
+    reached = given.reached(lead)
+    return by_scale.where(~reached, 0.0), by_scale.where(reached, 0.0)
 
 
-def _times(value: Tensor, scale: KnobValue) -> Tensor:
-    return value if not isinstance(scale, Tensor) and scale == 1.0 else value * scale
+def _of_scale(of_gap: Tensor, by_scale: Tensor | None, scale: KnobValue | None) -> Tensor | None:
+    """The gradient of a scale."""
+    if by_scale is None or not isinstance(scale, Tensor):
+        return None
+    of_scale = torch.dot(of_gap.flatten(), by_scale.flatten()) if scale.ndim == 0 else (of_gap * by_scale).sum_to_size(scale.shape)
+    return of_scale.to(scale.device, scale.dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import GRADIENT, Gradient
+from margin_core.losses.angular_margin import GRADIENT, Gradient, compiled_margin
 from margin_core.losses.closed_form import closed_form, cross_entropy_with
 from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
@@ -30,7 +30,7 @@ def cos_face(cosines: Tensor, target: Tensor, *, m: KnobValue = 0.35, s: KnobVal
         The loss of each sample (...).
     """
     GRADIENT.check(gradient, "cos_face")
-    return closed_form(_formula, cosines, target, s, m, scale=s)
+    return closed_form(_formula, cosines, target, s, m, scale=s, compiled=compiled_margin(s, m3=m))
 
 
 _formula = cross_entropy_with(lambda cosine, m: (cosine - m, torch.ones_like(cosine)))

@@ -42,6 +42,10 @@ class Energies(NamedTuple):
 
     gap: Tensor
     """t - N, the target's lead t = s (x_y - M) over the energy of its competitors: the logit of p_y."""
+    plain: Tensor
+    """-log p_y, the cross-entropy."""
+    missing: Tensor
+    """1 - p_y, of which the cross-entropy's slope by the gap is the negative."""
     score: Tensor
     """x_y, the target's score as it is, without its norm."""
     competitors: Tensor | None = None
@@ -82,13 +86,21 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1
     each = scale.expand(lead.shape).unsqueeze(-1) if isinstance(scale, Tensor) else scale
     competitors = ((others - shift) * each).exp().sum(dim=-1).log()
     hardest = ((others.gather(-1, rival) - shift) * each).squeeze(-1)
-    return Energies(lead * scale - competitors, score, competitors, hardest, norm)
+    return energies_of(lead * scale - competitors, score, competitors, hardest, norm)
+
+
+def energies_of(gap: Tensor, score: Tensor, competitors: Tensor, hardest: Tensor | None, norm: Tensor | None) -> Energies:
+    """The energies of these, all of shape (...), with what follows from the gap."""
+    return Energies(gap, cross_entropy_of_gap(gap), torch.sigmoid(-gap), score, competitors, hardest, norm)
 
 
 def is_eager(tensor: Tensor) -> bool:
-    """Whether operations on ``tensor`` run at once and on its own numbers: no compiler traces them, no `torch.func` maps them."""
+    """Whether operations on ``tensor`` run at once and on its own numbers: nothing traces, records or maps them."""
+    if torch.compiler.is_compiling():
+        return False
     own = type(tensor) is Tensor or isinstance(tensor, torch.nn.Parameter)
-    return own and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+    mapped = torch._C._are_functorch_transforms_active() or torch._C._functorch.is_legacy_batchedtensor(tensor)
+    return own and not mapped and torch._C._len_torch_dispatch_stack() == 0
 
 
 def cross_entropy_of_gap(gap: Tensor) -> Tensor:
@@ -147,6 +159,8 @@ def class_index(scores: Tensor, target: Tensor) -> Tensor:
     if target.shape != scores.shape[:-1]:
         wanted = tuple(scores.shape[:-1])
         raise ValueError(f"target must have the shape {wanted} of the scores without their last axis, got {tuple(target.shape)}")
+    if target.device != scores.device:
+        raise ValueError(f"target must be on the device of the scores, {scores.device}, got {target.device}")
     if target.dtype not in INTEGERS:
         raise ValueError(f"target must hold integer class indices, got {target.dtype}")
     return target.long().unsqueeze(-1)

@@ -8,7 +8,7 @@ from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like
+from margin_core.losses.energies import Energies, KnobValue, knob_like
 from margin_core.losses.family import Family
 from margin_core.papers import LARGEST_MARGINS_TABLE_2
 
@@ -33,13 +33,13 @@ def focal(scores: Tensor, target: Tensor, *, gamma: KnobValue = 2.0) -> Tensor:
         >>> round(focal(torch.tensor([0.0, 0.0]), torch.tensor(0), gamma=1.0).item(), 4)  # log(2) / 2
         0.3466
     """
-    return closed_form(_formula, scores, target, gamma)
+    return closed_form(_formula, scores, target, gamma, compiled=("focal", gamma))
 
 
 def _formula(energy: Energies, gamma: KnobValue) -> Slopes:
     gap, gamma = energy.gap, knob_like(gamma, energy.gap)
-    plain, weight = cross_entropy_of_gap(gap), (gamma * logsigmoid(-gap)).exp()
-    return Slopes(weight * plain, gap=-weight * (torch.sigmoid(-gap) + gamma * torch.sigmoid(gap) * plain))
+    plain, weight = energy.plain, (gamma * logsigmoid(-gap)).exp()
+    return Slopes(weight * plain, gap=-weight * (energy.missing + gamma * torch.sigmoid(gap) * plain))
 
 
 FAMILY = Family(

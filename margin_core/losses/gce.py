@@ -33,7 +33,7 @@ def gce(scores: Tensor, target: Tensor, *, q: KnobValue = 0.7) -> Tensor:
         >>> gce(torch.tensor([0.0, 0.0]), torch.tensor(0), q=1.0).item()
         0.5
     """
-    return closed_form(_formula, scores, target, q)
+    return closed_form(_formula, scores, target, q, compiled=("gce", q))
 
 
 def _formula(energy: Energies, q: KnobValue) -> Slopes:
@@ -43,7 +43,7 @@ def _formula(energy: Energies, q: KnobValue) -> Slopes:
     power = log_power.exp()
     # Far from 0 not by expm1, whose derivative is taken from its value, near -1, and loses its digits there.
     lost = torch.where(log_power > -0.5, -torch.expm1(log_power), 1.0 - power)
-    return Slopes((lost / q).to(gap.dtype), gap=(power * -torch.sigmoid(-gap)).to(gap.dtype))
+    return Slopes((lost / q).to(gap.dtype), gap=(power * -energy.missing).to(gap.dtype))
 
 
 FAMILY = Family(

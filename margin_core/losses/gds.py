@@ -10,7 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from margin_core.knobs import Knob, Option
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like
+from margin_core.losses.energies import Energies, KnobValue, knob_like
 from margin_core.losses.family import Family
 from margin_core.papers import Reported
 
@@ -52,7 +52,9 @@ def gds(
         ValueError: If ``hardest`` is neither.
     """
     HARDEST.check(hardest, "gds")
-    return closed_form(_attached if hardest == "attached" else _detached, scores, target, lam, tau, hardest=True)
+    if hardest == "attached":
+        return closed_form(_attached, scores, target, lam, tau, hardest=True, compiled=("gds", lam, tau))
+    return closed_form(_detached, scores, target, lam, tau, hardest=True, compiled=("gds_detached", lam, tau))
 
 
 def _attached(energy: Energies, lam: KnobValue, tau: KnobValue) -> Slopes:
@@ -62,10 +64,10 @@ def _attached(energy: Energies, lam: KnobValue, tau: KnobValue) -> Slopes:
     # log q = log(e^N + e^M) - log(e^N + e^t) with N taken out of both; 1 - p_y would lose its digits where p_y is near 1.
     log_q = logsigmoid(-gap) - logsigmoid(n - m)
     ratio = lam * log_q / tau
-    loss = cross_entropy_of_gap(gap) - tau * logsigmoid(-ratio)
+    loss = energy.plain - tau * logsigmoid(-ratio)
     # alpha lam, and the share of S(M) that is e^M.
     pull, share = lam * torch.sigmoid(ratio), torch.sigmoid(m - n)
-    missing, pull_of_hardest = torch.sigmoid(-gap), pull * share
+    missing, pull_of_hardest = energy.missing, pull * share
     return Slopes(
         loss,
         score=-missing - pull * torch.sigmoid(gap),

@@ -48,7 +48,9 @@ def gm_softmax(
     """
     if not isinstance(alpha1, Tensor) and not isinstance(alpha2, Tensor):
         check_slopes({"alpha1": alpha1, "alpha2": alpha2})
-    return closed_form(_formula, cosines, target, alpha1, alpha2, beta1, beta2, s, scale=s)
+    return closed_form(
+        _formula, cosines, target, alpha1, alpha2, beta1, beta2, s, scale=s, compiled=("gm_softmax", alpha1, alpha2, beta1, beta2, s)
+    )
 
 
 def _formula(energy: Energies, alpha1: KnobValue, alpha2: KnobValue, beta1: KnobValue, beta2: KnobValue, s: KnobValue) -> Slopes:

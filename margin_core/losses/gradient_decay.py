@@ -39,9 +39,8 @@ def gradient_decay(scores: Tensor, target: Tensor, *, beta: KnobValue = 0.1, tau
         >>> round(gradient_decay(torch.tensor([0.0, 0.0]), torch.tensor(0), beta=3.0).item(), 4)  # log(1 + 3)
         1.3863
     """
-    return closed_form(
-        _formula, scores, target, beta, scale=1.0 / (knob_tensor(tau, scores, wide_dtype(scores)) if isinstance(tau, Tensor) else tau)
-    )
+    scale = 1.0 / (knob_tensor(tau, scores, wide_dtype(scores)) if isinstance(tau, Tensor) else tau)
+    return closed_form(_formula, scores, target, beta, scale=scale, compiled=("gradient_decay", beta))
 
 
 def _formula(energy: Energies, beta: KnobValue) -> Slopes:

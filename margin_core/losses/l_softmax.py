@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import harder_angle
+from margin_core.losses.angular_margin import LEAST_SINE, harder_angle
 from margin_core.losses.closed_form import Slopes, closed_form
 from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_like, knob_tensor, wide_dtype
 from margin_core.losses.family import Family
@@ -46,7 +46,8 @@ def l_softmax(cosines: Tensor, target: Tensor, *, norms: KnobValue, m: KnobValue
         by_cosine = -missing * norm * (lam + slope) / (1.0 + lam)
         return Slopes(cross_entropy_of_gap(gap), score=by_cosine, competitors=missing, norm=-missing * mixed)
 
-    return closed_form(formula, cosines, target, m, lam, norms=each_norm)
+    compiled = "l_softmax", m, lam, LEAST_SINE[cosines.dtype]
+    return closed_form(formula, cosines, target, m, lam, norms=each_norm, compiled=compiled)
 
 
 FAMILY = Family(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
+from margin_core.losses.angular_margin import compiled_margin
 from margin_core.losses.closed_form import closed_form, cross_entropy_with
 from margin_core.losses.energies import KnobValue, target_score
 from margin_core.losses.family import Family
@@ -41,7 +42,7 @@ def ldam(
     if counts.shape != cosines.shape[-1:]:
         raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
     share = (counts.min() / target_score(counts.expand_as(cosines), target)).pow(0.25)
-    return closed_form(_formula, cosines, target, s, max_margin, share, scale=s)
+    return closed_form(_formula, cosines, target, s, max_margin, share, scale=s, compiled=compiled_margin(s, m3=max_margin * share))
 
 
 _formula = cross_entropy_with(lambda cosine, max_margin, share: (cosine - max_margin * share, torch.ones_like(cosine)))

@@ -28,7 +28,7 @@ def lm_softmax(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0) -> Tenso
     Returns:
         The loss of each sample (...), in [-2, 2 + log(K - 1) / s].
     """
-    return closed_form(_formula, cosines, target, s, scale=s)
+    return closed_form(_formula, cosines, target, s, scale=s, compiled=("lm_softmax", s))
 
 
 def _formula(energy: Energies, s: KnobValue) -> Slopes:

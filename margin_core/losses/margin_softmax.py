@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, harder_angle
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, compiled_margin, harder_angle
 from margin_core.losses.closed_form import closed_form, cross_entropy_with
 from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
@@ -50,7 +50,8 @@ def margin_softmax(
         psi, slope = angle(cosine, m1, m2)
         return psi - m3, slope
 
-    return closed_form(cross_entropy_with(harder), cosines, target, s, m1, m2, m3, scale=s)
+    compiled = compiled_margin(s, m1=m1, m2=m2, m3=m3, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
+    return closed_form(cross_entropy_with(harder), cosines, target, s, m1, m2, m3, scale=s, compiled=compiled)
 
 
 FAMILY = Family(

@@ -27,7 +27,7 @@ def norm_face(cosines: Tensor, target: Tensor, *, s: KnobValue = 20.0, gradient:
         The loss of each sample (...).
     """
     GRADIENT.check(gradient, "norm_face")
-    return closed_form(cross_entropy, cosines, target, scale=s)
+    return closed_form(cross_entropy, cosines, target, scale=s, compiled=("cross_entropy",))
 
 
 FAMILY = Family(

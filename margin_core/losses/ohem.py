@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_tensor
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor
 from margin_core.losses.family import Family, Loss
 
 
@@ -35,17 +37,18 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
 
 
 def _formula(energy: Energies, keep: KnobValue) -> Slopes:
-    loss, slope = cross_entropy_of_gap(energy.gap), -torch.sigmoid(-energy.gap)
+    loss = energy.plain
     if loss.ndim == 0:
-        return Slopes(loss, gap=slope)
-    rank = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1)
-    kept = rank < number_kept(keep, loss)
-    return Slopes(torch.where(kept, loss, 0.0), gap=torch.where(kept, slope, 0.0))
+        return Slopes(loss, gap=-energy.missing)
+    kept = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1) < number_kept(keep, loss)
+    return Slopes(loss.where(kept, 0.0), gap=-energy.missing.where(kept, 0.0))
 
 
-def number_kept(keep: KnobValue, loss: Tensor) -> Tensor:
+def number_kept(keep: KnobValue, loss: Tensor) -> KnobValue:
     """How many of each batch of ``loss`` (..., B) are kept."""
-    return (knob_tensor(keep, loss, torch.float64) * loss.shape[-1] + 0.5).floor().clamp_min(1.0)
+    if isinstance(keep, Tensor):
+        return (knob_tensor(keep, loss, torch.float64) * loss.shape[-1] + 0.5).floor().clamp_min(1.0)
+    return max(1.0, math.floor(keep * loss.shape[-1] + 0.5))
 
 
 class OhemLoss(Loss):
@@ -55,7 +58,7 @@ class OhemLoss(Loss):
         """``per_sample`` reduced as the module was told."""
         if self.reduction == "mean" and per_sample.numel() > 0 and per_sample.ndim > 0:
             batches = per_sample.numel() // per_sample.shape[-1]
-            return per_sample.sum() / (batches * number_kept(self.knobs["keep"], per_sample)).to(per_sample.dtype)
+            return per_sample.sum() / (batches * number_kept(self.knobs["keep"], per_sample))
         return super().reduce(per_sample)
 
 

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, harder_angle
+from margin_core.losses.angular_margin import BEYOND_PI, GRADIENT, BeyondPi, Gradient, compiled_margin, harder_angle
 from margin_core.losses.closed_form import closed_form, cross_entropy_with
 from margin_core.losses.energies import KnobValue
 from margin_core.losses.family import Family
@@ -48,7 +48,8 @@ def sphere_face(
         psi, slope = angle(cosine, m, 0.0)
         return (lam * cosine + psi) / (1.0 + lam), (lam + slope) / (1.0 + lam)
 
-    return closed_form(cross_entropy_with(harder), cosines, target, s, m, lam, scale=s)
+    compiled = compiled_margin(s, m1=m, lam=lam, gradient=gradient, beyond_pi=beyond_pi, precision=cosines.dtype)
+    return closed_form(cross_entropy_with(harder), cosines, target, s, m, lam, scale=s, compiled=compiled)
 
 
 def annealing(step: int, base: float = 1000.0, gamma: float = 0.12, power: float = 1.0, minimum: float = 5.0) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from margin_core.knobs import Knob
 from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, cross_entropy_of_gap, knob_tensor
+from margin_core.losses.energies import Energies, KnobValue, knob_tensor
 from margin_core.losses.family import Family
 
 
@@ -32,14 +32,14 @@ def truncated_ce(scores: Tensor, target: Tensor, *, k: KnobValue = 0.01) -> Tens
         >>> [round(value, 4) for value in truncated_ce(x, y, k=0.25).tolist()]  # -log(1 / 2), -log(1 / 4)
         [0.6931, 1.3863]
     """
-    return closed_form(_formula, scores, target, k)
+    return closed_form(_formula, scores, target, k, compiled=("truncated_ce", k))
 
 
 def _formula(energy: Energies, k: KnobValue) -> Slopes:
-    loss = cross_entropy_of_gap(energy.gap)
+    loss = energy.plain
     bound = -knob_tensor(k, loss).log()
     beyond = loss > bound
-    return Slopes(torch.where(beyond, bound, loss), gap=torch.where(beyond, 0.0, -torch.sigmoid(-energy.gap)))
+    return Slopes(torch.where(beyond, bound, loss), gap=torch.where(beyond, 0.0, -energy.missing))
 
 
 FAMILY = Family(

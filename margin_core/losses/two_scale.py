@@ -58,7 +58,8 @@ def two_scale(
     # log R_k - log R may be a small difference of large numbers, so it is taken in float64.
     small, network = (knob_tensor(x, scores, torch.float64) for x in (log_r1, log_scale))
     large = small + knob_tensor(ratio, small).log() if log_r2 is None else knob_tensor(log_r2, small)
-    return closed_form(cross_entropy, scores, target, scale=ByConfidence(eta, (small - network).exp(), (large - network).exp()))
+    scale = ByConfidence(eta, (small - network).exp(), (large - network).exp())
+    return closed_form(cross_entropy, scores, target, scale=scale, compiled=("cross_entropy",))
 
 
 class TwoScaleLoss(Loss):
@@ -156,13 +157,14 @@ class TwoScaleLoss(Loss):
 
     def _log_scales(self) -> tuple[Tensor, Tensor]:
         """Log R1 and log R2, each scale taken at `SMALLEST_SCALE` at least, with the gradient of the scale where it is taken."""
-        parameters = self.get_parameter(self._first), self.get_parameter(self._second)
-        first, second = (
-            parameters if self._in_logs else ((r.detach().clamp_min(SMALLEST_SCALE) + (r - r.detach())).log() for r in parameters)
-        )
-        if self.knobs["ratio"] == 1.0:
-            return first, first
-        return first, first + second if self.options["mode"] == "separation" else second
+        scales: tuple[Tensor, ...] = (self.get_parameter(self._first), self.get_parameter(self._second))
+        if one_for_all := self.knobs["ratio"] == 1.0:
+            scales = scales[:1]
+        if not self._in_logs:
+            linear = torch.stack(scales)
+            scales = (linear.detach().clamp_min(SMALLEST_SCALE) + (linear - linear.detach())).log().unbind()
+        first, second = scales[0], scales[-1]
+        return first, first + second if self.options["mode"] == "separation" and not one_for_all else second
 
 
 FAMILY = Family(

@@ -126,32 +126,30 @@ class Fullness:
     The tail, when there are no more trials to fill places with, does not count.
 
     Args:
-        places: How many trials an array holds.
         clock: Tells the time in seconds.
     """
 
-    def __init__(self, places: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._places = places
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._used = self._there = 0.0
         self._answered: dict[int, float] = {}
-        self._ordered: dict[int, tuple[float, int]] = {}
+        self._ordered: dict[int, tuple[float, int, int]] = {}
 
     @property
     def share(self) -> float | None:
         """The share, in [0, 1]; None where there never was a trial left to wait for a place."""
         return self._used / self._there if self._there else None
 
-    def ordered(self, array: int, trials: int, *, more: bool) -> None:
-        """An array trains so many trials from now on, and there are ``more`` that wait for a place, or none."""
+    def ordered(self, array: int, trials: int, *, places: int, more: bool) -> None:
+        """An array trains so many trials from now on, of the ``places`` that it is to fill; and there are ``more`` that wait, or none."""
         now = self._clock()
         if more:
-            self._ordered[array] = now, trials
-            self._there += (now - self._answered.get(array, now)) * self._places
+            self._ordered[array] = now, trials, places
+            self._there += (now - self._answered.get(array, now)) * places
 
     def answered(self, array: int) -> None:
         """An array waits for an order from now on."""
         now = self._answered[array] = self._clock()
-        began, trials = self._ordered.pop(array, (now, 0))
+        began, trials, places = self._ordered.pop(array, (now, 0, 0))
         self._used += (now - began) * trials
-        self._there += (now - began) * self._places
+        self._there += (now - began) * places

@@ -68,7 +68,7 @@ class ArrayLoop:
         self._callbacks = callbacks
         self._stop = stop
         self._arrays: list[Array] = []
-        self._fullness = Fullness(places)
+        self._fullness = Fullness()
         self._suspects = Suspects()
         self._room, self._looked = room(), time.monotonic()
         self._names, self._numbers = count(1), count(1)
@@ -141,7 +141,7 @@ class ArrayLoop:
         if not array.trials:
             return
         array.order(begun)
-        self._fullness.ordered(array.number, len(array.trials), more=self._searcher.left > 0)
+        self._fullness.ordered(array.number, len(array.trials), places=max(share, len(array.trials)), more=self._searcher.left > 0)
         for trial in begun:
             self._tell("on_trial_start", trial)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from margin_core.losses import FAMILIES, Family, closed_form
+from margin_core.losses import FAMILIES, Family, closed_form, closed_form_cpu
 from margin_core.losses.energies import ByConfidence
 from margin_core.testing.samples import build, draw, inputs, loss_and_gradient, pure
 
@@ -112,7 +112,9 @@ def test_cross_entropy_in_low_precision_is_as_near_the_exact_one_as_torch_s_own(
 
 
 @EVERY_FAMILY
-def test_of_the_scores_size_hardly_more_is_made_than_the_softmax_and_the_gradient(family: Family) -> None:
+@pytest.mark.skipif(closed_form_cpu.FUNCTIONS is None, reason="needs the compiled loops")
+def test_of_the_scores_size_only_the_gradient_is_made(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closed_form, "is_eager", lambda tensor: True)  # though it is watched
     made: list[int] = []
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -132,8 +134,7 @@ def test_of_the_scores_size_hardly_more_is_made_than_the_softmax_and_the_gradien
     scores.requires_grad_()
     with Watch():
         family.function(scores, target, **given).sum().backward()
-    # A scale, norms, and the hardest competitor take one more for a moment, of leads.
-    assert len(made) == (2 if family.name in ("ce", "focal", "gce", "gradient_decay", "ohem", "truncated_ce") else 3)
+    assert len(made) == 1
 
 
 def test_tensors_without_data_are_taken() -> None:
@@ -187,7 +188,7 @@ def test_norms_and_a_slope_by_the_gap_go_together() -> None:
 
 def test_a_knob_that_has_more_axes_than_the_samples_is_refused() -> None:
     scores, target = draw(FAMILIES.ours["focal"], 1)
-    with pytest.raises(ValueError, match=r"knobs must broadcast over the shape \(1,\) of target, got a loss of shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"knobs must broadcast over the shape \(1,\) of target, got .* of shape \(3,\)"):
         FAMILIES.ours["focal"].function(scores, target, gamma=torch.arange(3.0))
 
 

@@ -24,20 +24,29 @@ class Clock:
 
 def test_arrays_are_as_full_as_their_places_were_in_use_until_no_more_trials_wait_for_one() -> None:
     clock = Clock()
-    full = Fullness(4, clock)
+    full = Fullness(clock)
     assert full.share is None
-    full.ordered(1, 4, more=True)
-    full.ordered(2, 2, more=True)
+    full.ordered(1, 4, places=4, more=True)
+    full.ordered(2, 2, places=4, more=True)
     clock.now = 3.0
     full.answered(1)
     full.answered(2)
     clock.now = 4.0  # both waited for a second
-    full.ordered(1, 4, more=True)
-    full.ordered(2, 1, more=False)
+    full.ordered(1, 4, places=4, more=True)
+    full.ordered(2, 1, places=4, more=False)
     clock.now = 10.0
     full.answered(1)
     full.answered(2)
     assert full.share == pytest.approx((3 * 4 + 3 * 2 + 6 * 4) / (3 * 4 + 3 * 4 + 7 * 4))
+
+
+def test_an_array_that_is_to_hold_fewer_trials_than_it_can_is_full_with_those() -> None:
+    clock = Clock()
+    full = Fullness(clock)
+    full.ordered(1, 2, places=2, more=True)  # of three trials for two arrays, with one that has yet to be given to the other
+    clock.now = 5.0
+    full.answered(1)
+    assert full.share == 1.0
 
 
 def test_a_trial_that_was_twice_in_an_array_that_was_lost_is_tried_by_itself_until_it_is_past_that() -> None:
