@@ -202,7 +202,8 @@ class _ClosedForm(torch.autograd.Function):
         if any(ctx.needs_input_grad[:2]):
             slopes = by_gap, by_score, by_competitors, by_hardest, by_norm
             of_scores, of_norms = _write(scores, norms, known, index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
-            of_scores = of_scores.to(scores.dtype)
+            if of_scores.dtype is not scores.dtype:
+                of_scores = of_scores.to(scores.dtype)
         if known.by_below is not None:
             of_gap = of_loss * by_gap
             of_below, of_above = _of_scale(of_gap, known.by_below, below), _of_scale(of_gap, known.by_above, above)
@@ -211,7 +212,7 @@ class _ClosedForm(torch.autograd.Function):
 
 def _has_loops(scores: Tensor) -> bool:
     """Whether compiled loops read and write these scores."""
-    return closed_form_cpu.FUNCTIONS is not None and scores.device.type == "cpu" and not INTERPRETED
+    return closed_form_cpu.FUNCTIONS is not None and scores.is_cpu and not INTERPRETED
 
 
 def _has_kernels(scores: Tensor) -> bool:

@@ -67,7 +67,7 @@ static inline double exp_double(double x) {
 /* The families' formulas of one sample, as they stand in the families' own files, in double whatever the scores are. */
 
 typedef struct {
-    double gap, plain, missing, score, competitors, norm;
+    double gap, plain, missing, hit, score, competitors, norm; /* hit: p_y */
 } energies;
 
 typedef struct {
@@ -78,8 +78,8 @@ static double softplus(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x)))
 static double sigmoid(double x) { return (x < 0 ? exp(x) : 1) / (1 + exp(-fabs(x))); }
 
 static energies energies_of(double gap, double score, double competitors, double norm) {
-    double e = exp(-fabs(gap));
-    return (energies){gap, (gap < 0 ? -gap : 0) + log1p(e), (gap < 0 ? 1 : e) / (1 + e), score, competitors, norm};
+    double e = exp(-fabs(gap)), one = 1 / (1 + e), other = e / (1 + e);
+    return (energies){gap, (gap < 0 ? -gap : 0) + log1p(e), gap < 0 ? one : other, gap < 0 ? other : one, score, competitors, norm};
 }
 
 static slopes cross_entropy(const energies *e, const double *knobs) {
@@ -88,13 +88,13 @@ static slopes cross_entropy(const energies *e, const double *knobs) {
 }
 
 static slopes gds(const energies *e, const double *knobs) {
-    double lam = knobs[0], tau = knobs[1], n = e->competitors;
-    double log_q = softplus(-n) - softplus(e->gap), ratio = lam * log_q / tau, pull = lam * sigmoid(ratio);
+    double lam = knobs[0], tau = knobs[1], m = exp(-e->competitors), top = 1 / (1 + m); /* N >= 0, the hardest at 0 */
+    double ratio = lam * (log1p(m) - softplus(e->gap)) / tau, r = exp(-fabs(ratio)), pull = lam * (ratio < 0 ? r : 1) / (1 + r);
     return (slopes){
-        .loss = e->plain + tau * softplus(ratio),
-        .score = -e->missing - pull * sigmoid(e->gap),
-        .competitors = e->missing - pull * e->missing + pull * sigmoid(n),
-        .hardest = pull * sigmoid(-n),
+        .loss = e->plain + tau * ((ratio > 0 ? ratio : 0) + log1p(r)),
+        .score = -e->missing - pull * e->hit,
+        .competitors = e->missing - pull * e->missing + pull * top,
+        .hardest = pull * m * top,
     };
 }
 
@@ -105,7 +105,7 @@ static slopes gradient_decay(const energies *e, const double *knobs) {
 
 static slopes focal(const energies *e, const double *knobs) {
     double gamma = knobs[0], weight = exp(-gamma * softplus(e->gap));
-    return (slopes){.loss = weight * e->plain, .gap = -weight * (e->missing + gamma * sigmoid(e->gap) * e->plain)};
+    return (slopes){.loss = weight * e->plain, .gap = -weight * (e->missing + gamma * e->hit * e->plain)};
 }
 
 static slopes gce(const energies *e, const double *knobs) {

@@ -246,7 +246,7 @@ def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
 
 def _solid(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
     """A tensor that lies in memory as the loops read it."""
-    lies = tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and tensor.device.type == "cpu"
+    lies = tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and tensor.is_cpu
     if lies and not tensor.is_neg() and not tensor._is_zerotensor():
         return tensor
     return tensor.to("cpu", dtype).expand(shape).clone(memory_format=torch.contiguous_format)

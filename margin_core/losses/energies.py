@@ -129,7 +129,7 @@ def widen(scores: Tensor) -> Tensor:
 
 def wide_dtype(scores: Tensor) -> torch.dtype:
     """float32, or the dtype of ``scores`` where that is wider."""
-    return torch.promote_types(scores.dtype, torch.float32)
+    return torch.float32 if scores.dtype is torch.float32 else torch.promote_types(scores.dtype, torch.float32)
 
 
 def masked(dtype: torch.dtype) -> float:
