@@ -10,9 +10,8 @@ their prototypes. On a GPU a last table gives the share of the bandwidth of a de
 writes their gradient once is what has to be moved.
 
 Limits, on two cores in float32 at (256, 1000) and (256, 10000): 1.25 for families that read logits, 1.5 for those that read cosines
-(the mean of label smoothing and the norms of L-Softmax included), and one buffer. At the least it is one buffer, and about two thirds of
-cross-entropy's time, which takes the exponential twice. On a GPU: at least 80 % of a copy's bandwidth from 1,000 to 131,072 classes. A
-figure beyond its limit is marked with an exclamation mark. Takes about two minutes.
+(the mean of label smoothing and the norms of L-Softmax included), and one buffer. On a GPU: at least 80 % of a copy's bandwidth from
+1,000 to 131,072 classes. A figure beyond its limit is marked with an exclamation mark. Takes about two minutes.
 """
 
 from __future__ import annotations
