@@ -69,6 +69,7 @@ class Found(NamedTuple):
 
 
 _LOSS = 5
+"""Where the loss or the energies begin in what is found."""
 
 
 def _load() -> dict[tuple[str, torch.dtype], Any] | None:
@@ -137,13 +138,11 @@ def forward(
     one_for_all = given[2] is None and not isinstance(given[0], Tensor)
     asked = (True, True, not one_for_all, trained, trained and given[2] is not None, *((True,) * 4 if formula is None else ASKED[formula]))
     kind = wide_dtype(scores)
-    # The loss is the caller's, and has memory of its own, as has whatever else may become one.
-    own = sum(asked[:_LOSS]) + (sum(asked[_LOSS + 1 :]) if formula else 0)
-    together = iter(torch.empty((own, *shape), dtype=kind).unbind())
-    found: list[Any] = [
-        None if not one else torch.empty(shape, dtype=kind) if number == _LOSS or (number > _LOSS and formula is None) else next(together)
-        for number, one in enumerate(asked)
-    ]
+    numbers = iter(torch.empty((sum(asked), *shape), dtype=kind).unbind())
+    found: list[Any] = [next(numbers) if one else None for one in asked]
+    # The loss is the caller's, and has memory of its own, as has each energy, which may become one.
+    for place in range(_LOSS, _LOSS + (4 if formula is None else 1)):
+        found[place] = torch.empty(shape, dtype=kind)
     hardest = torch.empty(shape, dtype=torch.int64) if rival else None
 
     values, steps, pointers = Doubles(), Steps(), Pointers()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.closed_form import Slopes, closed_form
-from margin_core.losses.energies import Energies, KnobValue, knob_tensor
+from margin_core.losses.closed_form import closed_form, cross_entropy
+from margin_core.losses.energies import KnobValue, knob_tensor
 from margin_core.losses.family import Family, Loss
 
 
@@ -33,15 +33,11 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
         >>> [round(value, 4) for value in ohem(x, y, keep=0.5).tolist()]
         [0.6931, 0.0, 2.1269, 0.0]
     """
-    return closed_form(_formula, scores, target, keep)
-
-
-def _formula(energy: Energies, keep: KnobValue) -> Slopes:
-    loss = energy.plain
+    loss = closed_form(cross_entropy, scores, target, compiled=("cross_entropy",))
     if loss.ndim == 0:
-        return Slopes(loss, gap=-energy.missing)
+        return loss
     kept = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1) < number_kept(keep, loss)
-    return Slopes(loss.where(kept, 0.0), gap=-energy.missing.where(kept, 0.0))
+    return loss.where(kept, 0.0)
 
 
 def number_kept(keep: KnobValue, loss: Tensor) -> KnobValue:
