@@ -11,13 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from margin_core.knobs import Option
 from margin_core.losses.closed_form import Compiled
-from margin_core.losses.energies import KnobValue, is_eager, knob_tensor
+from margin_core.losses.energies import KnobValue, knob_tensor
 
 Gradient = Literal["exact", "straight_through"]
 BeyondPi = Literal["continue", "none"]
@@ -87,12 +86,6 @@ def angular_margin_and_slope(
         psi, _ = angular_margin_and_slope(cosine.detach(), m1, m2, gradient="exact", beyond_pi=beyond_pi, precision=precision)
         return psi + (cosine - cosine.detach()), torch.ones_like(psi)
     m1, m2 = knob_tensor(m1, cosine), knob_tensor(m2, cosine)
-    if not torch.is_grad_enabled() and cosine.device.type == "cpu" and is_eager(cosine) and is_eager(m1) and is_eager(m2):
-        # On a few hundred numbers the same operations take NumPy a fifth of the time.
-        numbers = cosine.numpy(), m1.numpy(), m2.numpy()
-        with np.errstate(all="ignore"):
-            cos_phi, _, _, _, q, k = _widened_angle(np, *numbers, beyond_pi, LEAST_SINE[precision])
-        return torch.from_numpy(np.asarray(cos_phi - 2.0 * k)), torch.from_numpy(np.asarray(numbers[1] * q))
     angle = _WidenedAngle if torch.compiler.is_compiling() else _WidenedAngleBothWays
     cos_phi, _, _, _, q, k = angle.apply(cosine, m1.expand_as(cosine), m2.expand_as(cosine), beyond_pi, LEAST_SINE[precision])
     return cos_phi - 2.0 * k, m1 * q
@@ -122,37 +115,6 @@ def compiled_margin(
     return "margin", s, m1, m2, m3, lam, float(gradient == "straight_through"), float(beyond_pi == "continue"), LEAST_SINE[precision]
 
 
-def _widened_angle(xp: Any, cosine: Any, m1: Any, m2: Any, beyond_pi: BeyondPi, least_sine: float) -> tuple[Any, ...]:
-    """What `_WidenedAngle` gives, by the operations of ``xp``, torch or NumPy."""
-    acute, size = cosine >= 0.0, xp.abs(cosine)
-    sine = xp.sqrt(xp.clip((1.0 - cosine) * (1.0 + cosine), 0.0, None))
-    alpha = 2.0 * xp.arctan2(xp.sqrt(xp.clip(1.0 - size, 0.0, None)), xp.sqrt(1.0 + size))
-    whole = xp.round(m1)
-    # theta = alpha, or pi - alpha where the angle is obtuse; there (m1 - 1) pi = (whole - 1) pi + (m1 - whole) pi.
-    wider = (m1 - 1.0) * alpha
-    wider = xp.where(acute, wider, (m1 - whole) * math.pi - wider)
-    # m2 is not added to it: near m2 = pi the sum would lose the digits of a small angle.
-    cos_m2, sin_m2, cos_wider, sin_wider = xp.cos(m2), xp.sin(m2), xp.cos(wider), xp.sin(wider)
-    cos_e = cos_m2 * cos_wider - sin_m2 * sin_wider
-    sin_e = sin_m2 * cos_wider + cos_m2 * sin_wider
-    half_turns = xp.floor(xp.where(acute, (m2 + m1 * alpha) / math.pi, m1 + (m2 - m1 * alpha) / math.pi))
-    # At theta = pi, phi may be a whole multiple of pi: the end of the last stretch, not the start of another.
-    k = xp.clip(xp.minimum(half_turns, xp.ceil(m1 + m2 / math.pi) - 1.0), 0.0, None)
-    k = k if beyond_pi == "continue" else xp.zeros_like(k)
-    turn = k + xp.where(acute, xp.zeros_like(k), whole - 1.0)
-    sign = 1.0 - 2.0 * xp.remainder(turn, 2.0)
-    reciprocal = 1.0 / xp.clip(sine, least_sine, None)
-    return (
-        sign * (cosine * cos_e - sine * sin_e),
-        sign * (sine * cos_e + cosine * sin_e),
-        xp.where(acute, alpha, math.pi - alpha),
-        reciprocal,
-        # Where the sine is too small to divide by, its share of S over itself is still cos(e).
-        sign * (cos_e + cosine * sin_e * reciprocal),
-        k,
-    )
-
-
 class _WidenedAngle(torch.autograd.Function):
     """C = (-1)^k cos(phi), S = (-1)^k sin(phi), the angle theta, r = 1 / sin(theta), q = r S, and k, of a cosine c.
 
@@ -172,7 +134,33 @@ class _WidenedAngle(torch.autograd.Function):
 
     @staticmethod
     def forward(cosine: Tensor, m1: Tensor, m2: Tensor, beyond_pi: BeyondPi, least_sine: float) -> tuple[Tensor, ...]:
-        return _widened_angle(torch, cosine, m1, m2, beyond_pi, least_sine)
+        acute, size = cosine >= 0.0, torch.abs(cosine)
+        sine = torch.sqrt(torch.clip((1.0 - cosine) * (1.0 + cosine), 0.0, None))
+        alpha = 2.0 * torch.arctan2(torch.sqrt(torch.clip(1.0 - size, 0.0, None)), torch.sqrt(1.0 + size))
+        whole = torch.round(m1)
+        # theta = alpha, or pi - alpha where the angle is obtuse; there (m1 - 1) pi = (whole - 1) pi + (m1 - whole) pi.
+        wider = (m1 - 1.0) * alpha
+        wider = torch.where(acute, wider, (m1 - whole) * math.pi - wider)
+        # m2 is not added to it: near m2 = pi the sum would lose the digits of a small angle.
+        cos_m2, sin_m2, cos_wider, sin_wider = torch.cos(m2), torch.sin(m2), torch.cos(wider), torch.sin(wider)
+        cos_e = cos_m2 * cos_wider - sin_m2 * sin_wider
+        sin_e = sin_m2 * cos_wider + cos_m2 * sin_wider
+        half_turns = torch.floor(torch.where(acute, (m2 + m1 * alpha) / math.pi, m1 + (m2 - m1 * alpha) / math.pi))
+        # At theta = pi, phi may be a whole multiple of pi: the end of the last stretch, not the start of another.
+        k = torch.clip(torch.minimum(half_turns, torch.ceil(m1 + m2 / math.pi) - 1.0), 0.0, None)
+        k = k if beyond_pi == "continue" else torch.zeros_like(k)
+        turn = k + torch.where(acute, torch.zeros_like(k), whole - 1.0)
+        sign = 1.0 - 2.0 * torch.remainder(turn, 2.0)
+        reciprocal = 1.0 / torch.clip(sine, least_sine, None)
+        return (
+            sign * (cosine * cos_e - sine * sin_e),
+            sign * (sine * cos_e + cosine * sin_e),
+            torch.where(acute, alpha, math.pi - alpha),
+            reciprocal,
+            # Where the sine is too small to divide by, its share of S over itself is still cos(e).
+            sign * (cos_e + cosine * sin_e * reciprocal),
+            k,
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -65,8 +65,8 @@ static inline const REAL *F(product_)(const REAL *x, const REAL *norms, int64_t 
 int F(forward_)(
     const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, int formula, const double **numbers,
     const int64_t *steps, REAL **found, int64_t *rival, int threads) {
-    int wrong = are_classes(target, rows, classes) ? FINE : NO_CLASS;
-    if (wrong) return wrong;
+    if (!are_classes(target, rows, classes)) return NO_CLASS;
+    int wrong = FINE;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         REAL *room = norms ? malloc(classes * sizeof(REAL)) : 0;
@@ -117,8 +117,8 @@ int F(backward_)(
     const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, const REAL *scales, double scale,
     const REAL *shift, const REAL *competitors, const int64_t *rival, const REAL *of_loss, const REAL *by_gap, const REAL *by_score,
     const REAL *by_competitors, const REAL *by_hardest, const REAL *by_norm, REAL *gradient, REAL *of_norms, int threads) {
-    int wrong = are_classes(target, rows, classes) ? FINE : NO_CLASS;
-    if (wrong) return wrong;
+    if (!are_classes(target, rows, classes)) return NO_CLASS;
+    int wrong = FINE;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         REAL *room = norms ? malloc(classes * sizeof(REAL)) : 0;
