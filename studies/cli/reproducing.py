@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from studies.cli.options import Address, AsJson, DataRoot, TrackingUri, Workdir
+from studies.cli.options import Address, AsJson, DataRoot, Overrides, TrackingUri, Workdir
 from studies.cli.output import one_sentence, print_json, say, stdout, stdout_kept_clean
 from studies.workspace import DEFAULT_WORKDIR
 
@@ -27,6 +27,7 @@ def reproduce(
         bool, typer.Option("--quick", help="Shortened to minutes on two cores; its claims are then of directions alone.")
     ] = False,
     seeds: Seeds = None,
+    overrides: Overrides = None,
     workdir: Workdir = DEFAULT_WORKDIR,
     address: Address = None,
     tracking_uri: TrackingUri = None,
@@ -39,7 +40,7 @@ def reproduce(
 
     root = resolve_data_root(data_root)
     if name is not None:
-        _run(name, quick, seeds, workdir, address, tracking_uri, root, as_json)
+        _run(name, quick, seeds, overrides or [], workdir, address, tracking_uri, root, as_json)
     elif write_page is None:
         with one_sentence():
             rows = _listed(workdir, root)
@@ -86,6 +87,7 @@ def _run(
     name: str,
     quick: bool,
     seeds: int | None,
+    overrides: list[str],
     workdir: Path,
     address: str | None,
     tracking_uri: str | None,
@@ -104,6 +106,7 @@ def _run(
             display=lambda spec: StudyDisplay(spec, None if as_json else console),
             quick=quick,
             seeds=seeds,
+            overrides=overrides,
             address=address,
             tracking_uri=tracking_uri,
             data_root=root,

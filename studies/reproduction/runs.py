@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def run_table(
     display: Callable[[StudySpec], StudyDisplay],
     quick: bool = False,
     seeds: int | None = None,
+    overrides: Sequence[str] = (),
     address: str | None = None,
     tracking_uri: str | None = None,
     data_root: Path | None = None,
@@ -43,12 +44,14 @@ def run_table(
 
     Raises:
         CallError: Where the table needs what is not here, or is not to be shortened.
+        StudyFileError: Where ``overrides`` leave an arm without its cell, or are no study.
     """
     if lacking := needs(table, data_root):
         raise CallError(f"{table.name}: not run: needs {lacking}")
     if quick and not table.quick:
         raise CallError(f"{table.name} has no quick form")
-    specs = table.specs(quick=quick, seeds=seeds)
+    specs = table.specs(quick=quick, seeds=seeds, overrides=overrides)
+    table.cells(specs)
     options = {"workdir": workdir, "address": address, "tracking_uri": tracking_uri, "data_root": data_root}
     for spec in specs.values():
         for warning in check_call(spec, **options):  # type: ignore[arg-type]
@@ -64,18 +67,21 @@ def run_table(
 
 
 def find_result(table: Table, workdir: Path) -> Result | None:
-    """What ``workdir`` holds of a table: the whole protocol before a shortened one, then the most seeds; None where it holds nothing."""
+    """What ``workdir`` holds of a table; None where it holds nothing.
+
+    Of several runs of it one that has ended comes first, then the whole protocol, then the one that trained the longest.
+    """
     parts = list(table.parts or {"": {}})
     variants: dict[str, set[str]] = {}
     for study in find_studies(workdir):
-        if match := re.fullmatch(rf"({re.escape(table.name)}(?:-quick)?(?:-seeds\d+)?)(?:\.([a-z0-9-]+))?", study):
+        if match := re.fullmatch(rf"({re.escape(table.name)}(?:-quick)?(?:-seeds\d+)?(?:-set[0-9a-f]{{8}})?)(?:\.([a-z0-9-]+))?", study):
             variants.setdefault(match[1], set()).add(match[2] or "")
     whole = [variant for variant, found in variants.items() if found >= set(parts)]
     results = []
     for variant in whole:
         with suppress(StudyFileError):  # it is of another release's table, which has other cells
             results.append(_open(table, workdir, {part: f"{variant}.{part}" if part else variant for part in parts}))
-    return max(results, key=lambda result: (not result.shortened, result.seeds), default=None)
+    return max(results, key=lambda result: (result.complete, not result.shortened, result.seconds), default=None)
 
 
 def describe_machine() -> str:

@@ -6,6 +6,7 @@ again: a file names their row and column there. Running a table is left to `stud
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,12 +203,13 @@ class Table(_Section):
             raise ValueError(f"declared: {place!r} is a place in a table, but the file names none")
         return self.declared.figure(place)
 
-    def specs(self, *, quick: bool = False, seeds: int | None = None) -> dict[str, StudySpec]:
+    def specs(self, *, quick: bool = False, seeds: int | None = None, overrides: Sequence[str] = ()) -> dict[str, StudySpec]:
         """The studies that repeat the table, by part; the part of a table with one study is called by the empty name.
 
         Args:
             quick: Shortened, as the file says.
             seeds: Replicates of each arm; by default as the file says.
+            overrides: What is changed of each study besides, as ``--set`` takes it; each choice of changes is a study of its own.
 
         Raises:
             StudyFileError: Where the table has no study, or one that is not allowed.
@@ -215,6 +217,9 @@ class Table(_Section):
         if self.study is None:
             raise StudyFileError(f"{self.name} has no study: it needs {'; '.join(self.missing)}")
         called = f"{self.name}{'-quick' if quick else ''}{f'-seeds{seeds}' if seeds else ''}"
+        if overrides:
+            called += f"-set{hashlib.sha256(chr(0).join(overrides).encode()).hexdigest()[:8]}"
+        changed = [*(self.quick if quick else ()), *([f"screen.seeds={seeds}"] if seeds else ()), *overrides]
         specs = {}
         for part, changes in (self.parts or {"": {}}).items():
             data: Any = {
@@ -223,8 +228,7 @@ class Table(_Section):
                 **self.study,
                 **changes,
             }
-            data = apply_overrides(data, [*(self.quick if quick else ()), *([f"screen.seeds={seeds}"] if seeds else ())])
-            specs[part] = study_from(data)
+            specs[part] = study_from(apply_overrides(data, changed))
         return specs
 
     def cells(self, specs: Mapping[str, StudySpec]) -> dict[str, tuple[str, str]]:

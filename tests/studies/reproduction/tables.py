@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,12 @@ def write(
     *,
     quick: bool = False,
     seeds: int | None = None,
+    overrides: Sequence[str] = (),
     score: Callable[[PlannedTrial], float | None] = accuracy,
 ) -> Mapping[str, str]:
     """Write a ledger for each part, in which the last epoch has the score and the one before it half a point more on test."""
     names = {}
-    for part, spec in of.specs(quick=quick, seeds=seeds).items():
+    for part, spec in of.specs(quick=quick, seeds=seeds, overrides=overrides).items():
         files = study_files(workdir, spec.name)
         files.directory.mkdir(parents=True)
         names[part] = spec.name

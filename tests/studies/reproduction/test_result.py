@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.plain_yaml import StudyFileError
 from studies.plan import PlannedTrial
 from studies.preflight import CallError
 from studies.progress import StudyDisplay
@@ -80,6 +81,29 @@ def test_the_whole_protocol_goes_before_a_shortened_one_and_more_seeds_before_fe
     assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("", 2)
     write(table(), tmp_path, seeds=3)
     assert result(tmp_path).seeds == 3
+
+
+def test_of_two_shortened_runs_the_one_that_trained_longer_counts(tmp_path: Path) -> None:
+    write(table(), tmp_path, overrides=["recipe.epochs=3"])
+    assert result(tmp_path).shortened == "epochs 3 instead of 2"
+    write(table(), tmp_path, seeds=5, quick=True)
+    assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("epochs 1 instead of 2", 5)
+
+
+def test_a_run_that_has_ended_goes_before_a_longer_one_that_has_not(tmp_path: Path) -> None:
+    write(table(), tmp_path, quick=True)
+    names = write(table(), tmp_path)
+    with sqlite3.connect(tmp_path / names["plain"] / "ledger.sqlite") as connection:
+        connection.execute("UPDATE trials SET status = 'interrupted' WHERE seed = 1000")
+    assert result(tmp_path).shortened == "epochs 1 instead of 2"
+
+
+def test_changes_that_leave_an_arm_without_its_cell_are_refused_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(StudyFileError, match=r"^made-up: the arm 'CosFace 0.1' must be one cell of its study, it is 0$"):
+        run_table(
+            table(), workdir=tmp_path, display=lambda spec: pytest.fail("a study began"), overrides=["families.cos_face.m=[0.2, 0.3]"]
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_metric_within_the_training_is_the_mean_over_its_steps(tmp_path: Path) -> None:

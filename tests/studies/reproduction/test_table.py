@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -101,6 +102,13 @@ def test_studies_are_named_by_table_form_and_part() -> None:
         "made-up-quick-seeds2.margins",
     ]
     assert [spec.screen and spec.screen.seeds for spec in table().specs(seeds=2).values()] == [2, 2]
+
+
+def test_each_choice_of_changes_is_a_study_of_its_own() -> None:
+    changes: list[list[str]] = [[], ["recipe.epochs=3"], ["recipe.epochs=4"]]
+    plain, longer, longest = (table().specs(overrides=overrides)["plain"] for overrides in changes)
+    assert longer.recipe.epochs == 3 and re.fullmatch(r"made-up-set[0-9a-f]{8}\.plain", longer.name)
+    assert len({plain.name, longer.name, longest.name}) == 3
 
 
 def test_what_a_table_needs_is_told() -> None:
