@@ -29,6 +29,7 @@ from margin_core.losses.energies import (
     Energies,
     KnobValue,
     class_index,
+    classes_of,
     cross_entropy_of_gap,
     energies,
     energies_of,
@@ -94,7 +95,9 @@ def closed_form(
     if trained or not is_eager(scores):
         return formula(energies(scores, target, scale, norms), *knobs).loss
     eta, below, above = scale if isinstance(scale, ByConfidence) else (None, scale, None)
-    loss: Tensor = _ClosedForm.apply(scores, norms, below, above, formula, target, hardest, compiled, eta, *knobs)
+    call = _Call(formula, knobs, eta, hardest, compiled)
+    has_loops = closed_form_cpu.FUNCTIONS is not None and scores.is_cpu and not INTERPRETED
+    loss: Tensor = (_ByLoops if has_loops else _ByTensors).apply(scores, norms, below, above, target, call)
     return loss
 
 
@@ -123,130 +126,182 @@ def cross_entropy_with(harder: Callable[..., tuple[Tensor, Tensor]]) -> Formula:
     return formula
 
 
-class _Known(NamedTuple):
-    """What is known of each sample once its scores have been read, each of shape (...) but where it says otherwise."""
+class _Call(NamedTuple):
+    """What `closed_form` was called with that gets no gradient, but for the target."""
 
-    pulls: Tensor | None
-    """(..., K): the competitors' softmax; of Triton's kernels the scores, or their product with the norms; compiled loops need none."""
-    scale: KnobValue
-    """s, of each sample or one for all."""
-    shift: Tensor
-    """M, the score of the hardest competitor."""
-    competitors: Tensor
-    """N, the energy of the competitors."""
-    rival: Tensor | None
-    """The index of the hardest competitor, where it is asked for."""
-    by_below: Tensor | None
-    """The gap's slope by the scale, where it is trained: x_y - M - dN / ds."""
-    by_above: Tensor | None
-    """The same of the scale above, of scales by confidence; of each sample one of the two is 0."""
+    formula: Formula
+    knobs: tuple[KnobValue, ...]
+    eta: KnobValue | None
+    hardest: bool
+    compiled: Compiled | None
 
+    def scale(self, below: KnobValue, above: KnobValue | None) -> KnobValue | ByConfidence:
+        """The scale: one, or two by confidence."""
+        return below if above is None or self.eta is None else ByConfidence(self.eta, below, above)
 
-class _ClosedForm(torch.autograd.Function):
-    """The loss of each sample. The few numbers that its gradient is made of are worked out on the way forward."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        scores: Tensor,
-        norms: Tensor | None,
-        below: KnobValue,
-        above: KnobValue | None,
-        formula: Formula,
-        target: Tensor,
-        hardest: bool,
-        compiled: Compiled | None,
-        eta: KnobValue | None,
-        *knobs: KnobValue,
-    ) -> Tensor:
-        index = class_index(scores, target)
-        given = below if above is None or eta is None else ByConfidence(eta, below, above)
-        trained = any(ctx.needs_input_grad[2:4])
-        if _has_loops(scores):
-            slopes, known = _by_loops(scores, norms, index, given, hardest, trained, formula, knobs, compiled)
-        else:
-            read = _by_kernels if _has_kernels(scores) else _by_softmax
-            energy, known = read(scores, norms, index, given, hardest, trained)
-            slopes = formula(energy, *knobs)
+    def check(self, slopes: Slopes, target: Tensor, *, trained: bool) -> None:
+        """Raises `ValueError` where the formula's loss has not the shape of ``target``, or its slopes do not suffice."""
         if slopes.loss.shape != target.shape:
             raise ValueError(
                 f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(slopes.loss.shape)}"
             )
         if slopes.gap is None and (slopes.score is None or slopes.competitors is None or trained):
             raise ValueError("a formula must state its slope by the gap; or by score and competitors, where its scale is not trained")
-        # Tensors are saved, which tells where they were written to since; numbers are kept as they are.
-        ctx.formula, values = formula, (below, above, eta, *known, *knobs)
-        ctx.numbers = [None if isinstance(x, Tensor) else x for x in values]
-        tensors = [x if isinstance(x, Tensor) else None for x in values]
-        ctx.save_for_backward(scores, norms, target, index, *slopes[1:], *tensors)
+
+
+class _ByLoops(torch.autograd.Function):
+    """The loss of each sample by compiled loops."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, norms: Tensor | None, below: KnobValue, above: KnobValue | None, target: Tensor, call: _Call
+    ) -> Tensor:
+        target, scale = classes_of(scores, target), call.scale(below, above)
+        trained = any(ctx.needs_input_grad[2:4])
+        slopes: Sequence[Tensor | None] = ()
+        if call.compiled is not None:
+            name, *knobs = call.compiled
+            hardest = "hardest" in closed_form_cpu.FORMULAS[name]
+            (loss,), kept = closed_form_cpu.forward(scores, norms, target, scale, name, knobs, trained=trained, hardest=hardest)
+        else:
+            own, kept = closed_form_cpu.forward(scores, norms, target, scale, None, (), trained=trained, hardest=call.hardest)
+            gap, plain, missing, score = own
+            energy = Energies(gap, plain, missing, score, kept.number(closed_form_cpu.COMPETITORS))
+            if call.hardest:
+                energy = energy._replace(hardest=torch.zeros_like(gap))
+            if norms is not None:
+                index = target.unsqueeze(-1)
+                energy = energy._replace(score=_target_of(widen(scores), index), norm=_target_of(norms, index))
+            found = call.formula(energy, *call.knobs)
+            call.check(found, target, trained=trained)
+            loss, *slopes = found
+        ctx.places = kept.places
+        _save(ctx, [scores, norms, target, kept.numbers, kept.rival, *slopes], call, below, above)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
+        (scores, norms, target, numbers, rival, *slopes), call, below, above = _saved(ctx)
+        if _is_traced(of_loss):
+            return _gradients_by_plain_operations(ctx, scores, norms, below, above, target, call, of_loss)
+        kept = closed_form_cpu.Kept(numbers, ctx.places, rival)
+        of_scores = of_norms = of_below = of_above = None
+        if any(ctx.needs_input_grad[:2]):
+            one_for_all = 0.0 if isinstance(below, Tensor) else below
+            of_scores, of_norms = closed_form_cpu.backward(
+                scores, norms, target, one_for_all, kept, of_loss, slopes or None, of_norms=ctx.needs_input_grad[1]
+            )
+        if any(ctx.needs_input_grad[2:4]):
+            by_gap = slopes[0] if slopes else kept.number(closed_form_cpu.BY_GAP)
+            assert by_gap is not None  # `_Call.check` has seen to it
+            of_gap = of_loss * by_gap
+            of_below = _of_scale(of_gap, kept.number(closed_form_cpu.BY_BELOW), below)
+            of_above = _of_scale(of_gap, kept.number(closed_form_cpu.BY_ABOVE), above)
+        return _of_dtype(of_scores, scores), of_norms, of_below, of_above, None, None
+
+
+class _Known(NamedTuple):
+    """What is known of each sample once its scores have been read, each of shape (...) but where it says otherwise."""
+
+    pulls: Tensor
+    """(..., K): the competitors' softmax; of Triton's kernels the scores, or their product with the norms."""
+    scale: KnobValue
+    """s, of each sample or one for all."""
+    shift: Tensor
+    """M, the score of the hardest competitor."""
+    competitors: Tensor
+    """N, the energy of the competitors."""
+    rival: Tensor
+    """The index of the hardest competitor."""
+    by_below: Tensor | None
+    """The gap's slope by the scale, where it is trained: x_y - M - dN / ds."""
+    by_above: Tensor | None
+    """The same of the scale above, of scales by confidence; of each sample one of the two is 0."""
+
+
+class _ByTensors(torch.autograd.Function):
+    """The loss of each sample by Triton's kernels or torch's softmax, and its slopes by operations on tensors of a number per sample."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: Tensor, norms: Tensor | None, below: KnobValue, above: KnobValue | None, target: Tensor, call: _Call
+    ) -> Tensor:
+        index, scale = class_index(scores, target), call.scale(below, above)
+        trained = any(ctx.needs_input_grad[2:4])
+        read = _by_kernels if _has_kernels(scores) else _by_softmax
+        energy, known = read(scores, norms, index, scale, call.hardest, trained)
+        slopes = call.formula(energy, *call.knobs)
+        call.check(slopes, target, trained=trained)
+        ctx.one_scale = None if isinstance(known.scale, Tensor) else known.scale
+        tensors = [x if isinstance(x, Tensor) else None for x in known]
+        _save(ctx, [scores, norms, target, index, *slopes[1:], *tensors], call, below, above)
         return slopes.loss
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        scores, norms, target, index, by_gap, by_score, by_competitors, by_hardest, by_norm, *rest = ctx.saved_tensors
-        values = [n if x is None else x for n, x in zip(ctx.numbers, rest, strict=True)]
-        below, above, eta, known, knobs = *values[:3], _Known(*values[3:10]), values[10:]
-        nothing = [None] * (5 + len(knobs))
-        if (twice := torch.is_grad_enabled()) or not is_eager(of_loss):
-            # A gradient of this gradient may be wanted, or this one is traced or mapped: that of the plain operations, by stand-ins for
-            # the inputs, as one of them may have been made of another.
-            needed = ctx.needs_input_grad[:4]
-            with torch.enable_grad():
-                inputs = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
-                scale = inputs[2] if above is None else ByConfidence(eta, inputs[2], inputs[3])
-                loss = ctx.formula(energies(inputs[0], target, scale, inputs[1]), *knobs).loss
-            wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
-            found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=twice, materialize_grads=True) if wanted else [])
-            return *(next(found) if n else None for n in needed), *nothing
+        (scores, norms, target, index, *rest), call, below, above = _saved(ctx)
+        if _is_traced(of_loss):
+            return _gradients_by_plain_operations(ctx, scores, norms, below, above, target, call, of_loss)
+        slopes, known = rest[:5], _Known(*rest[5:])
+        if ctx.one_scale is not None:
+            known = known._replace(scale=ctx.one_scale)
         of_scores = of_norms = of_below = of_above = None
         if any(ctx.needs_input_grad[:2]):
-            slopes = by_gap, by_score, by_competitors, by_hardest, by_norm
             of_scores, of_norms = _write(scores, norms, known, index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
-            if of_scores.dtype is not scores.dtype:
-                of_scores = of_scores.to(scores.dtype)
         if known.by_below is not None:
-            of_gap = of_loss * by_gap
+            of_gap = of_loss * slopes[0]
             of_below, of_above = _of_scale(of_gap, known.by_below, below), _of_scale(of_gap, known.by_above, above)
-        return of_scores, of_norms, of_below, of_above, *nothing
+        return _of_dtype(of_scores, scores), of_norms, of_below, of_above, None, None
 
 
-def _has_loops(scores: Tensor) -> bool:
-    """Whether compiled loops read and write these scores."""
-    return closed_form_cpu.FUNCTIONS is not None and scores.is_cpu and not INTERPRETED
+def _save(ctx: Any, tensors: Sequence[Tensor | None], call: _Call, below: KnobValue, above: KnobValue | None) -> None:
+    """Keep for the way back: tensors so that it is told where they were written to since, and numbers as they are."""
+    values = (below, above, call.eta, *call.knobs)
+    ctx.call, ctx.values, ctx.count = call, values, len(tensors)
+    if any(isinstance(x, Tensor) for x in values):
+        tensors = [*tensors, *(x if isinstance(x, Tensor) else None for x in values)]
+        ctx.call, ctx.values = call._replace(eta=None, knobs=()), [None if isinstance(x, Tensor) else x for x in values]
+    ctx.save_for_backward(*tensors)
+
+
+def _saved(ctx: Any) -> tuple[Sequence[Any], _Call, Any, Any]:
+    """The tensors, the call, and the scales below and above."""
+    tensors = ctx.saved_tensors
+    if len(tensors) == ctx.count:
+        return tensors, ctx.call, *ctx.values[:2]
+    below, above, eta, *knobs = (n if x is None else x for n, x in zip(ctx.values, tensors[ctx.count :], strict=True))
+    return tensors[: ctx.count], ctx.call._replace(eta=eta, knobs=tuple(knobs)), below, above
+
+
+def _is_traced(of_loss: Tensor) -> bool:
+    """Whether a gradient of the gradient may be wanted, or this one is traced or mapped."""
+    return torch.is_grad_enabled() or not is_eager(of_loss)
+
+
+def _gradients_by_plain_operations(
+    ctx: Any,
+    scores: Tensor,
+    norms: Tensor | None,
+    below: Any,
+    above: Any,
+    target: Tensor,
+    call: _Call,
+    of_loss: Tensor,
+) -> tuple[Tensor | None, ...]:
+    """Those of the plain operations, by stand-ins for the inputs, as one of them may have been made of another."""
+    needed = ctx.needs_input_grad[:4]
+    with torch.enable_grad():
+        inputs: list[Any] = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
+        loss = call.formula(energies(inputs[0], target, call.scale(*inputs[2:]), inputs[1]), *call.knobs).loss
+    wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
+    twice = torch.is_grad_enabled()
+    found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=twice, materialize_grads=True) if wanted else [])
+    return *(next(found) if n else None for n in needed), None, None
 
 
 def _has_kernels(scores: Tensor) -> bool:
-    """Whether Triton's kernels do."""
+    """Whether Triton's kernels read and write these scores."""
     return HAS_TRITON and (scores.is_cuda or INTERPRETED)
-
-
-def _by_loops(
-    scores: Tensor,
-    norms: Tensor | None,
-    index: Tensor,
-    given: KnobValue | ByConfidence,
-    hardest: bool,
-    trained: bool,
-    formula: Formula,
-    knobs: Sequence[KnobValue],
-    compiled: Compiled | None,
-) -> tuple[Slopes, _Known]:
-    name, *of_compiled = compiled or (None,)
-    if name is not None:
-        hardest = "hardest" in closed_form_cpu.FORMULAS[name]
-    found = closed_form_cpu.forward(scores, norms, index, given, name, of_compiled, trained=trained, rival=hardest)
-    scale = found.scale if isinstance(given, ByConfidence | Tensor) else given
-    assert scale is not None
-    known = _Known(None, scale, found.shift, found.competitors, found.rival, found.by_below, found.by_above)
-    if compiled:
-        return Slopes(*found.numbers), known
-    gap, plain, missing, score = found.numbers
-    energy = Energies(gap, plain, missing, score, found.competitors)
-    if hardest:
-        energy = energy._replace(hardest=torch.zeros_like(found.shift))
-    if norms is not None:
-        energy = energy._replace(score=widen(scores).gather(-1, index).squeeze(-1), norm=norms.gather(-1, index).squeeze(-1))
-    return formula(energy, *knobs), known
 
 
 def _by_kernels(
@@ -263,7 +318,7 @@ def _by_kernels(
     score, shift, competitors, moment, rival = closed_form_triton.forward(product, index, scale)
     lead, norm = score - shift, None
     if norms is not None:
-        score, norm = (x.gather(-1, index).squeeze(-1) for x in (widen(scores), norms))
+        score, norm = (_target_of(x, index) for x in (widen(scores), norms))
     energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
     return energy, _Known(product, scale, shift, competitors, rival, *_by_scales(lead - moment if trained else None, given, lead))
 
@@ -308,18 +363,14 @@ def _write(
 ) -> tuple[Tensor, Tensor | None]:
     """The gradients of the scores and of the norms, (..., K)."""
     pulls, scale, shift, competitors, rival, *_ = known
-    if _has_loops(scores):
-        of_each = of_loss, by_gap, by_score, by_competitors, by_hardest, by_norm
-        return closed_form_cpu.backward(scores, norms, index, scale, shift, competitors, rival, *of_each, of_norms=of_norms)
     if by_gap is not None:
         by_score, by_competitors = by_gap * scale, -by_gap
         if norms is not None:
-            by_score, by_norm = (by_score * of.gather(-1, index).squeeze(-1) for of in (norms, widen(scores)))
-    assert pulls is not None and by_score is not None and by_competitors is not None
+            by_score, by_norm = (by_score * _target_of(x, index) for x in (norms, widen(scores)))
+    assert by_score is not None and by_competitors is not None
     if _has_kernels(pulls):
         from margin_core.losses import closed_form_triton
 
-        assert rival is not None
         of_hardest = torch.zeros_like(shift) if by_hardest is None else of_loss * by_hardest
         slopes = rival, of_loss * by_score, of_loss * by_competitors, of_hardest
         gradient = closed_form_triton.backward(pulls, index, scale, shift, competitors, *slopes)
@@ -327,7 +378,7 @@ def _write(
             return gradient, None
     else:
         gradient = pulls * (of_loss * scale * by_competitors).unsqueeze(-1)
-        if by_hardest is not None and rival is not None:
+        if by_hardest is not None:
             gradient.scatter_add_(-1, rival.unsqueeze(-1), (of_loss * scale * by_hardest).unsqueeze(-1))
     # The target's entries last: where every competitor is out the target itself is taken for the hardest, and its score and its norm may
     # each be in the loss by itself.
@@ -359,3 +410,12 @@ def _of_scale(of_gap: Tensor, by_scale: Tensor | None, scale: KnobValue | None) 
         return None
     of_scale = torch.dot(of_gap.flatten(), by_scale.flatten()) if scale.ndim == 0 else (of_gap * by_scale).sum_to_size(scale.shape)
     return of_scale.to(scale.device, scale.dtype)
+
+
+def _target_of(values: Tensor, index: Tensor) -> Tensor:
+    """Of values of each class those of the targets (...)."""
+    return values.gather(-1, index).squeeze(-1)
+
+
+def _of_dtype(gradient: Tensor | None, like: Tensor) -> Tensor | None:
+    return gradient if gradient is None or gradient.dtype is like.dtype else gradient.to(like.dtype)

@@ -9,9 +9,11 @@ compiler, `closed_form` does without them.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import sysconfig
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from margin_core.losses.energies import ByConfidence, KnobValue, wide_dtype
 PARALLEL = 32_768
 """With fewer scores a second thread takes longer to begin than the work."""
 KINDS = {torch.float32: "float", torch.float64: "double"}
+SLOPES = ("gap", "score", "competitors", "hardest", "norm")
 FORMULAS = {
     "cross_entropy": ("gap",),
     "gds": ("score", "competitors", "hardest"),
@@ -35,41 +38,36 @@ FORMULAS = {
     "gm_softmax": ("score", "competitors"),
     "margin": ("score", "competitors"),
     "l_softmax": ("score", "competitors", "norm"),
+    "ohem": ("gap",),
 }
 """The formulas that are compiled, in the order of the C file, and what they state their slopes by."""
-ASKED = {
-    name: (True, *(slope in slopes for slope in ("gap", "score", "competitors", "hardest", "norm"))) for name, slopes in FORMULAS.items()
-}
 ORDER = {name: number for number, name in enumerate(FORMULAS)}
-VERSION = 1
+VERSION = 2
 """That of `closed_form_version` in the C file, which changes with it."""
-GIVEN, FOUND = 11, 11
-"""How many numbers a sample is given at most: two scales, the confidence that chooses, and eight knobs; and how many are found of it."""
-Doubles, Steps, Pointers, Results = ctypes.c_double * GIVEN, ctypes.c_int64 * GIVEN, ctypes.c_void_p * GIVEN, ctypes.c_void_p * FOUND
+GIVEN = 11
+"""How many numbers of a sample are given at most: two scales, the confidence that chooses, and eight knobs."""
+SHIFT, COMPETITORS, SCALE, BY_BELOW, BY_ABOVE, BY_GAP = range(6)
+"""What may be kept of each sample for the way back, in the order of the C file: M and N; s, where it is not one for all; of a scale that
+is trained the gap's slope by it, and by the scale above, of scales by confidence; and the loss's `SLOPES`, by the gap and on."""
+FOUND = BY_GAP + len(SLOPES)
+Doubles, Steps, Pointers, Places = ctypes.c_double * GIVEN, ctypes.c_int64 * GIVEN, ctypes.c_void_p * GIVEN, ctypes.c_int64 * FOUND
+Own = ctypes.c_void_p * len(SLOPES)
 
 
-class Found(NamedTuple):
-    """What is known of each sample, each of shape (...)."""
+class Kept(NamedTuple):
+    """What is kept of the samples for the way back."""
 
-    shift: Tensor
-    """M, the score of the hardest competitor."""
-    competitors: Tensor
-    """N, the energy of the competitors."""
-    scale: Tensor | None
-    """s, where it is not one number for all."""
-    by_below: Tensor | None
-    """Of a scale that is trained, the gap's slope by it."""
-    by_above: Tensor | None
-    """The same of the scale above, of scales by confidence."""
+    numbers: Tensor
+    """(n, ...), a row for each number that is kept."""
+    places: ctypes.Array[ctypes.c_int64]
+    """Which row each has; -1 where it is not kept."""
     rival: Tensor | None
     """The index of the hardest competitor, where it is asked for."""
-    numbers: list[Any]
-    """The energies gap, plain, missing and score; or by a formula the loss, and its slopes by gap, score, competitors, hardest
-    competitor and norm, None where it does not state one."""
 
-
-_LOSS = 5
-"""Where the loss or the energies begin in what is found."""
+    def number(self, which: int) -> Tensor | None:
+        """One of the numbers, (...)."""
+        row = self.places[which]
+        return None if row < 0 else self.numbers[row]
 
 
 def _load() -> dict[tuple[str, torch.dtype], Any] | None:
@@ -90,15 +88,18 @@ def _load() -> dict[tuple[str, torch.dtype], Any] | None:
         )
         return None
     pointer, whole, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+    # Scores and norms, their rows and classes, and targets.
+    rows = pointer, pointer, whole, whole, pointer
     functions = {}
     for dtype, kind in KINDS.items():
-        # Scores and norms, their rows and classes, and targets; of `forward` the formula, its numbers and how far one sample's are from
-        # the next, and what is found; of `backward` the scales or the one for all, eight tensors of each sample, and the two
-        # gradients; threads.
         functions["forward", dtype] = forward = getattr(library, f"forward_{kind}")
-        forward.argtypes = [pointer, pointer, whole, whole, pointer, ctypes.c_int, Pointers, Steps, Results, pointer, ctypes.c_int]
+        # The formula, its numbers and how far one sample's are from the next; the loss or the energies, what is kept, its places and the
+        # hardest competitor; threads.
+        forward.argtypes = [*rows, ctypes.c_int, Pointers, Steps, Own, pointer, Places, pointer, ctypes.c_int]
         functions["backward", dtype] = backward = getattr(library, f"backward_{kind}")
-        backward.argtypes = [pointer, pointer, whole, whole, pointer, pointer, real, *[pointer] * 11, ctypes.c_int]
+        # The scale for all; slopes, what is kept, its places and the hardest competitor; the losses' gradient and how far one sample's is
+        # from the next; the gradients of scores and norms; threads.
+        backward.argtypes = [*rows, real, pointer, pointer, Places, pointer, pointer, whole, pointer, pointer, ctypes.c_int]
     return functions
 
 
@@ -108,25 +109,28 @@ FUNCTIONS = _load()
 def forward(
     scores: Tensor,
     norms: Tensor | None,
-    index: Tensor,
+    target: Tensor,
     scale: KnobValue | ByConfidence,
     formula: str | None,
     knobs: Sequence[KnobValue],
     *,
     trained: bool,
-    rival: bool,
-) -> Found:
-    """Read the scores once: the energies of each sample, or with a formula its loss and slopes.
+    hardest: bool,
+) -> tuple[list[Tensor], Kept]:
+    """Read the scores once.
 
     Args:
         scores: (..., K).
         norms: (..., K), what the scores are multiplied with, if anything.
-        index: The targets (..., 1).
+        target: Class indices (...), int64.
         scale: s, a number or a tensor that broadcasts over (...), or one by confidence.
         formula: One of `FORMULAS`, if any.
         knobs: The formula's knobs, numbers or tensors that broadcast over (...).
         trained: Whether the scale is.
-        rival: Whether the hardest competitor is asked for.
+        hardest: Whether the index of the hardest competitor is asked for.
+
+    Returns:
+        The loss of each sample (...), or without a formula the energies gap, plain, missing and score; and what `backward` is to be given.
 
     Raises:
         IndexError: If a target is no class.
@@ -135,53 +139,51 @@ def forward(
     assert FUNCTIONS is not None
     shape = scores.shape[:-1]
     given = (scale.below, scale.above, scale.eta, *knobs) if isinstance(scale, ByConfidence) else (scale, None, None, *knobs)
-    one_for_all = given[2] is None and not isinstance(given[0], Tensor)
-    asked = (True, True, not one_for_all, trained, trained and given[2] is not None, *((True,) * 4 if formula is None else ASKED[formula]))
+    by_confidence = given[2] is not None
+    places, count = _places(formula, by_confidence or isinstance(given[0], Tensor), trained, by_confidence)
     kind = wide_dtype(scores)
-    numbers = iter(torch.empty((sum(asked), *shape), dtype=kind).unbind())
-    found: list[Any] = [next(numbers) if one else None for one in asked]
     # The loss is the caller's, and has memory of its own, as has each energy, which may become one.
-    for place in range(_LOSS, _LOSS + (4 if formula is None else 1)):
-        found[place] = torch.empty(shape, dtype=kind)
-    hardest = torch.empty(shape, dtype=torch.int64) if rival else None
+    own = [torch.empty(shape, dtype=kind) for _ in range(4 if formula is None else 1)]
+    numbers, rival = torch.empty((count, *shape), dtype=kind), torch.empty(shape, dtype=torch.int64) if hardest else None
 
     values, steps, pointers = Doubles(), Steps(), Pointers()
-    first, kept = ctypes.addressof(values), []
+    first, held = ctypes.addressof(values), []
     for i, value in enumerate(given):
         if isinstance(value, Tensor):
             value, steps[i] = _of_each(value, shape)
             pointers[i] = value.data_ptr()
-            kept.append(value)
+            held.append(value)
         elif value is not None:
             values[i], pointers[i] = value, first + 8 * i
-    scores, norms, index = _rows(scores, norms, index)
+    scores, norms, target = _solid_rows(scores, norms, target)
     wrong = FUNCTIONS["forward", scores.dtype](
         scores.data_ptr(),
         None if norms is None else norms.data_ptr(),
-        index.numel(),
+        target.numel(),
         scores.shape[-1],
-        index.data_ptr(),
+        target.data_ptr(),
         -1 if formula is None else ORDER[formula],
         pointers,
         steps,
-        Results(*(None if one is None else one.data_ptr() for one in found)),
-        None if hardest is None else hardest.data_ptr(),
+        Own(*[one.data_ptr() for one in own]),
+        numbers.data_ptr(),
+        places,
+        None if rival is None else rival.data_ptr(),
         _threads(scores),
     )
     _check(wrong, scores)
-    shift, competitors, scales, by_below, by_above, *more = found
-    return Found(shift, competitors, scales, by_below, by_above, hardest, more)
+    return own, Kept(numbers, places, rival)
 
 
 def backward(
     scores: Tensor,
     norms: Tensor | None,
-    index: Tensor,
-    scale: KnobValue,
-    shift: Tensor,
-    competitors: Tensor,
-    rival: Tensor | None,
-    *slopes: Tensor | None,
+    target: Tensor,
+    scale: float,
+    kept: Kept,
+    of_loss: Tensor,
+    slopes: Sequence[Tensor | None] | None = None,
+    *,
     of_norms: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """The gradients (..., K) of the scores and, if ``of_norms``, of the norms, float32 or wider.
@@ -189,35 +191,50 @@ def backward(
     Args:
         scores: (..., K).
         norms: (..., K), what the scores are multiplied with, if anything.
-        index: The targets (..., 1).
-        scale: s, a number or a tensor (...).
-        shift: M of each sample (...), as `forward` gave it.
-        competitors: N, likewise.
-        rival: The index of the hardest competitor, likewise.
-        *slopes: Of each sample (...): the gradient of its loss, and the loss's slopes by the gap, or else by score and competitors,
-            and, if there is one, by the hardest competitor and by the norm.
+        target: Class indices (...), int64.
+        scale: s, where it is one number for all.
+        kept: What `forward` gave.
+        of_loss: The gradient of each sample's loss (...).
+        slopes: Those of each loss (...) in the order of `SLOPES`, of a formula that is none of `FORMULAS`.
         of_norms: Whether the second is asked for.
     """
     assert FUNCTIONS is not None
-    scores, norms, index = _rows(scores, norms, index)
+    scores, norms, target = _solid_rows(scores, norms, target)
+    shape, kind = scores.shape[:-1], scores.dtype
     gradient, other = torch.empty_like(scores), torch.empty_like(scores) if of_norms else None
-    shape = scores.shape[:-1]
-    scales, number = (_solid(scale, shape, scores.dtype), 0.0) if isinstance(scale, Tensor) else (None, scale)
-    shift, competitors = (_solid(one, shape, scores.dtype) for one in (shift, competitors))
-    each = (shift, competitors, rival, *(None if one is None else _solid(one, shape, scores.dtype) for one in slopes), gradient, other)
-    wrong = FUNCTIONS["backward", scores.dtype](
+    # That of a mean or a sum is one number, which lies in memory once.
+    step = 0 if of_loss.dtype is kind and of_loss.numel() > 1 and not any(of_loss.stride()) and _lies_here(of_loss) else 1
+    of_loss = of_loss if step == 0 else _solid(of_loss, shape, kind)
+    numbers = _solid(kept.numbers, kept.numbers.shape, kind)
+    given = None if slopes is None else [None if one is None else _solid(one, shape, kind) for one in slopes]
+    wrong = FUNCTIONS["backward", kind](
         scores.data_ptr(),
         None if norms is None else norms.data_ptr(),
-        index.numel(),
+        target.numel(),
         scores.shape[-1],
-        index.data_ptr(),
-        None if scales is None else scales.data_ptr(),
-        number,
-        *(None if one is None else one.data_ptr() for one in each),
+        target.data_ptr(),
+        scale,
+        None if given is None else Own(*(None if one is None else one.data_ptr() for one in given)),
+        numbers.data_ptr(),
+        kept.places,
+        None if kept.rival is None else kept.rival.data_ptr(),
+        of_loss.data_ptr(),
+        step,
+        gradient.data_ptr(),
+        None if other is None else other.data_ptr(),
         _threads(scores),
     )
     _check(wrong, scores)
     return gradient, other
+
+
+@cache
+def _places(formula: str | None, scaled: bool, trained: bool, by_confidence: bool) -> tuple[ctypes.Array[ctypes.c_int64], int]:
+    """Which rows what is kept has among the numbers, and how many there are."""
+    slopes = () if formula is None else FORMULAS[formula]
+    kept = (True, True, scaled, trained, trained and by_confidence, *(slope in slopes for slope in SLOPES))
+    row = itertools.count()
+    return Places(*(next(row) if one else -1 for one in kept)), sum(kept)
 
 
 def _check(wrong: int, scores: Tensor) -> None:
@@ -227,9 +244,9 @@ def _check(wrong: int, scores: Tensor) -> None:
         raise MemoryError(f"no memory for a row of {scores.shape[-1]} scores")
 
 
-def _rows(scores: Tensor, norms: Tensor | None, index: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+def _solid_rows(scores: Tensor, norms: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     kind, shape = wide_dtype(scores), scores.shape
-    return _solid(scores, shape, kind), None if norms is None else _solid(norms, shape, kind), index.contiguous()
+    return _solid(scores, shape, kind), None if norms is None else _solid(norms, shape, kind), target.contiguous()
 
 
 def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
@@ -245,10 +262,14 @@ def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
 
 def _solid(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
     """A tensor that lies in memory as the loops read it."""
-    lies = tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and tensor.is_cpu
-    if lies and not tensor.is_neg() and not tensor._is_zerotensor():
+    if tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and _lies_here(tensor):
         return tensor
     return tensor.to("cpu", dtype).expand(shape).clone(memory_format=torch.contiguous_format)
+
+
+def _lies_here(tensor: Tensor) -> bool:
+    """Whether a tensor's numbers are in this memory as they are."""
+    return tensor.is_cpu and not tensor.is_neg() and not tensor._is_zerotensor()
 
 
 def _threads(scores: Tensor) -> int:

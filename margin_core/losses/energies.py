@@ -154,6 +154,11 @@ def knob_tensor(value: KnobValue, like: Tensor, dtype: torch.dtype | None = None
 
 def class_index(scores: Tensor, target: Tensor) -> Tensor:
     """``target`` as an index along the last axis of ``scores``, (..., 1), or `ValueError` where the two do not go together."""
+    return classes_of(scores, target).unsqueeze(-1)
+
+
+def classes_of(scores: Tensor, target: Tensor) -> Tensor:
+    """``target`` (...) as int64, or `ValueError` where it does not go with ``scores``."""
     if scores.ndim == 0 or scores.shape[-1] < 2:
         raise ValueError(f"scores must have the shape (..., K) with K >= 2 classes, got {tuple(scores.shape)}")
     if target.shape != scores.shape[:-1]:
@@ -163,4 +168,4 @@ def class_index(scores: Tensor, target: Tensor) -> Tensor:
         raise ValueError(f"target must be on the device of the scores, {scores.device}, got {target.device}")
     if target.dtype not in INTEGERS:
         raise ValueError(f"target must hold integer class indices, got {target.dtype}")
-    return target.long().unsqueeze(-1)
+    return target.long()

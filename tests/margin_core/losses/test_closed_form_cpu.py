@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from margin_core.losses import FAMILIES, Family, closed_form, closed_form_cpu
 from margin_core.losses.energies import ByConfidence
+from margin_core.losses.functional import ohem
 from margin_core.losses.gds import _attached
 from margin_core.testing.samples import draw, inputs, loss_and_gradient
 
@@ -102,12 +103,26 @@ def test_the_exponential_is_exact_to_a_few_units_in_the_last_place(dtype: torch.
     lead = torch.cat([torch.linspace(least, 0.0, 200_001, dtype=torch.float64), torch.linspace(-1e-3, 0.0, 1001, dtype=torch.float64)])
     lead = lead.to(dtype)
     row = torch.cat([torch.tensor([0.0], dtype=dtype), lead]).unsqueeze(0)
-    nothing, one = torch.zeros(1, dtype=dtype), torch.ones(1, dtype=dtype)
-    slopes = one, None, one, one, None, None
-    found, _ = closed_form_cpu.backward(
-        row, None, torch.zeros(1, 1, dtype=torch.int64), 1.0, nothing, nothing, None, *slopes, of_norms=False
-    )
+    one = torch.ones(1, dtype=dtype)
+    kept = closed_form_cpu.Kept(torch.zeros(2, 1, dtype=dtype), closed_form_cpu.Places(0, 1, *[-1] * (closed_form_cpu.FOUND - 2)), None)
+    slopes = None, one, one, None, None
+    found, _ = closed_form_cpu.backward(row, None, torch.zeros(1, dtype=torch.int64), 1.0, kept, one, slopes, of_norms=False)
     torch.testing.assert_close(found[0, 1:].double(), lead.double().exp(), rtol=2.0 * torch.finfo(dtype).eps, atol=0.0)
+
+
+@compiled
+@pytest.mark.parametrize("keep", [0.4, torch.tensor([[0.2], [0.5], [1.0]], dtype=torch.float64)], ids=["a number", "of each batch"])
+def test_the_hardest_of_each_batch_are_kept_where_losses_tie_and_are_no_numbers(
+    keep: float | Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = torch.tensor([[3.0, 1.0, 1.0, 1.0, -2.0], [0.0, 0.0, 0.0, 0.0, 0.0], [5.0, math.nan, 1.0, math.nan, -1.0]]).double()
+    scores, target = torch.stack([lead, torch.zeros_like(lead)], dim=-1).requires_grad_(), torch.zeros(3, 5, dtype=torch.int64)
+    loss = ohem(scores, target, keep=keep)
+    by_loops = loss, *torch.autograd.grad(loss.sum(), scores)
+    monkeypatch.setattr(closed_form_cpu, "FUNCTIONS", None)
+    loss = ohem(scores, target, keep=keep)
+    for ours, expected in zip(by_loops, (loss, *torch.autograd.grad(loss.sum(), scores)), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-14, atol=0.0, equal_nan=True)
 
 
 @compiled
@@ -122,6 +137,18 @@ def test_what_is_no_number_is_seen() -> None:
 def test_a_target_that_is_no_class_is_an_error() -> None:
     with pytest.raises(IndexError, match="from 0 to 2"):
         FAMILIES.ours["ce"].function(torch.zeros(2, 3), torch.tensor([1, 3]))
+
+
+@compiled
+@pytest.mark.parametrize("shape", [(), (1,), (2, 1), (1, 3), (2, 3)])
+def test_a_gradient_that_is_one_number_for_several_samples_is_taken_as_it_lies(shape: tuple[int, ...]) -> None:
+    scores = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    target = torch.arange(6).reshape(2, 3) % 4
+    of_loss = torch.linspace(0.5, 2.0, max(1, math.prod(shape)), dtype=torch.float64).reshape(shape)
+    loss = closed_form.closed_form(_attached, scores, target, 1.5, 0.8, hardest=True)
+    (found,) = torch.autograd.grad(loss, scores, of_loss.expand(2, 3), retain_graph=True)
+    (expected,) = torch.autograd.grad(loss, scores, of_loss.expand(2, 3).contiguous())
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=0.0)
 
 
 @compiled
@@ -193,6 +220,16 @@ def test_tensors_that_are_not_in_memory_as_they_are_read_are_put_there() -> None
     FAMILIES.ours["ce"].function(leaf, target).backward(torch._efficientzerotensor(6, dtype=leaf.dtype))
     assert leaf.grad is not None
     assert not leaf.grad.any()
+
+
+@compiled
+def test_what_is_kept_may_be_packed_as_another_kind() -> None:
+    scores, target = draw(FAMILIES.ours["gds"], 6)
+    leaf = scores.detach().requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x.float() if x.is_floating_point() else x, lambda x: x):
+        loss = FAMILIES.ours["gds"].function(leaf, target)
+    (found,) = torch.autograd.grad(loss.sum(), leaf)
+    torch.testing.assert_close(found.double(), loss_and_gradient(FAMILIES.ours["gds"], scores, target)[1], rtol=1e-5, atol=1e-6)
 
 
 def test_a_target_on_another_device_is_refused() -> None:
