@@ -91,8 +91,8 @@ def closed_form(
     Raises:
         ValueError: If ``target`` is not integer, has not the shape (...), K < 2, or a knob does not broadcast over (...).
     """
-    trained = torch.is_grad_enabled() and any(isinstance(knob, Tensor) and knob.requires_grad for knob in knobs)
-    if trained or not is_eager(scores):
+    of_knobs = torch.is_grad_enabled() and any(isinstance(knob, Tensor) and knob.requires_grad for knob in knobs)
+    if of_knobs or not is_eager(scores):
         return formula(energies(scores, target, scale, norms), *knobs).loss
     eta, below, above = scale if isinstance(scale, ByConfidence) else (None, scale, None)
     call = _Call(formula, knobs, eta, hardest, compiled)
@@ -127,7 +127,7 @@ def cross_entropy_with(harder: Callable[..., tuple[Tensor, Tensor]]) -> Formula:
 
 
 class _Call(NamedTuple):
-    """What `closed_form` was called with that gets no gradient, but for the target."""
+    """Those arguments of `closed_form` that get no gradient."""
 
     formula: Formula
     knobs: tuple[KnobValue, ...]
@@ -135,18 +135,25 @@ class _Call(NamedTuple):
     hardest: bool
     compiled: Compiled | None
 
-    def scale(self, below: KnobValue, above: KnobValue | None) -> KnobValue | ByConfidence:
-        """The scale: one, or two by confidence."""
-        return below if above is None or self.eta is None else ByConfidence(self.eta, below, above)
 
-    def check(self, slopes: Slopes, target: Tensor, *, trained: bool) -> None:
-        """Raises `ValueError` where the formula's loss has not the shape of ``target``, or its slopes do not suffice."""
-        if slopes.loss.shape != target.shape:
-            raise ValueError(
-                f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(slopes.loss.shape)}"
-            )
-        if slopes.gap is None and (slopes.score is None or slopes.competitors is None or trained):
-            raise ValueError("a formula must state its slope by the gap; or by score and competitors, where its scale is not trained")
+def _scale(below: KnobValue, above: KnobValue | None, eta: KnobValue | None) -> KnobValue | ByConfidence:
+    """The scale: one, or two by confidence."""
+    return below if above is None or eta is None else ByConfidence(eta, below, above)
+
+
+_SLOPES = "a formula must state its slope by the gap; or by score and competitors, where its scale is not trained"
+
+
+def _check(slopes: Slopes, target: Tensor, hardest: bool, of_norms: bool, trained: bool) -> None:
+    """Raises `ValueError` where a formula's loss has not the shape of ``target``, or its slopes are not those that are needed."""
+    if slopes.loss.shape != target.shape:
+        raise ValueError(
+            f"knobs must broadcast over the shape {tuple(target.shape)} of target, got a loss of shape {tuple(slopes.loss.shape)}"
+        )
+    if slopes.gap is None and (slopes.score is None or slopes.competitors is None or trained):
+        raise ValueError(_SLOPES)
+    if slopes.gap is None and ((of_norms and slopes.norm is None) or (slopes.hardest is not None and not hardest)):
+        raise ValueError("a formula must state its slope by the norm, where norms are trained; and by the hardest competitor only if asked")
 
 
 class _ByLoops(torch.autograd.Function):
@@ -156,24 +163,24 @@ class _ByLoops(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, norms: Tensor | None, below: KnobValue, above: KnobValue | None, target: Tensor, call: _Call
     ) -> Tensor:
-        target, scale = classes_of(scores, target), call.scale(below, above)
-        trained = any(ctx.needs_input_grad[2:4])
+        target, scale, trained = classes_of(scores, target), _scale(below, above, call.eta), any(ctx.needs_input_grad[2:4])
         slopes: Sequence[Tensor | None] = ()
         if call.compiled is not None:
             name, *knobs = call.compiled
-            hardest = "hardest" in closed_form_cpu.FORMULAS[name]
-            (loss,), kept = closed_form_cpu.forward(scores, norms, target, scale, name, knobs, trained=trained, hardest=hardest)
+            stated = closed_form_cpu.FORMULAS[name]
+            if trained and "gap" not in stated:
+                raise ValueError(_SLOPES)
+            (loss,), kept = closed_form_cpu.forward(scores, norms, target, scale, name, knobs, trained=trained, rival="hardest" in stated)
         else:
-            own, kept = closed_form_cpu.forward(scores, norms, target, scale, None, (), trained=trained, hardest=call.hardest)
+            own, kept = closed_form_cpu.forward(scores, norms, target, scale, None, (), trained=trained, rival=call.hardest)
             gap, plain, missing, score = own
             energy = Energies(gap, plain, missing, score, kept.number(closed_form_cpu.COMPETITORS))
             if call.hardest:
                 energy = energy._replace(hardest=torch.zeros_like(gap))
             if norms is not None:
-                index = target.unsqueeze(-1)
-                energy = energy._replace(score=_target_of(widen(scores), index), norm=_target_of(norms, index))
+                energy = energy._replace(norm=_target_of(norms, target.unsqueeze(-1)))
             found = call.formula(energy, *call.knobs)
-            call.check(found, target, trained=trained)
+            _check(found, target, call.hardest, ctx.needs_input_grad[1], trained)
             loss, *slopes = found
         ctx.places = kept.places
         _save(ctx, [scores, norms, target, kept.numbers, kept.rival, *slopes], call, below, above)
@@ -181,9 +188,10 @@ class _ByLoops(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        (scores, norms, target, numbers, rival, *slopes), call, below, above = _saved(ctx)
+        (scores, norms, target, numbers, rival, *slopes), values = _saved(ctx)
         if _is_traced(of_loss):
-            return _gradients_by_plain_operations(ctx, scores, norms, below, above, target, call, of_loss)
+            return _gradients_by_plain_operations(ctx, scores, norms, target, values, of_loss)
+        below, above, *_ = values
         kept = closed_form_cpu.Kept(numbers, ctx.places, rival)
         of_scores = of_norms = of_below = of_above = None
         if any(ctx.needs_input_grad[:2]):
@@ -193,7 +201,7 @@ class _ByLoops(torch.autograd.Function):
             )
         if any(ctx.needs_input_grad[2:4]):
             by_gap = slopes[0] if slopes else kept.number(closed_form_cpu.BY_GAP)
-            assert by_gap is not None  # `_Call.check` has seen to it
+            assert by_gap is not None  # forward has seen to it
             of_gap = of_loss * by_gap
             of_below = _of_scale(of_gap, kept.number(closed_form_cpu.BY_BELOW), below)
             of_above = _of_scale(of_gap, kept.number(closed_form_cpu.BY_ABOVE), above)
@@ -226,12 +234,11 @@ class _ByTensors(torch.autograd.Function):
     def forward(
         ctx: Any, scores: Tensor, norms: Tensor | None, below: KnobValue, above: KnobValue | None, target: Tensor, call: _Call
     ) -> Tensor:
-        index, scale = class_index(scores, target), call.scale(below, above)
-        trained = any(ctx.needs_input_grad[2:4])
+        index, scale, trained = class_index(scores, target), _scale(below, above, call.eta), any(ctx.needs_input_grad[2:4])
         read = _by_kernels if _has_kernels(scores) else _by_softmax
         energy, known = read(scores, norms, index, scale, call.hardest, trained)
         slopes = call.formula(energy, *call.knobs)
-        call.check(slopes, target, trained=trained)
+        _check(slopes, target, call.hardest, ctx.needs_input_grad[1], trained)
         ctx.one_scale = None if isinstance(known.scale, Tensor) else known.scale
         tensors = [x if isinstance(x, Tensor) else None for x in known]
         _save(ctx, [scores, norms, target, index, *slopes[1:], *tensors], call, below, above)
@@ -239,9 +246,10 @@ class _ByTensors(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, of_loss: Tensor) -> tuple[Tensor | None, ...]:
-        (scores, norms, target, index, *rest), call, below, above = _saved(ctx)
+        (scores, norms, target, index, *rest), values = _saved(ctx)
         if _is_traced(of_loss):
-            return _gradients_by_plain_operations(ctx, scores, norms, below, above, target, call, of_loss)
+            return _gradients_by_plain_operations(ctx, scores, norms, target, values, of_loss)
+        below, above, *_ = values
         slopes, known = rest[:5], _Known(*rest[5:])
         if ctx.one_scale is not None:
             known = known._replace(scale=ctx.one_scale)
@@ -257,20 +265,19 @@ class _ByTensors(torch.autograd.Function):
 def _save(ctx: Any, tensors: Sequence[Tensor | None], call: _Call, below: KnobValue, above: KnobValue | None) -> None:
     """Keep for the way back: tensors so that it is told where they were written to since, and numbers as they are."""
     values = (below, above, call.eta, *call.knobs)
-    ctx.call, ctx.values, ctx.count = call, values, len(tensors)
+    ctx.formula, ctx.values, ctx.count = call.formula, values, len(tensors)
     if any(isinstance(x, Tensor) for x in values):
         tensors = [*tensors, *(x if isinstance(x, Tensor) else None for x in values)]
-        ctx.call, ctx.values = call._replace(eta=None, knobs=()), [None if isinstance(x, Tensor) else x for x in values]
+        ctx.values = [None if isinstance(x, Tensor) else x for x in values]
     ctx.save_for_backward(*tensors)
 
 
-def _saved(ctx: Any) -> tuple[Sequence[Any], _Call, Any, Any]:
-    """The tensors, the call, and the scales below and above."""
+def _saved(ctx: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    """What was kept: the tensors, and both scales, eta and the knobs."""
     tensors = ctx.saved_tensors
     if len(tensors) == ctx.count:
-        return tensors, ctx.call, *ctx.values[:2]
-    below, above, eta, *knobs = (n if x is None else x for n, x in zip(ctx.values, tensors[ctx.count :], strict=True))
-    return tensors[: ctx.count], ctx.call._replace(eta=eta, knobs=tuple(knobs)), below, above
+        return tensors, ctx.values
+    return tensors[: ctx.count], [n if x is None else x for n, x in zip(ctx.values, tensors[ctx.count :], strict=True)]
 
 
 def _is_traced(of_loss: Tensor) -> bool:
@@ -279,22 +286,15 @@ def _is_traced(of_loss: Tensor) -> bool:
 
 
 def _gradients_by_plain_operations(
-    ctx: Any,
-    scores: Tensor,
-    norms: Tensor | None,
-    below: Any,
-    above: Any,
-    target: Tensor,
-    call: _Call,
-    of_loss: Tensor,
+    ctx: Any, scores: Tensor, norms: Tensor | None, target: Tensor, values: Sequence[Any], of_loss: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Those of the plain operations, by stand-ins for the inputs, as one of them may have been made of another."""
-    needed = ctx.needs_input_grad[:4]
+    below, above, eta, *knobs = values
+    needed, twice = ctx.needs_input_grad[:4], torch.is_grad_enabled()
     with torch.enable_grad():
         inputs: list[Any] = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
-        loss = call.formula(energies(inputs[0], target, call.scale(*inputs[2:]), inputs[1]), *call.knobs).loss
+        loss = ctx.formula(energies(inputs[0], target, _scale(inputs[2], inputs[3], eta), inputs[1]), *knobs).loss
     wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
-    twice = torch.is_grad_enabled()
     found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=twice, materialize_grads=True) if wanted else [])
     return *(next(found) if n else None for n in needed), None, None
 
@@ -408,6 +408,7 @@ def _of_scale(of_gap: Tensor, by_scale: Tensor | None, scale: KnobValue | None) 
     """The gradient of a scale."""
     if by_scale is None or not isinstance(scale, Tensor):
         return None
+    of_gap = of_gap.to(by_scale.dtype)
     of_scale = torch.dot(of_gap.flatten(), by_scale.flatten()) if scale.ndim == 0 else (of_gap * by_scale).sum_to_size(scale.shape)
     return of_scale.to(scale.device, scale.dtype)
 

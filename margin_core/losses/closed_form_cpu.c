@@ -168,27 +168,13 @@ static slopes l_softmax(const energies *e, const double *knobs) {
     };
 }
 
-/* In the order of closed_form_cpu.py, as what is found of each sample. */
+/* In the order of closed_form_cpu.py, as is what may be kept of each sample. */
 static slopes (*const FORMULAS[])(const energies *, const double *) = {
-    cross_entropy, gds, gds, gradient_decay, focal, gce, truncated_ce, lm_softmax, gm_softmax, margin, l_softmax, cross_entropy,
+    cross_entropy, gds, gds, gradient_decay, focal, gce, truncated_ce, lm_softmax, gm_softmax, margin, l_softmax,
 };
-enum { OHEM = 11 }; /* cross-entropy, of which only the hardest samples of each batch are kept; knobs: how many, and the batch's size */
 enum { SHIFT, COMPETITORS, SCALE, BY_BELOW, BY_ABOVE, BY_GAP, BY_SCORE, BY_COMPETITORS, BY_HARDEST, BY_NORM, FOUND };
-enum { KNOBS = 11 };
+enum { GIVEN = 11 };
 enum { FINE, NO_CLASS, NO_MEMORY };
-
-typedef struct {
-    double loss;
-    int64_t sample;
-} candidate;
-
-/* The hardest first, of those that tie the one of the lowest index; NaN before all. */
-static int harder_first(const void *a, const void *b) {
-    const candidate *left = a, *right = b;
-    if (left->loss > right->loss || (isnan(left->loss) && !isnan(right->loss))) return -1;
-    if (left->loss < right->loss || (isnan(right->loss) && !isnan(left->loss))) return 1;
-    return left->sample < right->sample ? -1 : 1;
-}
 
 static int are_classes(const int64_t *target, int64_t rows, int64_t classes) {
     for (int64_t i = 0; i < rows; i++)

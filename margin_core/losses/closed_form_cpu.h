@@ -60,25 +60,11 @@ static inline const REAL *F(product_)(const REAL *x, const REAL *norms, int64_t 
     return room;
 }
 
-/* Losses and slopes of the samples of each batch that are not among its hardest are 0; numbers as for `forward`. */
-static int F(keep_hardest_)(REAL *loss, REAL *by_gap, int64_t rows, const double **numbers, const int64_t *steps) {
-    int64_t batch = (int64_t)numbers[4][0];
-    candidate *order = malloc(batch * sizeof(candidate));
-    if (!order) return NO_MEMORY;
-    for (int64_t from = 0; from < rows; from += batch) {
-        for (int64_t i = 0; i < batch; i++) order[i] = (candidate){loss[from + i], from + i};
-        qsort(order, batch, sizeof(candidate), harder_first);
-        for (int64_t i = (int64_t)numbers[3][from * steps[3]]; i < batch; i++) loss[order[i].sample] = by_gap[order[i].sample] = 0;
-    }
-    free(order);
-    return FINE;
-}
-
-/* Of each row: the energies if `formula` is negative, else the loss and its slopes; at the scale numbers[0], or numbers[1] where the
-   target leads by numbers[2] or more. The loss or the energies go to `own`, the other numbers to their places in `kept`. Returns what is
+/* Of each row: the energies if `formula` is negative, else the loss and its slopes; at the scale given[0], or given[1] where the
+   target leads by given[2] or more. The loss or the energies go to `own`, the other numbers to their places in `kept`. Returns what is
    wrong. */
 int F(forward_)(
-    const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, int formula, const double **numbers,
+    const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, int formula, const double **given,
     const int64_t *steps, REAL **own, REAL *kept, const int64_t *places, int64_t *rival, int threads) {
     if (!are_classes(target, rows, classes)) return NO_CLASS;
     int wrong = FINE;
@@ -95,10 +81,10 @@ int F(forward_)(
             }
             const REAL *x = F(product_)(scores + i * classes, norms ? norms + i * classes : 0, classes, room);
             int64_t y = target[i], at = i * classes + y;
-            double knobs[KNOBS];
-            for (int j = 0; j < KNOBS; j++) knobs[j] = numbers[j] ? numbers[j][i * steps[j]] : 0;
+            double knobs[GIVEN];
+            for (int j = 0; j < GIVEN; j++) knobs[j] = given[j] ? given[j][i * steps[j]] : 0;
             REAL top = F(top_)(x, classes, y), lead = x[y] - top, moment;
-            int above = numbers[2] && lead >= (REAL)knobs[2];
+            int above = given[2] && lead >= (REAL)knobs[2];
             REAL s = (REAL)knobs[above ? 1 : 0], energy = F(energy_)(x, classes, y, s, top, &moment);
             energies e = energies_of((double)s * lead - energy, scores[at], energy, norms ? norms[at] : 1);
             if (formula < 0) {
@@ -108,7 +94,7 @@ int F(forward_)(
                 slopes by = FORMULAS[formula](&e, knobs + 3);
                 REAL of[] = {by.gap, by.score, by.competitors, by.hardest, by.norm};
                 own[0][i] = by.loss;
-                for (int j = 0; j < 5; j++)
+                for (int j = 0; j < FOUND - BY_GAP; j++)
                     if (found[BY_GAP + j]) found[BY_GAP + j][i] = of[j];
             }
             found[SHIFT][i] = top;
@@ -120,7 +106,7 @@ int F(forward_)(
         }
         free(room);
     }
-    return formula == OHEM && rows ? F(keep_hardest_)(own[0], found[BY_GAP], rows, numbers, steps) : wrong;
+    return wrong;
 }
 
 CLONES static void F(pull_)(const REAL *x, int64_t classes, REAL scale, REAL shift, REAL pull, REAL *gradient) {
@@ -129,19 +115,18 @@ CLONES static void F(pull_)(const REAL *x, int64_t classes, REAL scale, REAL shi
     for (int64_t j = 0; j < classes; j++) gradient[j] = pull * EXP(scale * (x[j] - shift));
 }
 
-/* The gradients of the scores and, unless it is null, of the norms, by the slopes in `own` or, where that is null, by those in their places
+/* The gradients of the scores and, unless it is null, of the norms, by the given slopes or, where they are null, by those in their places
    in `kept`. Of the slopes that by gap is null, or those by score, competitors and norm are; that by the hardest competitor may be, and
    rival then too. */
 int F(backward_)(
-    const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, double scale, const REAL **own,
-    const REAL *kept, const int64_t *places, const int64_t *rival, const REAL *of_losses, int64_t step, REAL *gradient, REAL *of_norms,
-    int threads) {
+    const REAL *scores, const REAL *norms, int64_t rows, int64_t classes, const int64_t *target, double scale, const REAL **slopes,
+    const REAL *kept, const int64_t *places, const int64_t *rival, const REAL *of_loss, REAL *gradient, REAL *of_norms, int threads) {
     if (!are_classes(target, rows, classes)) return NO_CLASS;
     int wrong = FINE;
     const REAL *found[FOUND];
     for (int j = 0; j < FOUND; j++) found[j] = places[j] < 0 ? 0 : kept + places[j] * rows;
-    if (own)
-        for (int j = BY_GAP; j < FOUND; j++) found[j] = own[j - BY_GAP];
+    if (slopes)
+        for (int j = BY_GAP; j < FOUND; j++) found[j] = slopes[j - BY_GAP];
     const REAL *shift = found[SHIFT], *competitors = found[COMPETITORS], *scales = found[SCALE], *by_gap = found[BY_GAP];
     const REAL *by_score = found[BY_SCORE], *by_competitors = found[BY_COMPETITORS], *by_hardest = found[BY_HARDEST], *by_norm = found[BY_NORM];
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -154,18 +139,18 @@ int F(backward_)(
                 continue;
             }
             const REAL *raw = scores + i * classes, *n = norms ? norms + i * classes : 0, *x = F(product_)(raw, n, classes, room);
-            REAL of_loss = of_losses[i * step], s = scales ? scales[i] : (REAL)scale, *g = gradient + i * classes;
+            REAL of = of_loss[i], s = scales ? scales[i] : (REAL)scale, *g = gradient + i * classes;
             int64_t y = target[i];
-            double of_competitors = (double)of_loss * s * (by_gap ? -by_gap[i] : by_competitors[i]);
+            double of_competitors = (double)of * s * (by_gap ? -by_gap[i] : by_competitors[i]);
             F(pull_)(x, classes, s, shift[i], (REAL)(of_competitors * exp(-competitors[i])), g);
-            if (by_hardest) g[rival[i]] += of_loss * s * by_hardest[i];
+            if (by_hardest) g[rival[i]] += of * s * by_hardest[i];
             if (of_norms)
                 for (int64_t j = 0; j < classes; j++) of_norms[i * classes + j] = g[j] * raw[j];
             if (n)
                 for (int64_t j = 0; j < classes; j++) g[j] *= n[j];
             /* Last, since where every competitor is out the target itself is taken for the hardest. */
-            g[y] = of_loss * (by_gap ? s * by_gap[i] * (n ? n[y] : 1) : by_score[i]);
-            if (of_norms) of_norms[i * classes + y] = of_loss * (by_gap ? s * by_gap[i] * raw[y] : by_norm[i]);
+            g[y] = of * (by_gap ? s * by_gap[i] * (n ? n[y] : 1) : by_score[i]);
+            if (of_norms) of_norms[i * classes + y] = of * (by_gap ? s * by_gap[i] * raw[y] : by_norm[i]);
         }
         free(room);
     }

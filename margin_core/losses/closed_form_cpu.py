@@ -38,7 +38,6 @@ FORMULAS = {
     "gm_softmax": ("score", "competitors"),
     "margin": ("score", "competitors"),
     "l_softmax": ("score", "competitors", "norm"),
-    "ohem": ("gap",),
 }
 """The formulas that are compiled, in the order of the C file, and what they state their slopes by."""
 ORDER = {name: number for number, name in enumerate(FORMULAS)}
@@ -50,6 +49,7 @@ SHIFT, COMPETITORS, SCALE, BY_BELOW, BY_ABOVE, BY_GAP = range(6)
 """What may be kept of each sample for the way back, in the order of the C file: M and N; s, where it is not one for all; of a scale that
 is trained the gap's slope by it, and by the scale above, of scales by confidence; and the loss's `SLOPES`, by the gap and on."""
 FOUND = BY_GAP + len(SLOPES)
+_NO_CLASS = 1
 Doubles, Steps, Pointers, Places = ctypes.c_double * GIVEN, ctypes.c_int64 * GIVEN, ctypes.c_void_p * GIVEN, ctypes.c_int64 * FOUND
 Own = ctypes.c_void_p * len(SLOPES)
 
@@ -58,7 +58,7 @@ class Kept(NamedTuple):
     """What is kept of the samples for the way back."""
 
     numbers: Tensor
-    """(n, ...), a row for each number that is kept."""
+    """(n, ...), a row for each that is kept."""
     places: ctypes.Array[ctypes.c_int64]
     """Which row each has; -1 where it is not kept."""
     rival: Tensor | None
@@ -97,9 +97,9 @@ def _load() -> dict[tuple[str, torch.dtype], Any] | None:
         # hardest competitor; threads.
         forward.argtypes = [*rows, ctypes.c_int, Pointers, Steps, Own, pointer, Places, pointer, ctypes.c_int]
         functions["backward", dtype] = backward = getattr(library, f"backward_{kind}")
-        # The scale for all; slopes, what is kept, its places and the hardest competitor; the losses' gradient and how far one sample's is
-        # from the next; the gradients of scores and norms; threads.
-        backward.argtypes = [*rows, real, pointer, pointer, Places, pointer, pointer, whole, pointer, pointer, ctypes.c_int]
+        # The scale for all; slopes, what is kept, its places and the hardest competitor; the losses' gradient; the gradients of scores
+        # and norms; threads.
+        backward.argtypes = [*rows, real, pointer, pointer, Places, pointer, pointer, pointer, pointer, ctypes.c_int]
     return functions
 
 
@@ -115,7 +115,7 @@ def forward(
     knobs: Sequence[KnobValue],
     *,
     trained: bool,
-    hardest: bool,
+    rival: bool,
 ) -> tuple[list[Tensor], Kept]:
     """Read the scores once.
 
@@ -127,7 +127,7 @@ def forward(
         formula: One of `FORMULAS`, if any.
         knobs: The formula's knobs, numbers or tensors that broadcast over (...).
         trained: Whether the scale is.
-        hardest: Whether the index of the hardest competitor is asked for.
+        rival: Whether the index of the hardest competitor is asked for.
 
     Returns:
         The loss of each sample (...), or without a formula the energies gap, plain, missing and score; and what `backward` is to be given.
@@ -143,8 +143,9 @@ def forward(
     places, count = _places(formula, by_confidence or isinstance(given[0], Tensor), trained, by_confidence)
     kind = wide_dtype(scores)
     # The loss is the caller's, and has memory of its own, as has each energy, which may become one.
-    own = [torch.empty(shape, dtype=kind) for _ in range(4 if formula is None else 1)]
-    numbers, rival = torch.empty((count, *shape), dtype=kind), torch.empty(shape, dtype=torch.int64) if hardest else None
+    own = [torch.empty(shape, dtype=kind, device="cpu") for _ in range(4 if formula is None else 1)]
+    numbers = torch.empty((count, *shape), dtype=kind, device="cpu")
+    hardest = torch.empty(shape, dtype=torch.int64, device="cpu") if rival else None
 
     values, steps, pointers = Doubles(), Steps(), Pointers()
     first, held = ctypes.addressof(values), []
@@ -168,11 +169,11 @@ def forward(
         Own(*[one.data_ptr() for one in own]),
         numbers.data_ptr(),
         places,
-        None if rival is None else rival.data_ptr(),
+        None if hardest is None else hardest.data_ptr(),
         _threads(scores),
     )
     _check(wrong, scores)
-    return own, Kept(numbers, places, rival)
+    return own, Kept(numbers, places, hardest)
 
 
 def backward(
@@ -202,10 +203,7 @@ def backward(
     scores, norms, target = _solid_rows(scores, norms, target)
     shape, kind = scores.shape[:-1], scores.dtype
     gradient, other = torch.empty_like(scores), torch.empty_like(scores) if of_norms else None
-    # That of a mean or a sum is one number, which lies in memory once.
-    step = 0 if of_loss.dtype is kind and of_loss.numel() > 1 and not any(of_loss.stride()) and _lies_here(of_loss) else 1
-    of_loss = of_loss if step == 0 else _solid(of_loss, shape, kind)
-    numbers = _solid(kept.numbers, kept.numbers.shape, kind)
+    of_loss, numbers = _solid(of_loss, shape, kind), _solid(kept.numbers, kept.numbers.shape, kind)
     given = None if slopes is None else [None if one is None else _solid(one, shape, kind) for one in slopes]
     wrong = FUNCTIONS["backward", kind](
         scores.data_ptr(),
@@ -219,7 +217,6 @@ def backward(
         kept.places,
         None if kept.rival is None else kept.rival.data_ptr(),
         of_loss.data_ptr(),
-        step,
         gradient.data_ptr(),
         None if other is None else other.data_ptr(),
         _threads(scores),
@@ -238,7 +235,7 @@ def _places(formula: str | None, scaled: bool, trained: bool, by_confidence: boo
 
 
 def _check(wrong: int, scores: Tensor) -> None:
-    if wrong == 1:
+    if wrong == _NO_CLASS:
         raise IndexError(f"target must hold class indices from 0 to {scores.shape[-1] - 1}")
     if wrong:
         raise MemoryError(f"no memory for a row of {scores.shape[-1]} scores")
@@ -246,30 +243,25 @@ def _check(wrong: int, scores: Tensor) -> None:
 
 def _solid_rows(scores: Tensor, norms: Tensor | None, target: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
     kind, shape = wide_dtype(scores), scores.shape
-    return _solid(scores, shape, kind), None if norms is None else _solid(norms, shape, kind), target.contiguous()
+    return _solid(scores, shape, kind), None if norms is None else _solid(norms, shape, kind), _solid(target, shape[:-1], torch.int64)
 
 
 def _of_each(value: Tensor, shape: torch.Size) -> tuple[Tensor, int]:
     """A knob in double, and how far one sample's is from the next: there is one for all, or one for each."""
-    value = value.to("cpu", torch.float64)
     if value.ndim == 0:
-        return value, 0
+        return _solid(value, value.shape, torch.float64), 0
     try:
-        return value.expand(shape).clone(memory_format=torch.contiguous_format), 1
+        return _solid(value, shape, torch.float64), 1
     except RuntimeError:
         raise ValueError(f"knobs must broadcast over the shape {tuple(shape)} of target, got one of shape {tuple(value.shape)}") from None
 
 
 def _solid(tensor: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
     """A tensor that lies in memory as the loops read it."""
-    if tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and _lies_here(tensor):
+    lies = tensor.shape == shape and tensor.dtype is dtype and tensor.is_contiguous() and tensor.is_cpu
+    if lies and not tensor.is_neg() and not tensor._is_zerotensor():
         return tensor
     return tensor.to("cpu", dtype).expand(shape).clone(memory_format=torch.contiguous_format)
-
-
-def _lies_here(tensor: Tensor) -> bool:
-    """Whether a tensor's numbers are in this memory as they are."""
-    return tensor.is_cpu and not tensor.is_neg() and not tensor._is_zerotensor()
 
 
 def _threads(scores: Tensor) -> int:

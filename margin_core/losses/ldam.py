@@ -41,7 +41,7 @@ def ldam(
     counts = torch.as_tensor(class_counts, device=cosines.device)
     if counts.shape != cosines.shape[-1:]:
         raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
-    share = (counts.min().double() / counts[classes_of(cosines, target)]).pow(0.25)
+    share = (counts.min().double() / counts[classes_of(cosines, target)].double()).pow(0.25)
     return closed_form(_formula, cosines, target, s, max_margin, share, scale=s, compiled=compiled_margin(s, m3=max_margin * share))
 
 

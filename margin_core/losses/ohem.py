@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from margin_core.knobs import Knob
-from margin_core.losses.closed_form import Slopes, closed_form, cross_entropy
-from margin_core.losses.energies import Energies, KnobValue, knob_tensor
+from margin_core.losses.closed_form import closed_form, cross_entropy
+from margin_core.losses.energies import KnobValue, knob_tensor
 from margin_core.losses.family import Family, Loss
 
 
@@ -33,24 +33,18 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
         >>> [round(value, 4) for value in ohem(x, y, keep=0.5).tolist()]
         [0.6931, 0.0, 2.1269, 0.0]
     """
-    if target.ndim == 0:
-        return closed_form(cross_entropy, scores, target, compiled=("cross_entropy",))
-    return closed_form(_hardest, scores, target, keep, compiled=("ohem", number_kept(keep, target), target.shape[-1]))
+    loss = closed_form(cross_entropy, scores, target, compiled=("cross_entropy",))
+    if loss.ndim == 0:
+        return loss
+    dropped = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1) >= number_kept(keep, loss)
+    return loss.masked_fill(dropped, 0.0)
 
 
-def _hardest(energy: Energies, keep: KnobValue) -> Slopes:
-    loss = energy.plain
-    order = loss.detach().argsort(dim=-1, descending=True, stable=True)
-    places = torch.arange(loss.shape[-1], device=loss.device).expand_as(order)
-    kept = torch.empty_like(order).scatter(-1, order, places) < number_kept(keep, loss)
-    return Slopes(loss.where(kept, 0.0), gap=energy.missing.neg().where(kept, 0.0))
-
-
-def number_kept(keep: KnobValue, each: Tensor) -> KnobValue:
-    """How many samples of each batch are kept, for a tensor (..., B) of something of each sample."""
+def number_kept(keep: KnobValue, loss: Tensor) -> KnobValue:
+    """How many of each batch of ``loss`` (..., B) are kept."""
     if isinstance(keep, Tensor):
-        return (knob_tensor(keep, each, torch.float64) * each.shape[-1] + 0.5).floor().clamp_min(1.0)
-    return max(1.0, math.floor(keep * each.shape[-1] + 0.5))
+        return (knob_tensor(keep, loss, torch.float64) * loss.shape[-1] + 0.5).floor().clamp_min(1.0)
+    return max(1.0, math.floor(keep * loss.shape[-1] + 0.5))
 
 
 class OhemLoss(Loss):

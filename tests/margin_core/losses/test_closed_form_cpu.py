@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import sysconfig
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from margin_core.losses import FAMILIES, Family, closed_form, closed_form_cpu
 from margin_core.losses.energies import ByConfidence
-from margin_core.losses.functional import ohem
+from margin_core.losses.functional import ce, gds
 from margin_core.losses.gds import _attached
 from margin_core.testing.samples import draw, inputs, loss_and_gradient
 
@@ -111,21 +112,6 @@ def test_the_exponential_is_exact_to_a_few_units_in_the_last_place(dtype: torch.
 
 
 @compiled
-@pytest.mark.parametrize("keep", [0.4, torch.tensor([[0.2], [0.5], [1.0]], dtype=torch.float64)], ids=["a number", "of each batch"])
-def test_the_hardest_of_each_batch_are_kept_where_losses_tie_and_are_no_numbers(
-    keep: float | Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lead = torch.tensor([[3.0, 1.0, 1.0, 1.0, -2.0], [0.0, 0.0, 0.0, 0.0, 0.0], [5.0, math.nan, 1.0, math.nan, -1.0]]).double()
-    scores, target = torch.stack([lead, torch.zeros_like(lead)], dim=-1).requires_grad_(), torch.zeros(3, 5, dtype=torch.int64)
-    loss = ohem(scores, target, keep=keep)
-    by_loops = loss, *torch.autograd.grad(loss.sum(), scores)
-    monkeypatch.setattr(closed_form_cpu, "FUNCTIONS", None)
-    loss = ohem(scores, target, keep=keep)
-    for ours, expected in zip(by_loops, (loss, *torch.autograd.grad(loss.sum(), scores)), strict=True):
-        torch.testing.assert_close(ours, expected, rtol=1e-14, atol=0.0, equal_nan=True)
-
-
-@compiled
 def test_what_is_no_number_is_seen() -> None:
     scores = torch.zeros(3, 40)
     scores[0, 7], scores[1, 0] = math.nan, math.nan
@@ -149,6 +135,44 @@ def test_a_gradient_that_is_one_number_for_several_samples_is_taken_as_it_lies(s
     (found,) = torch.autograd.grad(loss, scores, of_loss.expand(2, 3), retain_graph=True)
     (expected,) = torch.autograd.grad(loss, scores, of_loss.expand(2, 3).contiguous())
     torch.testing.assert_close(found, expected, rtol=0.0, atol=0.0)
+
+
+@compiled
+def test_a_formula_that_states_too_little_or_too_much_is_refused() -> None:
+    scores, target = torch.randn(3, 4, requires_grad=True), torch.tensor([0, 1, 2])
+    norms = torch.ones(3, 4, requires_grad=True)
+
+    def too_much(energy: closed_form.Energies) -> closed_form.Slopes:
+        return closed_form.Slopes(energy.plain, score=-energy.missing, competitors=energy.missing, hardest=energy.missing)
+
+    def too_little(energy: closed_form.Energies) -> closed_form.Slopes:
+        return closed_form.Slopes(energy.plain, score=-energy.missing, competitors=energy.missing)
+
+    with pytest.raises(ValueError, match="by the hardest competitor only if asked"):
+        closed_form.closed_form(too_much, scores, target)
+    with pytest.raises(ValueError, match="by the norm, where norms are trained"):
+        closed_form.closed_form(too_little, scores, target, norms=norms)
+    scale = torch.tensor(2.0, requires_grad=True)
+    for compiled_formula in (None, ("gds", 1.0, 1.0)):
+        with pytest.raises(ValueError, match="where its scale is not trained"):
+            closed_form.closed_form(_attached, scores, target, 1.0, 1.0, scale=scale, hardest=True, compiled=compiled_formula)
+
+
+@compiled
+def test_nothing_of_a_call_outlives_its_backward_pass() -> None:
+    scores, target, lam = torch.randn(8, 5, requires_grad=True), torch.zeros(8, dtype=torch.int64), torch.rand(8)
+    knob, loss = weakref.ref(lam), gds(scores, target, lam=lam)
+    del lam
+    loss.sum().backward()
+    assert knob() is None
+
+
+@compiled
+def test_another_default_device_changes_nothing() -> None:
+    scores, target = torch.randn(8, 5), torch.zeros(8, dtype=torch.int64)
+    with torch.device("meta"):
+        loss = ce(scores, target)
+    torch.testing.assert_close(loss, ce(scores, target))
 
 
 @compiled
@@ -220,6 +244,9 @@ def test_tensors_that_are_not_in_memory_as_they_are_read_are_put_there() -> None
     FAMILIES.ours["ce"].function(leaf, target).backward(torch._efficientzerotensor(6, dtype=leaf.dtype))
     assert leaf.grad is not None
     assert not leaf.grad.any()
+    torch.testing.assert_close(ce(scores, torch._efficientzerotensor((6,), dtype=torch.int64)), ce(scores, torch.zeros_like(target)))
+    two = torch.tensor(1.0 - 2.0j, dtype=torch.complex128).conj().imag
+    torch.testing.assert_close(gds(scores, target, lam=two), gds(scores, target, lam=2.0))
 
 
 @compiled

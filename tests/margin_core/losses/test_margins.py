@@ -145,6 +145,13 @@ def test_ldam_is_cos_face_with_the_margin_of_the_target_s_class(s: Sample, size:
     close(build_loss("ldam", num_classes=len(counts), max_margin=m, s=size, class_counts=counts)(*s), cos_face(*s, m=own, s=size))
 
 
+def test_ldam_takes_counts_of_any_kind() -> None:
+    cosines, target = torch.tensor([[0.5, -0.2, 0.1], [0.3, 0.9, -0.4]], dtype=torch.float64), torch.tensor([0, 2])
+    counts = torch.tensor([100, 7, 33])
+    for kind in (torch.float32, torch.bfloat16, torch.uint8):
+        close(ldam(cosines, target, class_counts=counts.to(kind)), ldam(cosines, target, class_counts=counts))
+
+
 def test_ldam_refuses_counts_of_other_classes() -> None:
     with pytest.raises(ValueError, match=r"class_counts must have the shape \(3,\), got \(2,\)"):
         ldam(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64), class_counts=[3, 2])
