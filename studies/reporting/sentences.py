@@ -61,29 +61,33 @@ def tested_sentence(answer: Answer, tested: Tested) -> str:
 
 def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     curves = curves_of(answer, dataset)
-    # A setting chosen before these seeds is an unbiased claim, so it is told rather than the best mean.
-    claims = [
-        (curve, contender)
-        for curve in curves
-        if (contender := curve.contender) and contender.chosen_before and _good(answer, contender.gain)
-    ]
-    if claims:
-        curve, contender = max(claims, key=lambda claim: abs(claim[1].gain.mean) if claim[1].gain else 0.0)
-        also = "" if contender.cell_id == winner.cell_id else f"; the best mean is that of {called(winner.family, winner.setting)}"
-        return f"On {dataset}, {_gain_clause(answer, called(curve.family, contender.setting), contender.gain)}: told apart from none{also}."
-    name = called(winner.family, winner.setting)
-    if _good(answer, winner.gain):
-        clause = _gain_clause(answer, name, winner.gain)
-        return f"On {dataset}, {clause}: told apart from none, though the size is optimistic, for it was picked on these same seeds."
-    better = [curve for curve in curves if curve.verdict.better]
+    better = [curve.family for curve in curves if curve.verdict.better]
+    # Of several settings that were chosen before these seeds the screen's first: whoever takes the greatest gain tells too great a one.
+    chosen = _first_choice(answer, dataset)
+    if chosen is not None and chosen.contender is not None and chosen.family in better and _good(answer, chosen.contender.gain):
+        others = [family for family in better if family != chosen.family]
+        also = f"; {listed(others)} {_does(others, 'beats', 'beat')} it too" if others else ""
+        clause = _gain_clause(answer, called(chosen.family, chosen.contender.setting), chosen.contender.gain)
+        return f"On {dataset}, {clause}: told apart from none{also}."
     if better:
-        family = better[0].family
-        unsure = "as a family, but no one setting’s gain can be told from none"
-        return f"On {dataset}, {family} beats cross-entropy {unsure}{_best_mean(answer, winner)}."
+        return f"On {dataset}, {listed(better)} {_does(better, 'beats', 'beat')} cross-entropy; {_size_unknown(winner)}."
+    if _good(answer, winner.gain):
+        return f"On {dataset}, {called(winner.family, winner.setting)} beats cross-entropy; {_size_unknown(winner)}."
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
     flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(curve.verdict.label == "FLAT" for curve in curves) else ""
-    return f"On {dataset}, no family can be told from cross-entropy{_best_mean(answer, winner)}{_more_seeds(curves)}{flat}."
+    return f"On {dataset}, no family can be told from cross-entropy{_best_mean(winner)}{_more_seeds(curves)}{flat}."
+
+
+def _first_choice(answer: Answer, dataset: str) -> Curve | None:
+    """Of the families whose setting was chosen before the seeds that measure it, the one that the screen ranked first."""
+    curves = {curve.family: curve for curve in curves_of(answer, dataset) if curve.contender and curve.contender.chosen_before}
+    ranked = answer.screen[answer.screen["dataset"] == dataset].dropna(subset=["value"])["family"]
+    return next((curves[family] for family in [*ranked, *curves] if family in curves), None)
+
+
+def _size_unknown(winner: Winner) -> str:
+    return f"by how much, seeds that did not choose the setting have to tell{_best_mean(winner)}"
 
 
 def curve_sentence(answer: Answer, curve: Curve) -> str:
@@ -134,7 +138,7 @@ def optimum_stretch(evidence: OptimumEvidence) -> str:
 
 
 def gains_sentence(answer: Answer, dataset: str) -> str:
-    """What the gains over ``ce`` on one dataset show: the greatest in full, the others by which side they are on."""
+    """What the gains over ``ce`` on one dataset show: that of the screen's first choice in full, the others by which side they are on."""
     contenders = [(curve, curve.contender) for curve in curves_of(answer, dataset) if curve.contender is not None]
     gainers = [(curve, contender) for curve, contender in contenders if _good(answer, contender.gain)]
     losers = [
@@ -142,11 +146,13 @@ def gains_sentence(answer: Answer, dataset: str) -> str:
     ]
     open_ = [curve.family for curve, contender in contenders if contender.gain is None or not contender.gain.different]
     clauses = []
-    if gainers:
-        curve, contender = max(gainers, key=lambda item: abs(item[1].gain.mean) if item[1].gain else 0.0)
-        clauses.append(f"{_gain_clause(answer, called(curve.family, contender.setting), contender.gain)}: told apart from none")
-        if others := [other.family for other, _ in gainers if other is not curve]:
-            clauses.append(f"{listed(others)} {_does(others, 'gains', 'gain')} less, told apart from none too")
+    first = _first_choice(answer, dataset)
+    if told := [contender for curve, contender in gainers if curve is first]:
+        assert first is not None
+        clauses.append(f"{_gain_clause(answer, called(first.family, told[0].setting), told[0].gain)}: told apart from none")
+    if others := [curve.family for curve, _ in gainers if curve is not first]:
+        too = ", told apart from none too" if told else ": told apart from none"
+        clauses.append(f"{listed(others)} {_does(others, 'does', 'do')} better than cross-entropy{too}")
     if losers:
         clauses.append(f"{listed(losers)} {_does(losers, 'does', 'do')} worse than cross-entropy")
     if open_:
@@ -284,10 +290,8 @@ def _good(answer: Answer, gain: Gain | None) -> bool:
     return gain is not None and gain.different and (gain.mean > 0) == answer.spec.maximize
 
 
-def _best_mean(answer: Answer, winner: Winner) -> str:
-    if winner.gain is None:
-        return ""
-    return f": the best mean, that of {called(winner.family, winner.setting)}, {_standing(answer, winner.gain)}"
+def _best_mean(winner: Winner) -> str:
+    return "" if winner.family == "ce" else f": the best mean is that of {called(winner.family, winner.setting)}"
 
 
 def _more_seeds(curves: Sequence[Curve]) -> str:

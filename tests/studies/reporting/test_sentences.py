@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from studies.analysis import Gain
 from studies.analysis.rule import LABELS, MOST_SEEDS
 from studies.reporting.sentences import curve_sentence, gains_sentence, headline, screen_sentence
 from studies.reporting.wording import gain_words, interval_words, number
@@ -38,9 +40,35 @@ def test_a_worse_family_is_said_to_do_worse(build, peaked):
     assert "gradient_decay does worse than cross-entropy" in gains_sentence(answer, "digits")
 
 
-def test_a_setting_picked_on_its_own_seeds_is_said_to_be_optimistic(build, peaked):
+def test_of_a_setting_picked_on_its_own_seeds_no_gain_is_told(build, peaked):
     answer = build(peaked, screen=None, nuisance={})
-    assert headline(answer, "digits").endswith("though the size is optimistic, for it was picked on these same seeds.")
+    told = "by how much, seeds that did not choose the setting have to tell: the best mean is that of gds with λ = 1."
+    assert headline(answer, "digits").endswith(f"beats cross-entropy; {told}")
+
+
+def better(found, family, gain):
+    """The study with a family whose verdict is better and whose setting, chosen before, has this gain."""
+    curve = curve_of(found, family)
+    gain = Gain(gain, gain - 0.1, gain + 0.1, 5, different=True)
+    told = replace(curve, verdict=replace(curve.verdict, better=True), contender=replace(curve.contender, gain=gain, chosen_before=True))
+    return replace(found, curves=tuple(told if each is curve else each for each in found.curves))
+
+
+def test_of_several_gains_that_of_the_screens_first_choice_is_told_and_not_the_greatest(found):
+    first, second = (each for each in dict.fromkeys(found.screen.dropna(subset=["value"])["family"]) if each != "ce")
+    both = better(better(found, first, 0.3), second, 2.0)
+    assert re.match(
+        rf"On digits, {first} with .* gains 0\.30 points .*: told apart from none; {second} beats it too\.$", headline(both, "digits")
+    )
+    assert re.match(rf"On digits, {first} with .* gains 0\.30 points", gains_sentence(both, "digits"))
+
+
+def test_a_gain_without_a_verdict_is_no_headline(build, noisy):
+    answer = build(noisy)
+    for curve in answer.curves:
+        contender = replace(curve.contender, gain=Gain(2.0, 1.0, 3.0, 5, different=True), chosen_before=True)
+        answer = replace(answer, curves=tuple(replace(each, contender=contender) if each is curve else each for each in answer.curves))
+    assert headline(answer, "digits").startswith("On digits, no family can be told from cross-entropy")
 
 
 def test_a_metric_of_which_less_is_better_is_lowered(build, peaked):
