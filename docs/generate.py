@@ -29,7 +29,7 @@ ABOUT_KNOBS = (
 NOTATION = {
     "logits": "x are the logits of K classes, p is their softmax, and y is the target.",
     "cosines": "c_j is the cosine of the angle θ_j between a sample's feature z and the prototype w_j of class j, and y is the target.",
-    "prototypes": "w_j is the prototype of class j of K.",
+    "prototypes": "w_j is the prototype of class j of K, at unit length.",
 }
 TAKEN = {
     "logits": "How hard a sample pulls at its target's logit x_y, by the probability p_y that the target has, with one competitor.",

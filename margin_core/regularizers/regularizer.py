@@ -22,7 +22,8 @@ class Regularizer:
         name: Its name; a study's knob is ``<name>.weight``.
         title: Its name in prose.
         reads: ``cosines``: called as ``function(cosines, target)``, with the cosines (..., K) of features and prototypes, and gives
-            one value per sample. ``prototypes``: called as ``function(prototypes)`` and gives one value.
+            one value per sample. ``prototypes``: called as ``function(prototypes)``, with the prototypes (..., K, d) at unit length
+            whatever the head, and gives one value: a length that a cosine head's scores do not show is nothing to lower a term by.
         function: The pure function.
         weight: The knob that multiplies it; 0 is the family alone.
         reference: Paper and equation.

@@ -17,10 +17,12 @@ def zero_centroid(prototypes: Tensor, *, form: Literal["mean", "sum"] = "mean") 
     """R_W = |(1 / K) sum_j w_j|^2, the squared norm of the mean prototype.
 
     The paper's prototypes are unit vectors, and the term of K unit vectors is at most 1. Its public code takes the sum of the
-    normalised prototypes, which is K^2 times as much: a weight of the code's is K^2 times one of the paper's. A study has the paper's.
+    normalised prototypes, which is K^2 times as much: a weight of 5 in the code is one of 5 K^2 in the paper. A study has the
+    paper's, of prototypes at unit length, also with a linear head: there too it is about where they point, and one weight is the
+    same in every family.
 
     Args:
-        prototypes: w (..., K, d); half precision is widened to float32.
+        prototypes: w (..., K, d), taken as they are by ``mean``; half precision is widened to float32.
         form: ``mean``, or ``sum``: |sum_j w_j / |w_j||^2, as the public code has it.
 
     Returns:
@@ -61,17 +63,18 @@ REGULARIZER = Regularizer(
         default=0.0,
         low=0.0,
         high=float("inf"),
-        grid=(0.0, 1.0, 10.0, 100.0, 1000.0),
-        search=(0.0, 1000.0),
+        grid=(0.0, 50.0, 500.0, 5000.0, 50000.0),
+        search=(1.0, 100000.0),
+        scale="log",
         baseline=0.0,
-        source="Largest margins, which names no value; the term shrinks with K, so the grid spans orders of magnitude",
+        source="Largest margins, which names no value; the 5 of its public code is 5 K²: 500 for 10 classes, 50000 for 100",
     ),
     reference="Zhou et al., Learning Towards the Largest Margins, ICLR 2022, zero-centroid regularisation (theorem 8)",
     formula=(r"R = \lambda_W \left\Vert \frac{1}{K} \sum_j w_j \right\Vert^2",),
     when=(
         "With a cosine head and classes of very unequal size, where the prototypes of the rare ones move together. Balanced data "
-        "hardly needs it. The paper names no weight, and the term shrinks with the number of classes: search over orders of "
-        "magnitude."
+        "hardly needs it. The paper names no weight, and that of its public code, which takes the sum and not the mean, is 5 K² here: "
+        "search over orders of magnitude."
     ),
     reported=(
         LARGEST_MARGINS_TABLE_2.with_rows(

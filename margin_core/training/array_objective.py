@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from margin_core.losses import Loss, get_family
 from margin_core.models import counted_in_scale
@@ -127,7 +128,7 @@ class _Group:
             return total
         regularizer = get_regularizer(name)
         if regularizer.reads == "prototypes":
-            term = regularizer.function(own["head.weight"])
+            term = regularizer.function(normalize(own["head.weight"], dim=-1))
         else:
             angles = scores if self._family.reads == "cosines" else cosines(value, own["head.weight"]).values.transpose(1, 2)
             term = regularizer.function(angles, target).mean(-1)

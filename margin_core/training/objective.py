@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from margin_core.knobs import Schedule
 from margin_core.losses import build_loss, get_family
@@ -83,5 +84,5 @@ class Objective:
     def _regularizer_value(self, name: str, output: Output, target: Tensor) -> Tensor:
         regularizer = get_regularizer(name)
         if regularizer.reads == "prototypes":
-            return regularizer.function(self.model.head.weight)
+            return regularizer.function(normalize(self.model.head.weight, dim=-1))
         return regularizer.function(self.model.cosines(output), target).mean()

@@ -128,8 +128,11 @@ def test_the_zero_centroid_term_vanishes_at_the_simplex_and_is_one_where_all_pro
 def test_the_sum_of_the_public_code_is_k_squared_times_the_mean_of_normalised_prototypes() -> None:
     prototypes = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     code = zero_centroid(prototypes, form="sum")
+    torch.testing.assert_close(code, normalize(prototypes, dim=-1).sum(dim=-2).square().sum(dim=-1), rtol=1e-12, atol=0.0)
     torch.testing.assert_close(code, 49.0 * zero_centroid(normalize(prototypes, dim=-1)), rtol=1e-12, atol=0.0)
     torch.testing.assert_close(zero_centroid(5.0 * prototypes, form="sum"), code, rtol=1e-12, atol=0.0)
+    # What the code's weight of 5 is on the mean of 10 and of 100 prototypes.
+    assert {500.0, 50000.0} < set(get_regularizer("zero_centroid").weight.grid)
     with pytest.raises(ValueError, match="zero_centroid: form must be one of mean, sum, got 'median'"):
         zero_centroid(prototypes, form="median")  # type: ignore[arg-type]
 

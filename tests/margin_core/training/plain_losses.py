@@ -136,7 +136,8 @@ def sample_margin(c: Tensor, y: Tensor) -> Tensor:
 
 
 def zero_centroid(prototypes: Tensor) -> Tensor:
-    return (prototypes.sum(dim=0) / len(prototypes)).square().sum()
+    units = prototypes / prototypes.norm(dim=1, keepdim=True)
+    return (units.sum(dim=0) / len(units)).square().sum()
 
 
 def scheduled(setting: Any, progress: float) -> Any:

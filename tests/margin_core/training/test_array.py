@@ -95,6 +95,16 @@ def test_each_trial_has_regularisers_of_its_own() -> None:
     assert_as_plain_loops(varied(cells), epochs=3)
 
 
+def test_no_length_of_a_prototype_shows_in_the_objective_of_a_family_on_cosines() -> None:
+    cells = [cell(family, regularizers={"zero_centroid": 500.0}, batch_size=1000) for family in ("norm_face", "arc_face")]
+    trials = [begin(each) for each in cells for _ in range(2)]
+    for longer in trials[1::2]:
+        longer.model.head.weight.data.mul_(torch.linspace(0.1, 30.0, 10, dtype=torch.float64).unsqueeze(1))
+    reports = run(array_of(trials), epochs=1)  # one step: its loss is that of the beginning
+    losses = [reports[trial][0].metrics["train_loss"] for trial in trials]
+    assert losses[1::2] == pytest.approx(losses[::2], rel=1e-12)
+
+
 TWO_SCALE: list[dict[str, Setting]] = [
     {"eta": 0.1, "ratio": 3.0},
     {"mode": "fixed"},

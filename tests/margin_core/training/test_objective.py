@@ -40,9 +40,24 @@ def test_it_is_the_loss_plus_the_weighted_regularisers(family: str, weights: tup
     made = objective(family, knobs, {"sample_margin": weights[0], "zero_centroid": weights[1]})
     output = made.model(IMAGES)
     loss = F.cross_entropy(output.scores * (1.0 if family == "ce" else 20.0), TARGET)
-    centroid = made.model.head.weight.mean(dim=0).square().sum()
+    centroid = F.normalize(made.model.head.weight).mean(dim=0).square().sum()
     expected = loss - weights[0] * sample_margins(made.model).mean() + weights[1] * centroid
     torch.testing.assert_close(made(output, TARGET), expected)
+
+
+@pytest.mark.parametrize("family", ["ce", "norm_face"])
+def test_the_centroid_is_that_of_unit_vectors_whatever_the_lengths_of_the_prototypes(family: str) -> None:
+    made, without = objective(family, {}, {"zero_centroid": 500.0}), objective(family, {}, {})
+    output, prototypes = made.model(IMAGES), made.model.head.weight
+    w = prototypes.detach().double()
+    paper = (w / w.norm(dim=1, keepdim=True)).mean(dim=0).square().sum().item()
+    for lengths in (torch.ones(10), torch.full((10,), 1e-3), torch.linspace(0.1, 30.0, 10)):
+        prototypes.data.mul_(lengths.unsqueeze(1))
+        term = made(output, TARGET) - without(output, TARGET)
+        assert term.item() == pytest.approx(500.0 * paper, rel=1e-5)
+        # Nothing is won by a prototype that is only longer or shorter.
+        (gradient,) = torch.autograd.grad(term, prototypes, retain_graph=True)
+        assert (gradient * prototypes).sum(dim=1).abs().max() < 1e-4
 
 
 def test_a_weight_of_0_adds_nothing_to_the_graph() -> None:
