@@ -41,7 +41,8 @@ def split(
     """Places of the training, validation and test examples, each in rising order.
 
     The test examples are the official ones, or else a stratified choice by the study's seed alone. So they are the same in every
-    replicate, and none of them trains or chooses in any. The validation examples are chosen anew in each replicate.
+    replicate, and none of them trains or chooses in any. The validation examples are chosen anew in each replicate. Where a class has
+    one example to choose from, it is not chosen: it trains, and the shares are of the other classes' examples.
 
     Args:
         labels: int64 classes of all examples, (N,).
@@ -60,17 +61,25 @@ def split(
     if official_test is None:
         if validation + test >= 1.0:
             raise ValueError(f"validation + test must be < 1, got {validation!r} + {test!r}")
-        tests = stratified_choice(labels, test, numpy_generator(study_seed, "test"))
+        tests = _choice_of_several(labels, test, numpy_generator(study_seed, "test"))
         pool_size = len(labels)
     else:
         tests = torch.zeros(len(labels), dtype=torch.bool)
         tests[official_test] = True
         pool_size = len(labels) - len(official_test)
     rest = torch.nonzero(~tests).squeeze(1)
-    validates = stratified_choice(labels[rest], validation * pool_size / len(rest), numpy_generator(study_seed, replicate, "split"))
+    validates = _choice_of_several(labels[rest], validation * pool_size / len(rest), numpy_generator(study_seed, replicate, "split"))
     train = rest[~validates]
     trained = torch.bincount(labels[train], minlength=int(labels.max()) + 1)
     if bool((trained == 0).any()):
         empty = int(torch.nonzero(trained == 0)[0])
         raise ValueError(f"class {empty} has no example left to train on with validation={validation!r} and test={test!r}")
     return train, rest[validates], torch.nonzero(tests).squeeze(1)
+
+
+def _choice_of_several(labels: Tensor, share: float, generator: np.random.Generator) -> Tensor:
+    """As `stratified_choice`, among the classes of two or more examples."""
+    several = labels.bincount()[labels] > 1
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask[several] = stratified_choice(labels[several], share, generator)
+    return mask

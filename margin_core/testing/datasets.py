@@ -30,8 +30,8 @@ class DatasetConformance:
     Attributes:
         sources: The declarations of the datasets that are tested; those of photos at any size, which may be a small one.
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
-        whole: Whether the files there are the whole datasets. False for small copies in the same layout, with at least two training
-            examples of each class: then neither their number nor their mean and standard deviation is compared with the declaration.
+        whole: Whether the files there are the whole datasets. False for small copies in the same layout, with a training example of
+            each class: then neither their number nor their mean and standard deviation is compared with the declaration.
     """
 
     sources: ClassVar[Sequence[DatasetSource]] = ()
@@ -156,10 +156,10 @@ class DatasetConformance:
         assert torch.equal(noisy.test()[1], clean.test()[1])
 
     def test_merged_classes_keep_their_examples_in_every_split_and_labels_become_the_level_s(self, source: DatasetSource) -> None:
-        dataset = load_dataset(source.name, self.root)
-        plain = prepare(DatasetConfig(source.name), data_root=self.root, study_seed=0, replicate=0)
+        dataset = self.load(source)
+        plain = prepare(self.config(source), data_root=self.root, study_seed=0, replicate=0)
         for name, level in (("superclasses", dataset.superclasses), ("groups", dataset.groups)):
-            config = DatasetConfig(source.name, merge=name)  # type: ignore[arg-type]
+            config = replace(self.config(source), merge=name)  # type: ignore[arg-type]
             if level is None:
                 with pytest.raises(ValueError, match=f"{source.name}: merge must be left out"):
                     prepare(config, data_root=self.root, study_seed=0, replicate=0)

@@ -38,6 +38,8 @@ CURVE: dict[str, Any] = {
         ("digits-found", "val_rank_5", True),
         ("digits-compared", "val_tar_at_far_0.001", True),
         ("digits-compared", "val_equal_error_rate", False),
+        ("market1501", "val_map", True),
+        ("lfw", "val_tar_at_far_0.01", True),
     ],
 )
 def test_a_study_may_ask_for_a_metric_of_its_datasets_task(dataset: str, metric: str, maximize: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterable
 from io import BytesIO
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,26 @@ def write_market1501(root: Path) -> None:
 def write_dukemtmc(root: Path) -> None:
     """702 people to train on (layout: https://github.com/sxzrt/DukeMTMC-reID_evaluation)."""
     write_people(root / "DukeMTMC-reID", 702, "_f0044158")
+
+
+def write_lfw(root: Path) -> None:
+    """4038 people to train on, of nine in ten one photo, and ten others, 5 photos of each (layout: torchvision.datasets.LFWPeople).
+
+    100 pairs are of one of the ten and as many of two. The packed photos are an empty file, for their checksum alone is asked for.
+    """
+    folder = root / "lfw-py"
+    people = {f"Person_{label:04d}": 1 if label % 10 else 10 if label % 100 == 0 else 2 for label in range(4038)}
+    others = {f"Stranger_{label:02d}": 5 for label in range(10)}
+    for shown, green in ((people, TRAIN), (others, TEST)):
+        listed = [(f"{name}/{name}_{number:04d}.jpg", label) for label, name in enumerate(shown) for number in range(1, shown[name] + 1)]
+        write_photos(folder / "lfw_funneled", [(name, label % 256) for name, label in listed], green)
+    (folder / "lfw-funneled.tgz").touch()
+    same = [f"{name}\t{one}\t{two}" for name in others for one, two in combinations(range(1, 6), 2)]
+    two_people = [f"{one}\t{number}\t{two}\t{number}" for one, two in combinations(others, 2) for number in (1, 2, 3)][: len(same)]
+    for name, lines in {
+        "lfw-names": [f"{person}\t{count}" for person, count in {**others, **people}.items()],
+        "peopleDevTrain": [f"{len(people)}", *(f"{person}\t{count}" for person, count in people.items())],
+        "peopleDevTest": [f"{len(others)}", *(f"{person}\t{count}" for person, count in others.items())],
+        "pairsDevTest": [f"{len(same)}", *same, *two_people],
+    }.items():
+        (folder / f"{name}.txt").write_text("\n".join([*lines, ""]))

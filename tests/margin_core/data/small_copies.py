@@ -1,6 +1,6 @@
 """Small made-up copies of the datasets in files, each in its official layout, for the real code to read.
 
-Those of most photos are in `photo_copies`. torchvision reads CIFAR, SVHN and the flowers only where the files have the published
+Those of most photos are in `photo_copies`. torchvision reads CIFAR, SVHN, the flowers and LFW only where the files have the published
 checksums, which it keeps as attributes of its classes: `small_copies` puts those of the copies there. Nothing else of the reading is
 other than with the real files.
 """
@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from torchvision.datasets import CIFAR10, CIFAR100, SVHN, Flowers102
+from torchvision.datasets import CIFAR10, CIFAR100, SVHN, Flowers102, LFWPairs, LFWPeople
 
 from margin_core.data.cifar10 import CLASSES as CIFAR10_CLASSES
 from margin_core.data.cifar100 import CLASSES as CIFAR100_CLASSES
@@ -30,6 +30,7 @@ from tests.margin_core.data.photo_copies import (
     write_fgvc_aircraft,
     write_folder,
     write_hugging_face,
+    write_lfw,
     write_market1501,
     write_oxford_flowers,
     write_oxford_pets,
@@ -198,6 +199,7 @@ COPIES: dict[str, Callable[[Path], None]] = {
     "oxford_pets": write_oxford_pets,
     "market1501": write_market1501,
     "dukemtmc": write_dukemtmc,
+    "lfw": write_lfw,
 }
 # Of each kind of datasets one, by its whole name.
 NAMED: dict[str, Callable[[Path], None]] = {
@@ -240,11 +242,21 @@ def vouch_for_flowers(root: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Flowers102, "_file_dict", {**Flowers102._file_dict, **files})
 
 
+def vouch_for_lfw(root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Likewise; the packed photos have one, and those that are read have none."""
+    folder = root / LFWPeople.base_folder
+    images, packed, _ = LFWPeople.file_dict["funneled"]
+    for lfw in (LFWPeople, LFWPairs):
+        patch.setattr(lfw, "file_dict", {**lfw.file_dict, "funneled": (images, packed, checksum(folder / packed))})
+        patch.setattr(lfw, "checksums", {file.name: checksum(file) for file in folder.glob("*.txt")})
+
+
 CHECKSUMS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "cifar10": partial(vouch_for_cifar, CIFAR10),
     "cifar100": partial(vouch_for_cifar, CIFAR100),
     "svhn": vouch_for_svhn,
     "oxford_flowers": vouch_for_flowers,
+    "lfw": vouch_for_lfw,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from margin_core.data import Dataset, DatasetConfig, PictureError, check_dataset, check_dials, dataset_info, load_dataset, prepare
-from margin_core.data.tasks import RetrievalTask
+from margin_core.data.tasks import RetrievalTask, VerificationTask
 from tests.margin_core.data.photo_copies import TEST, TRAIN, VAL, told, write_folder, write_hugging_face, write_shard, write_webdataset
 from tests.margin_core.data.small_copies import small_copies
 
@@ -23,6 +23,8 @@ OFFICIAL = {
     "oxford_flowers": ({TRAIN: 1, VAL: 1, TEST: 1}, "tiger lily"),
     "oxford_pets": ({TRAIN: 2, TEST: 1}, "pet_05"),
 }
+# Of these the test part is of other people than the classes.
+PEOPLE = ("market1501", "dukemtmc", "lfw")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_the_banner_of_an_aircraft_is_cut_off(copies: Path) -> None:
 
 
 def test_declared_counts_are_the_published_ones() -> None:
-    declared = {name: (dataset_info(name).num_classes, dataset_info(name).examples) for name in (*OFFICIAL, "market1501", "dukemtmc")}
+    declared = {name: (dataset_info(name).num_classes, dataset_info(name).examples) for name in (*OFFICIAL, *PEOPLE)}
     assert declared == {
         "cub": (200, 5994 + 5794),
         "stanford_dogs": (120, 12000 + 8580),
@@ -79,6 +81,7 @@ def test_declared_counts_are_the_published_ones() -> None:
         "oxford_pets": (37, 3680 + 3669),
         "market1501": (751, 12936 + 3368 + 15913),
         "dukemtmc": (702, 16522 + 2228 + 17661),
+        "lfw": (4038, 9525 + 3708),
     }
 
 
@@ -94,7 +97,8 @@ def test_a_size_is_chosen_by_the_study_or_else_by_the_dataset(copies: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "where"), [("cub", "CUB_200_2011"), ("stanford_dogs", "stanford_dogs"), ("oxford_pets", "oxford-iiit-pet")]
+    ("name", "where"),
+    [("cub", "CUB_200_2011"), ("stanford_dogs", "stanford_dogs"), ("oxford_pets", "oxford-iiit-pet"), ("lfw", "lfw-py")],
 )
 def test_missing_photos_are_told_with_where_they_are_looked_for_how_they_are_had_and_their_size(
     tmp_path: Path, name: str, where: str
@@ -229,3 +233,44 @@ def test_a_part_without_photos_of_people_is_told(tmp_path: Path) -> None:
         (tmp_path / "Market-1501-v15.09.15" / part).mkdir(parents=True)
     with pytest.raises(PictureError, match=r"market1501: no photo called <person>_c<camera>\*.jpg was found in .*/bounding_box_train"):
         load_dataset("market1501", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with small_copies(tmp_path_factory.mktemp("faces"), "lfw") as root:
+        yield root
+
+
+def test_people_of_the_development_training_set_are_classes_and_photos_of_others_are_paired(faces: Path) -> None:
+    dataset = load_dataset("lfw", faces, size=8)
+    photos = torch.tensor([1 if label % 10 else 10 if label % 100 == 0 else 2 for label in range(4038)])
+    assert dataset.images.shape == (int(photos.sum()) + 50, 3, 8, 8)
+    assert torch.equal(dataset.labels[:-50], torch.repeat_interleave(torch.arange(4038), photos))
+    assert dataset.labels[-50:].tolist() == [-1] * 50
+    assert dataset.class_names[:2] == ("Person_0000", "Person_0001")
+    shown, parts = told(dataset.images)
+    assert torch.equal(shown[:-50], dataset.labels[:-50] % 256)
+    assert torch.equal(torch.nonzero(parts == TEST).squeeze(1), torch.arange(len(shown) - 50, len(shown)))
+    task = dataset.task
+    assert isinstance(task, VerificationTask)
+    assert task.same.tolist() == [True] * 100 + [False] * 100
+    assert torch.equal(shown[task.pairs[:, 0]] == shown[task.pairs[:, 1]], task.same)
+    assert len(set(map(tuple, task.pairs.tolist()))) == 200
+    assert task.pairs[0].tolist() == [len(shown) - 50, len(shown) - 49]
+
+
+def test_of_whom_there_is_one_photo_it_trains_in_every_replicate(faces: Path) -> None:
+    few = torch.tensor([label for label in range(4038) if label % 10])
+    for replicate in range(3):
+        data = prepare(DatasetConfig("lfw", size=8), data_root=faces, study_seed=0, replicate=replicate)
+        validates = data.val_y.bincount(minlength=4038)
+        assert not bool(validates[few].any())
+        assert set(validates[::100].tolist()) == {2}
+        assert len(data.val_y) == round(0.2 * (41 * 10 + 363 * 2))
+
+
+def test_faces_whose_list_is_another_are_told_in_a_sentence(tmp_path: Path) -> None:
+    with small_copies(tmp_path, "lfw"):
+        (tmp_path / "lfw-py" / "pairsDevTest.txt").write_text("0\n")
+        with pytest.raises(PictureError, match=rf"lfw: a list or lfw-funneled.tgz in {tmp_path}/lfw-py has not the checksum"):
+            load_dataset("lfw", tmp_path)

@@ -87,3 +87,12 @@ def test_a_class_without_an_example_to_train_on_is_named() -> None:
     labels = torch.tensor([0] * 20 + [1])
     with pytest.raises(ValueError, match="class 1 has no example left to train on"):
         split(labels, torch.tensor([20]), study_seed=0, replicate=0, validation=0.2, test=0.2)
+
+
+@given(counts=st.lists(st.integers(1, 6), min_size=2, max_size=40), seed=st.integers(0, 5))
+def test_the_only_example_of_a_class_trains(counts: list[int], seed: int) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    train, val, test = split(labels, None, study_seed=seed, replicate=0, validation=0.2, test=0.2)
+    assert torch.equal(torch.cat([train, val, test]).sort().values, torch.arange(len(labels)))
+    assert set(labels[train].tolist()) == set(range(len(counts)))
+    assert all(counts[label] > 1 for label in labels[torch.cat([val, test])].tolist())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from margin_core.data import DatasetConfig, RetrievalTask, VerificationTask
 from margin_core.training import TASK_METRICS, Examples, Record, Trial
 from margin_core.training.embeddings import Embeddings, draw_pairs
 from tests import digit_tasks
+from tests.margin_core.data.small_copies import small_copies
 from tests.margin_core.training.test_trial import KEYS, cell, run
 
 TASKS = {"digits-found": "retrieval", "digits-compared": "verification"}
@@ -85,6 +87,24 @@ def test_strangers_are_compared_as_the_metric_compares_them() -> None:
     told = trial.evaluate("test")
     assert [told["test_tar_at_far_0.01"], told["test_tar_at_far_0.001"]] == pytest.approx([point.tar for point in found.points], abs=0.5)
     assert told["test_equal_error_rate"] == pytest.approx(found.equal_error_rate, abs=0.005)
+
+
+def test_faces_of_others_are_compared_in_the_official_pairs(tmp_path: Path) -> None:
+    with small_copies(tmp_path, "lfw"):
+        trial = Trial(
+            cell("cos_face", dataset=DatasetConfig("lfw", size=8), epochs=1, batch_size=512),
+            study_seed=0,
+            replicate=0,
+            record=Record(test=True),
+            data_root=tmp_path,
+        )
+    last = run(trial)[-1].metrics
+    # The faces of a person are of one colour here: whatever the network is, they are as near as can be.
+    assert last["test_tar_at_far_0.01"] == 100.0
+    assert last["test_equal_error_rate"] < 0.01
+    assert math.isnan(last["test_tar_at_far_0.001"])  # 100 pairs of two people are too few
+    assert all(math.isfinite(last[key]) for key in ("val_tar_at_far_0.01", "val_tar_at_far_0.001", "val_equal_error_rate"))
+    assert "test_accuracy" not in last
 
 
 def test_a_task_is_no_part_of_the_training() -> None:
