@@ -196,7 +196,11 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     plain = found.to_dict()
     verdict = {
         "winner": next(entry for entry in plain["winners"] if entry["dataset"] == winner.dataset),
-        "verdicts": [entry for entry in plain["verdicts"] if entry["dataset"] == winner.dataset],
+        **{
+            kind: [entry for entry in plain[kind] if entry["dataset"] == winner.dataset]
+            for kind in ("verdicts", "zoom", "test")
+            if kind in plain
+        },
         "study": found.spec.name,
         "metric": found.spec.metric,
     }

@@ -6,7 +6,8 @@
 - That the best value *moves* is confirmed where the two datasets' curves shift, the way that is claimed; refuted where they shift the other
   way, or where on both the same single value may be best.
 
-Everything else is undecided. Each claim stands at the study's own level; of twenty that are true, one may be expected to seem refuted.
+Everything else is undecided. Each claim stands at the study's own level, the stricter one of a later look included; of twenty that are
+true, one may be expected to seem refuted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pandas as pd
 
 from margin_core.data import DatasetConfig
 from studies.analysis import Gain, paired_gain
+from studies.analysis.rule import level
 from studies.findings import Answer, Curve
 from studies.published.claims import Claim
 from studies.shifting import shifts_between
@@ -116,11 +118,18 @@ def _best(value: float, curve: Curve) -> tuple[Status, str]:
         return "undecided", f"{symbol} = {value:g} was not measured"
     if all(cell.half_width is None for cell in verdict.cells):
         return "undecided", verdict.reason
-    kept = ", ".join(f"{other:.4g}" for other in verdict.optimum_set) or f"no {symbol}, but cross-entropy"
-    told = f"{kept} may be best, over {verdict.n_seeds} seeds"
+    values = [f"{other:.4g}" for other in verdict.optimum_set]
+    arm = ["cross-entropy"] if _arm_may_be_best(curve) else []
+    alone = " alone" if len(values + arm) == 1 else ""
+    told = f"{'' if values else f'no {symbol}, but '}{', '.join(values + arm)}{alone} may be best, over {verdict.n_seeds} seeds"
     if value not in verdict.optimum_set:
         return "refuted", told
-    return ("confirmed", told.replace("may be", "alone may be")) if verdict.optimum_set == (value,) else ("undecided", told)
+    return ("confirmed" if alone else "undecided"), told
+
+
+def _arm_may_be_best(curve: Curve) -> bool:
+    """Whether a baseline that is no value of the knob may be best."""
+    return any(cell.value is None and cell.may_be_best for cell in curve.verdict.cells)
 
 
 def _compared(claim: Claim, curve: Curve, answer: Answer) -> tuple[Status, str]:
@@ -151,7 +160,10 @@ def _gain(value: float, other: float | str | None, curve: Curve, answer: Answer)
     if theirs is None:
         return None
     pairs = _runs(value, curve).merge(theirs, on="seed", suffixes=("", "_other"))[[metric, f"{metric}_other"]].dropna()
-    return None if pairs.empty else paired_gain(pairs[metric].to_numpy(), pairs[f"{metric}_other"].to_numpy(), alpha=answer.spec.alpha)
+    if pairs.empty:
+        return None
+    alpha = level(answer.spec.alpha, curve.verdict.question.looks)
+    return paired_gain(pairs[metric].to_numpy(), pairs[f"{metric}_other"].to_numpy(), alpha=alpha)
 
 
 def _runs(value: float | str | None, curve: Curve) -> pd.DataFrame:
@@ -169,7 +181,7 @@ def _moves(claim: Claim, curve: Curve | None, answer: Answer) -> tuple[Status, s
         as_told = claim.direction is None or rises == (claim.direction == "up")
         return ("confirmed" if as_told else "refuted"), moved.verdict.reason
     kept = curve.verdict.optimum_set
-    if len(kept) == 1 and kept == there.verdict.optimum_set:
+    if len(kept) == 1 and kept == there.verdict.optimum_set and not (_arm_may_be_best(curve) or _arm_may_be_best(there)):
         return "refuted", f"{curve.knob.symbol} = {kept[0]:g} alone may be best on both"
     return "undecided", moved.verdict.reason
 

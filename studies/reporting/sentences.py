@@ -120,7 +120,7 @@ def shift_sentence(shift: Shift) -> str:
         return f"The best {symbol} of {shift.family} moves with the data: no one value is best on all {number_of}{told}."
     if verdict.p_bare is None and min(each.n_seeds for each in verdict.datasets) < 2:
         return f"Whether the best {symbol} of {shift.family} moves with the data cannot be asked: it takes two seeds at least."
-    return f"One {symbol} of {shift.family} may be best on all {number_of}, but that one is, is not shown."
+    return f"Nothing shows that the best {symbol} of {shift.family} moves between the {number_of}, nor that it stays."
 
 
 def alt_of_shift(shift: Shift) -> str:
@@ -279,7 +279,8 @@ def _standing(answer: Answer, gain: Gain) -> str:
 
 
 def _difference(answer: Answer, gain: Gain) -> str:
-    return number(abs(gain.mean), gain_places(gain)) + metric_words(answer.spec).points
+    size, unit = number(abs(gain.mean), gain_places(gain)), metric_words(answer.spec).points
+    return size + (unit.removesuffix("s") if size == "1" else unit)
 
 
 def _sesoi(answer: Answer) -> str:

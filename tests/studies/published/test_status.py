@@ -91,6 +91,20 @@ def test_a_claim_that_an_optimum_moves_is_refuted_where_one_value_alone_is_best_
     assert (still.status, still.reason) == ("refuted", "λ = 1 alone may be best on both")
 
 
+def test_a_value_is_not_the_best_one_where_cross_entropy_may_be_as_good(new_ledger: NewLedger) -> None:
+    families = {"ce": {"label_smoothing": 0}, "cos_face": {"s": 10}}
+    confirm = {"families": 1, "seeds": 5, "values": {"cos_face": [0.1, 0.2, 0.3]}}
+    spec = study(**{**CURVE, "families": families, "datasets": DATASETS[:1]}, confirm=confirm)
+    ledger = new_ledger(spec)
+    write_all(
+        ledger,
+        confirmed(ledger, spec),
+        lambda trial: 90 - 10 * abs(float(trial.config.get("cos_face.m", 0.2)) - 0.2) + noise(trial.key, scale=0.02),
+    )
+    best = checked(answer(ledger), family="cos_face", knob="m", best=0.2)
+    assert (best.status, best.reason) == ("undecided", "0.2, cross-entropy may be best, over 5 seeds")
+
+
 def test_nothing_is_confirmed_or_refuted_by_a_single_run(new_ledger: NewLedger) -> None:
     single = answered(new_ledger, seeds=1)
     forms = [{"best": 1}, {"value": 1, "beats": "ce"}, {"value": 1, "loses_to": 0.5}, {"moves_to": "mnist"}]

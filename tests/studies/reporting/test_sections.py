@@ -34,6 +34,8 @@ def test_the_forest_tells_on_how_many_datasets_a_family_is_better_and_what_suits
 def test_sets_without_a_common_value_are_told_and_are_no_claim_of_a_shift(found):
     first, second = (curve for curve in found.curves if curve.family == "gds")
     moved = replace(second, verdict=replace(second.verdict, optimum_set=(1.5, 2.0)))
+    worse = [replace(curve, verdict=replace(curve.verdict, label="WORSE", better=False)) for curve in (first, moved)]
+    assert forest.sentence(worse).endswith("the baseline alone may be best on both.")
     assert forest.sentence([first, moved]).endswith("no λ that was tried may be best on all of them, which alone is no claim of a shift.")
 
 
