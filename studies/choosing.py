@@ -14,12 +14,13 @@ EVERYWHERE: Mapping[str, bool] = {
 """Whether more of a metric is better, of each metric that every study has."""
 
 
-def comparable(recorded: Iterable[str], tasks: Sequence[Mapping[str, bool]]) -> dict[str, bool]:
+def comparable(recorded: Iterable[str], tasks: Sequence[Mapping[str, bool]], *, validated: bool = True) -> dict[str, bool]:
     """The metrics that a study may compare cells by, and whether more of each is better.
 
     Args:
         recorded: What the study records of the validation split; of all of it more is better.
         tasks: For each dataset what its task measures, without the split's name, and whether more is better. What all measure counts.
+        validated: Whether every dataset has examples that validate. Without, there is only what a network's weights tell.
 
     Example:
         >>> retrieval = {"map": True, "rank_1": True}
@@ -27,9 +28,12 @@ def comparable(recorded: Iterable[str], tasks: Sequence[Mapping[str, bool]]) -> 
         ['val_top_5_accuracy', 'val_map', 'val_rank_1']
         >>> comparable([], [retrieval, {}]) == EVERYWHERE
         True
+        >>> comparable([], [retrieval], validated=False)
+        {'class_margin': True}
     """
     shared = {f"val_{name}": more for name, more in tasks[0].items() if all(name in task for task in tasks)}
-    return {**EVERYWHERE, **dict.fromkeys(recorded, True), **shared}
+    metrics = {**EVERYWHERE, **dict.fromkeys(recorded, True), **shared}
+    return {name: more for name, more in metrics.items() if validated or not name.startswith("val_")}
 
 
 def refuse_test_metric(metric: str) -> None:

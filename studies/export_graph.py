@@ -1,6 +1,7 @@
 """A trained network as a graph that runs without this package: an ONNX file, or a program of `torch.export`.
 
-What was written is run on validation images beside the network itself; a file whose scores are others is not left behind.
+What was written is run on validation images, or training images where none validates, beside the network itself; a file whose scores are
+others is not left behind.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def write_graph(trial: Trial, directory: Path, name: Format) -> Graph:
         CallError: The network cannot be written in this format, or what was written gives other scores.
     """
     path, data = directory / FILES[name], trial.data
-    examples = data.dataset.standardiser()(data.val_x[:IMAGES])
+    examples = data.dataset.standardiser()((data.val_x if len(data.val_indices) else data.train_x)[:IMAGES])
     network = _Scores(trial.model).cpu().eval()
     try:
         with warnings.catch_warnings():

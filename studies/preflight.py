@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from margin_core.cache import check_cache
-from margin_core.data import check_dataset, check_dials, dataset_info, load_dataset, prepare, resolve_data_root
+from margin_core.data import VALIDATION, check_dataset, check_dials, dataset_info, load_dataset, prepare, resolve_data_root
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.models import build_model
 from studies.runner import choose_runner
@@ -45,7 +45,7 @@ def check_call(
         for entry in spec.datasets:
             check_dataset(entry.dataset, data_root)
             # Only the data tell whether the classes are large enough; they are of one size in all replicates.
-            if entry.config().sizes_classes:
+            if entry.config().sizes_classes or entry.validation != VALIDATION:
                 prepare(entry.config(), data_root=data_root, study_seed=spec.seed, replicate=0)
         networks = [(spec.model.name, spec.model.weights), *((network.name, network.weights) for network in spec.describe)]
         for name, weights in dict.fromkeys(networks):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from margin_core.data import (
+    VALIDATION,
     Choice,
     DatasetConfig,
     Imbalance,
@@ -89,6 +90,7 @@ class DatasetEntry(Section):
         manifold: Of the dataset ``manifold``: what its pictures are drawn by.
         size: Pixels of the shorter side of photos; by default the dataset's own.
         pretext: ``rotation`` to ask how each image is turned, in the place of its class.
+        validation: Share of the examples outside an official test split that validate; at 0 none does.
     """
 
     dataset: str
@@ -105,6 +107,7 @@ class DatasetEntry(Section):
     manifold: ManifoldSection | None = None
     size: int | None = Field(None, ge=1)
     pretext: Pretext | None = None
+    validation: float = Field(VALIDATION, ge=0.0, lt=1.0)
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""
@@ -124,6 +127,7 @@ class DatasetEntry(Section):
             manifold=None if self.manifold is None else self.manifold.manifold(),
             size=self.size,
             pretext=self.pretext,
+            validation=self.validation,
         )
 
 

@@ -93,10 +93,15 @@ class StudySpec(Section):
         """The smallest effect of interest, in the metric's units (0.2 percentage points of accuracy by default)."""
         return 0.2 if self.sesoi is None else self.sesoi
 
+    @property
+    def unvalidated(self) -> list[str]:
+        """The datasets of whose examples none validates, as the study calls them."""
+        return [entry.config().key for entry in self.datasets if entry.validation == 0.0]
+
     def comparable(self) -> dict[str, bool]:
         """The metrics that the study could go by, and whether more of each is better."""
         tasks = [TASK_METRICS[dataset_info(entry.dataset).task] for entry in self.datasets]
-        return comparable(self.record.record().names("val"), tasks)
+        return comparable(self.record.record().names("val"), tasks, validated=not self.unvalidated)
 
     def space(self) -> Space:
         """The joint, conditional space of families, knobs, regularisers and nuisance values."""
@@ -119,6 +124,11 @@ class StudySpec(Section):
             raise ValueError(f"datasets: {sorted(twice)[0]!r} is listed twice; give one of them a label")
         if self.screen is None and self.confirm is None:
             raise ValueError("a study needs a screen or a confirm section")
+        if self.unvalidated and self.metric.startswith("val_"):
+            raise ValueError(
+                f"metric must be {', '.join(self.comparable())} where no example of a dataset validates, as of {self.unvalidated[0]}, "
+                f"got {self.metric!r}"
+            )
         if self.metric not in (metrics := self.comparable()):
             raise ValueError(f"metric must be one of {', '.join(metrics)}, got {self.metric!r}{did_you_mean(self.metric, metrics)}")
         if self.metric != "val_accuracy" and self.sesoi is None:
@@ -161,6 +171,8 @@ class StudySpec(Section):
             refuse_test_metric(name)
             if name in named[:place]:
                 raise ValueError(f"screen.trade_off: {name!r} is listed twice")
+            if not others:
+                raise ValueError(f"screen.trade_off must be left out where no example of a dataset validates, got {name!r}")
             if name not in others:
                 raise ValueError(f"screen.trade_off must be of {', '.join(others)}, got {name!r}{did_you_mean(name, others)}")
 

@@ -1,7 +1,18 @@
 """Datasets in memory, their splits, and the dials that change them. One file is one dataset or dial; `listing` names the datasets."""
 
 from margin_core.data.class_sizes import Imbalance, ImbalanceKind
-from margin_core.data.dataset import Choice, Dataset, DatasetConfig, DatasetSource, Merge, Noise, Pretext, Superclasses, resolve_data_root
+from margin_core.data.dataset import (
+    VALIDATION,
+    Choice,
+    Dataset,
+    DatasetConfig,
+    DatasetSource,
+    Merge,
+    Noise,
+    Pretext,
+    Superclasses,
+    resolve_data_root,
+)
 from margin_core.data.decoded import PictureError
 from margin_core.data.listing import SOURCES, check_dataset, check_dials, dataset_info, list_datasets, load_dataset, number_of_classes
 from margin_core.data.manifold_points import Manifold, ManifoldKind
@@ -10,6 +21,7 @@ from margin_core.data.tasks import RetrievalTask, TaskName, VerificationTask
 
 __all__ = [
     "SOURCES",
+    "VALIDATION",
     "Choice",
     "Dataset",
     "DatasetConfig",

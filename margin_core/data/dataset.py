@@ -29,6 +29,8 @@ Merge = Literal["superclasses", "groups"]
 MERGES: tuple[Merge, ...] = get_args(Merge)
 Pretext = Literal["rotation"]
 PRETEXTS: tuple[Pretext, ...] = get_args(Pretext)
+VALIDATION = 0.2
+"""The share that validates where nothing else is asked for."""
 DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
@@ -199,6 +201,7 @@ class DatasetConfig:
         manifold: Of the dataset ``manifold``: what its pictures are drawn by, or None for the default.
         size: Pixels of the shorter side that photos are resized to, or None for the dataset's own default.
         pretext: ``rotation`` where each image is shown in four turns and the turn is its label, or None for the dataset's own labels.
+        validation: Share of the examples outside an official test split that validate, in [0, 1); at 0 all of them may train.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -221,6 +224,7 @@ class DatasetConfig:
     manifold: Manifold | None = None
     size: int | None = None
     pretext: Pretext | None = None
+    validation: float = VALIDATION
 
     def __post_init__(self) -> None:
         if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
@@ -229,6 +233,8 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: clutter must be 0 or in [0.0625, 0.9375], got {self.clutter!r}")
         if not _is_number(self.deform) or not 0.0 <= self.deform <= 1.0:
             raise ValueError(f"{self.name}: deform must be in [0, 1], got {self.deform!r}")
+        if not _is_number(self.validation) or not 0.0 <= self.validation < 1.0:
+            raise ValueError(f"{self.name}: validation must be in [0, 1), got {self.validation!r}")
         if self.noise not in NOISES:
             raise ValueError(f"{self.name}: noise must be one of {', '.join(NOISES)}, got {self.noise!r}")
         if self.label is not None and (self.label in ("", ".", "..") or "/" in str(self.label)):  # it names files
@@ -274,6 +280,8 @@ class DatasetConfig:
             parts.append(f"{self.size}px")
         if self.manifold is not None:
             parts.append(self.manifold.key)
+        if self.validation != VALIDATION:
+            parts.append(f"val{self.validation:g}")
         if self.merge is not None:
             parts.append(self.merge)
         if self.classes is not None:
@@ -305,6 +313,7 @@ class DatasetConfig:
             "manifold": None if self.manifold is None else self.manifold.to_dict(),
             "size": self.size,
             "pretext": self.pretext,
+            "validation": None if self.validation == VALIDATION else float(self.validation),
         }
         turned = {name: value for name, value in dials.items() if value is not None}
         return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}

@@ -31,7 +31,7 @@ class Prepared:
     Args:
         dataset: Where the examples come from: as it was read, or what the dials make of it.
         train_indices: Places of the training examples in ``dataset``, in rising order.
-        val_indices: Places of the validation examples.
+        val_indices: Places of the validation examples; none where the config's ``validation`` is 0.
         test_indices: Places of the test examples; the same in every replicate.
         train_y: Training labels, (N,) int64, label noise included.
         val_y: Validation labels, as they are in the dataset.
@@ -78,7 +78,6 @@ def prepare(
     data_root: str | Path | None = None,
     study_seed: int,
     replicate: int,
-    validation: float = 0.2,
     test: float = 0.2,
 ) -> Prepared:
     """The data of one replicate.
@@ -88,7 +87,6 @@ def prepare(
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         study_seed: The study's seed.
         replicate: Number of the replicate.
-        validation: Share of the examples outside an official test split that validate.
         test: Share of all examples that test, where there is no official test split.
 
     Raises:
@@ -105,7 +103,7 @@ def prepare(
     check_dials(config)
     dataset = load_dataset(config.name, data_root, size=config.size) if config.manifold is None else manifold.build(config.manifold)
     train, val, tests = split(
-        dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=validation, test=test
+        dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=config.validation, test=test
     )
     # After the split, so that merged classes have the training, validation and test examples of those that they are made of.
     if config.merge is not None:

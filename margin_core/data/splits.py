@@ -16,7 +16,7 @@ def stratified_choice(labels: Tensor, share: float, generator: np.random.Generat
 
     Args:
         labels: int64 classes, (N,).
-        share: Share to choose, in (0, 1).
+        share: Share to choose, in [0, 1).
         generator: Draws the examples.
 
     Returns:
@@ -49,15 +49,16 @@ def split(
         official_test: Places of the official test split, or None.
         study_seed: The study's seed.
         replicate: Number of the replicate.
-        validation: Share of the examples outside an official test split that validate, in (0, 1).
+        validation: Share of the examples outside an official test split that validate, in [0, 1).
         test: Share of all examples that test, in (0, 1); not used where there is an official test split.
 
     Raises:
-        ValueError: Where a share is out of range or leaves a class without an example to train on.
+        ValueError: Where a share is out of range, leaves a class without an example to train on, or is so small that none validates.
     """
-    for name, share in (("validation", validation), ("test", test)):
-        if not 0.0 < share < 1.0:
-            raise ValueError(f"{name} must be in (0, 1), got {share!r}")
+    if not 0.0 <= validation < 1.0:
+        raise ValueError(f"validation must be in [0, 1), got {validation!r}")
+    if not 0.0 < test < 1.0:
+        raise ValueError(f"test must be in (0, 1), got {test!r}")
     if official_test is None:
         if validation + test >= 1.0:
             raise ValueError(f"validation + test must be < 1, got {validation!r} + {test!r}")
@@ -69,6 +70,8 @@ def split(
         pool_size = len(labels) - len(official_test)
     rest = torch.nonzero(~tests).squeeze(1)
     validates = _choice_of_several(labels[rest], validation * pool_size / len(rest), numpy_generator(study_seed, replicate, "split"))
+    if validation > 0.0 and not bool(validates.any()):
+        raise ValueError(f"validation must be 0 or choose at least one of {len(rest)} examples, got {validation!r}")
     train = rest[~validates]
     trained = torch.bincount(labels[train], minlength=int(labels.max()) + 1)
     if bool((trained == 0).any()):

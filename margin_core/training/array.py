@@ -195,7 +195,7 @@ class TrialArray:
         asked: list[Split] = ["val", *(split for split in SPLITS if any(trial.record.looks_at(split) for trial in trials))]
         data = trials[0].data
         count = {"val": len(data.val_indices), "train": len(data.train_indices), "test": len(data.test_indices)}
-        fit = [split for split in asked if len(trials) * count[split] * data.num_classes <= MOST_VALUES]
+        fit = [split for split in asked if 0 < len(trials) * count[split] * data.num_classes <= MOST_VALUES]
         said = [self._predictions(stacked, split) for split in fit]
         return [dict(zip(fit, own, strict=True)) for own in zip(*said, strict=True)] if fit else [{} for _ in trials]
 

@@ -63,7 +63,7 @@ def embeddings_of_test(data: Prepared) -> Embeddings | None:
 
 
 def embeddings_of_validation(data: Prepared, *, study_seed: int, replicate: int) -> Embeddings | None:
-    """A task like the dataset's on its validation split, or None where it has no task.
+    """A task like the dataset's on its validation split, or None where it has no task or nothing validates.
 
     Retrieval: each image is looked for among all others. Verification: `VALIDATION_PAIRS` of one class and as many of two, drawn by the
     study's seed for each replicate.
@@ -72,7 +72,7 @@ def embeddings_of_validation(data: Prepared, *, study_seed: int, replicate: int)
         ValueError: Where no two validation images of one class, and of different cameras, could be compared.
     """
     task, labels = data.dataset.task, data.val_y
-    if task is None:
+    if task is None or len(labels) == 0:
         return None
     if isinstance(task, VerificationTask):
         if int(labels.bincount().max()) < 2 or len(torch.unique(labels)) < 2:

@@ -28,7 +28,7 @@ class EpochReport:
         epoch: Its number, from 1.
         metrics: ``train_loss`` (mean over the epoch of loss plus regularisers), ``val_accuracy`` (percent), ``val_nll``, ``val_ece``
             (fraction), ``class_margin`` (degrees), ``val_sample_margin`` (mean), what the trial's record asks for, and for each scheduled
-            knob ``knob.<name>``, as it was at the epoch's last step.
+            knob ``knob.<name>``, as it was at the epoch's last step. Where nothing validates no metric is called ``val_``.
         seconds: Wall time of the epoch, evaluation included.
         diverged: Whether loss, weights or a metric of the validation split are not finite. Metrics that cannot be measured are then NaN.
         steps: What was measured within the epoch.

@@ -239,7 +239,7 @@ class Trial:
         """What the network sees of the examples of ``split``, a batch (N, C, H, W) at a time, in the order of ``data.<split>_indices``."""
         images, target = self._examples(split)
         size = max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(self.data.in_shape)))
-        for batch, stored in images.batches(torch.arange(len(images)), size):
+        for batch, stored in images.batches(torch.arange(len(images)), size) if len(images) else ():
             yield self._seen(stored, target[batch])
 
     @torch.inference_mode()
@@ -252,6 +252,9 @@ class Trial:
             cosines.append(self.model.cosines(output))
             features += [output.features] if embedded else []
         target = self._examples(split)[1]
+        if not logits:  # nothing validates
+            nothing = target.new_empty((0, self.data.num_classes), dtype=torch.float32)
+            return Predictions(nothing, nothing, target)
         return Predictions(torch.cat(logits), torch.cat(cosines), target, torch.cat(features) if embedded else None)
 
     def save(self, path: str | Path) -> None:

@@ -332,6 +332,9 @@ def method(answer: Answer) -> list[str]:
     said = ["Validation examples choose and measure; the test split has not been touched."]
     if answer.tested:
         said = ["Validation examples choose. The test split judged one choice, once, on seeds that chose nothing."]
+    if spec.unvalidated:
+        metric = metric_words(spec).name
+        said = [f"No example of {', '.join(spec.unvalidated)} validates: the {metric} of trained weights chooses and measures."]
     if spec.confirm is not None:
         said += [
             "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are "

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from studies.answer import answer
+from studies.export import export_study
 from studies.plain_yaml import StudyFileError
 from studies.plan import confirm_trials
+from studies.reporting.tables import method
 from studies.workspace import study_files
 from tests import digit_tasks
 from tests.studies import builders
@@ -24,6 +26,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+UNVALIDATED = {"dataset": "digits", "validation": 0}
 CURVE: dict[str, Any] = {
     **builders.WITHOUT_SCREEN,
     "families": {"ce": {"label_smoothing": 0}, "gds": {"tau": 1}},
@@ -52,6 +55,23 @@ def test_a_metric_that_not_all_datasets_have_is_refused(datasets: list[str]) -> 
         builders.study(datasets=datasets, metric="val_map", sesoi=0.1)
 
 
+@pytest.mark.parametrize("datasets", [[UNVALIDATED], ["digits", UNVALIDATED]])
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_map"])
+def test_where_nothing_validates_nothing_chooses_that_is_measured_on_a_validation_split(datasets: list[Any], metric: str) -> None:
+    with pytest.raises(StudyFileError) as error:
+        builders.study(datasets=datasets, metric=metric, sesoi=0.1)
+    said = f"metric must be class_margin where no example of a dataset validates, as of digits-val0, got '{metric}'"
+    assert str(error.value) == said
+    assert builders.study(datasets=datasets, metric="class_margin", sesoi=1).maximize
+
+
+def test_where_nothing_validates_there_is_nothing_to_trade_off() -> None:
+    screen = {"searcher": "tpe", "trials": 5, "trade_off": ["val_nll"]}
+    with pytest.raises(StudyFileError) as error:
+        builders.study(datasets=[UNVALIDATED], metric="class_margin", sesoi=1, screen=screen)
+    assert str(error.value) == "screen.trade_off must be left out where no example of a dataset validates, got 'val_nll'"
+
+
 def test_what_a_task_measures_on_the_test_split_is_refused() -> None:
     with pytest.raises(StudyFileError, match="test_map is measured on the test split, which never chooses; the metric may be val_map"):
         builders.study(datasets=["digits-found"], metric="test_map", sesoi=0.1)
@@ -75,3 +95,20 @@ def test_a_study_of_retrieval_comes_to_a_verdict_by_its_metric(tmp_path: Path) -
     assert winner.summary.mean == pytest.approx(best)
     assert "val_map" in curve.table
     assert json.dumps(found.to_dict())
+
+
+def test_a_study_in_which_nothing_validates_comes_to_a_verdict_by_the_class_margin_and_says_so(tmp_path: Path) -> None:
+    spec = builders.study(**CURVE, datasets=[UNVALIDATED], metric="class_margin", sesoi=1, record={"test": True})
+    files = study_files(tmp_path, spec.name)
+    files.directory.mkdir()
+    with builders.new_ledger(files.ledger, spec) as ledger:
+        for planned in confirm_trials(spec):
+            train(ledger, files, spec, planned)
+        found = answer(ledger)
+        table = ledger.final_metrics("confirm")
+    assert not any(name.startswith("val_") for name in table)
+    [winner] = found.winners
+    assert winner.summary.mean == pytest.approx(table.groupby("cell_id")["class_margin"].mean().max())
+    assert method(found)[0] == "No example of digits-val0 validates: the class margin of trained weights chooses and measures."
+    exported = export_study(files, data_root=None)["digits-val0"]
+    assert "on examples like those of its training split" in (exported / "README.md").read_text()

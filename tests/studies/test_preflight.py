@@ -85,6 +85,17 @@ def test_a_class_with_too_few_examples_is_told(tmp_path: Path, dials: dict[str, 
     assert told(tmp_path, changes=changes) == f"digits: {key} must be at most {limit}, got 1000"
 
 
+@pytest.mark.parametrize(
+    ("validation", "sentence"),
+    [
+        (0.0001, "validation must be 0 or choose at least one of 1438 examples, got 0.0001"),
+        (0.9, "validation + test must be < 1, got 0.9 + 0.2"),
+    ],
+)
+def test_a_share_that_leaves_too_few_examples_is_told(tmp_path: Path, validation: float, sentence: str) -> None:
+    assert told(tmp_path, changes={"datasets": [{"dataset": "digits", "validation": validation}]}) == sentence
+
+
 def test_a_dataset_whose_files_are_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MARGIN_DATA", raising=False)
     mnist = {"datasets": ["digits", "mnist"]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from margin_core.data import DatasetConfig, Imbalance, ImbalanceKind, prepare
 from margin_core.data.class_sizes import class_sizes, thin
 from margin_core.losses.functional import ldam
 from margin_core.training import Cell, Recipe, Trial
+from tests import cifar10_sizes
 
 KINDS: list[ImbalanceKind] = ["long_tailed", "step"]
 
@@ -21,6 +24,30 @@ def test_long_tailed_sizes_are_the_published_ones_of_cifar_10() -> None:
     sizes = Imbalance("long_tailed", 100).sizes(5000, 10)
     assert sizes == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
     assert sum(sizes) == 12_406
+
+
+@pytest.mark.parametrize(
+    ("imbalance", "published"),
+    [
+        (Imbalance("long_tailed", 100), [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]),
+        (Imbalance("long_tailed", 10), [5000, 3871, 2997, 2320, 1796, 1391, 1077, 834, 645, 500]),
+        (Imbalance("step", 100), [5000] * 5 + [50] * 5),
+        (Imbalance("step", 10), [5000] * 5 + [500] * 5),
+    ],
+    ids=["lt100", "lt10", "step100", "step10"],
+)
+def test_where_nothing_validates_cifar_10_trains_on_the_published_sizes_and_otherwise_on_four_fifths(
+    imbalance: Imbalance, published: list[int], tmp_path: Path
+) -> None:
+    config = DatasetConfig("cifar10-sizes", imbalance=imbalance)
+    with cifar10_sizes.installed(tmp_path):
+        data, plain = (prepare(of, study_seed=0, replicate=1) for of in (replace(config, validation=0), config))
+    assert torch.bincount(data.train_y).tolist() == published
+    assert torch.equal(data.train_y, data.dataset.labels[data.train_indices])
+    assert (len(data.val_indices), len(data.val_y), len(data.val_x)) == (0, 0, 0)
+    assert torch.equal(data.test_indices, plain.test_indices)
+    assert torch.bincount(plain.train_y).tolist() == imbalance.sizes(4000, 10)
+    assert torch.bincount(plain.val_y).tolist() == [1000] * 10
 
 
 @pytest.mark.parametrize("ratio", [5, 10, 20, 50, 100, 200])

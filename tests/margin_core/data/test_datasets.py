@@ -160,7 +160,7 @@ def test_files_with_another_checksum_are_refused(tmp_path: Path) -> None:
 
 
 def test_mnist_trains_on_its_training_part_only(small_mnist: Path) -> None:
-    data = prepare(DatasetConfig("mnist"), data_root=small_mnist, study_seed=0, replicate=0, validation=0.25)
+    data = prepare(DatasetConfig("mnist", validation=0.25), data_root=small_mnist, study_seed=0, replicate=0)
     assert data.test_indices.tolist() == list(range(40, 60))
     assert sorted([*data.train_indices.tolist(), *data.val_indices.tolist()]) == list(range(40))
     assert len(data.val_indices) == 10
@@ -226,6 +226,8 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("cub", size=448), "cub-448px"),
         (DatasetConfig("cub", size=96, classes=10), "cub-96px-10first"),
         (DatasetConfig("cub", size=96, deform=0.2, pretext="rotation"), "cub-96px-deform0.2-rotation"),
+        (DatasetConfig("digits", validation=0), "digits-val0"),
+        (DatasetConfig("digits", imbalance=Imbalance("step", 5), validation=0.02), "digits-val0.02-step5"),
         (DatasetConfig("folder:my photos/leaves"), "folder-my-photos-leaves"),
         (DatasetConfig("hf:owner/trees", 0.2), "hf-owner-trees-noise0.2"),
     ],
@@ -235,14 +237,21 @@ def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: Dat
     assert DatasetConfig.from_dict(config.to_dict()) == config
 
 
+def test_the_share_that_validates_is_written_only_where_it_is_not_a_fifth() -> None:
+    assert DatasetConfig("digits", validation=0.2).to_dict() == {"name": "digits", "label_noise": 0.0, "noise": "symmetric", "label": None}
+    assert DatasetConfig("digits", validation=0).to_dict()["validation"] == 0.0
+
+
 def test_bad_values_of_a_config_are_named() -> None:
     for share in (1.0, -0.1, float("nan"), True, "half"):
         with pytest.raises(ValueError, match=r"digits: label_noise must be in \[0, 1\), got"):
             DatasetConfig("digits", share)
+        with pytest.raises(ValueError, match=r"digits: validation must be in \[0, 1\), got"):
+            DatasetConfig("digits", validation=share)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]
     keys = "name, label_noise, noise, label, imbalance, images_per_class, classes, choose, clutter, deform, merge, manifold, size, pretext"
-    with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}"):
+    with pytest.raises(ValueError, match=f"unknown key 'nois'; its keys are: {keys}, validation"):
         DatasetConfig.from_dict({"name": "digits", "nois": "nearest"})
     with pytest.raises(ValueError, match="name is missing"):
         DatasetConfig.from_dict({"label_noise": 0.1})

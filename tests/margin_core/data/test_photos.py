@@ -123,7 +123,7 @@ def test_a_folder_is_read_in_parts_or_as_one(tmp_path: Path) -> None:
     assert_is_read(one, {TRAIN: 2})
     assert one.test_indices is None
     config = DatasetConfig("folder:leaves/train", size=16)
-    data = prepare(config, data_root=tmp_path, study_seed=0, replicate=0, validation=0.2, test=0.2)
+    data = prepare(config, data_root=tmp_path, study_seed=0, replicate=0, test=0.2)
     assert len(data.train_y) + len(data.val_y) + len(data.test_indices) == 6
 
 

@@ -58,6 +58,15 @@ def test_an_official_test_split_is_kept_and_validation_is_a_share_of_the_rest() 
     assert len(train) == 60
 
 
+def test_where_nothing_validates_every_example_that_does_not_test_trains() -> None:
+    plain, whole = (
+        prepare(config, study_seed=0, replicate=0) for config in (DatasetConfig("digits"), DatasetConfig("digits", validation=0))
+    )
+    assert len(whole.val_indices) == len(whole.val_y) == 0
+    assert torch.equal(whole.test_indices, plain.test_indices)
+    assert torch.equal(whole.train_indices, torch.cat([plain.train_indices, plain.val_indices]).sort().values)
+
+
 def test_what_is_prepared_is_what_the_indices_say() -> None:
     data = prepare(DatasetConfig("digits"), study_seed=0, replicate=0)
     test_x, test_y = data.test()
@@ -73,14 +82,14 @@ def test_what_is_prepared_is_what_the_indices_say() -> None:
 @pytest.mark.parametrize(
     ("validation", "test", "message"),
     [
-        (0.0, 0.2, r"validation must be in \(0, 1\), got 0.0"),
+        (0.0001, 0.2, "validation must be 0 or choose at least one of 1438 examples, got 0.0001"),
         (0.2, 1.0, r"test must be in \(0, 1\), got 1.0"),
         (0.6, 0.4, r"validation \+ test must be < 1, got 0.6 \+ 0.4"),
     ],
 )
 def test_a_share_out_of_range_is_named(validation: float, test: float, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare(DatasetConfig("digits"), study_seed=0, replicate=0, validation=validation, test=test)
+        prepare(DatasetConfig("digits", validation=validation), study_seed=0, replicate=0, test=test)
 
 
 def test_a_class_without_an_example_to_train_on_is_named() -> None:

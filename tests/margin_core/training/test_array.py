@@ -150,6 +150,7 @@ def test_trials_have_schedules_clipping_and_ends_of_their_own() -> None:
         DatasetConfig("digits", 0.3, images_per_class=50),
         DatasetConfig("digits", imbalance=Imbalance("long_tailed", 20)),
         DatasetConfig("digits", pretext="rotation"),
+        DatasetConfig("digits", validation=0),
     ],
     ids=lambda dataset: dataset.key,
 )

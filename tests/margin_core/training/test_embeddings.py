@@ -52,6 +52,12 @@ def test_a_trial_measures_its_datasets_task_on_validation_and_test_images(name: 
         assert 50.0 < values[0] <= 100.0 if name == "digits-found" else 5.0 < values[0] <= 100.0
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_where_nothing_validates_the_task_is_measured_on_test_images_alone(name: str) -> None:
+    trial = Trial(cell(dataset=DatasetConfig(name, validation=0), epochs=1), study_seed=0, replicate=0, record=Record(test=True))
+    assert list(run(trial)[-1].metrics) == ["train_loss", "class_margin", *measured(name, "test")]
+
+
 def test_a_plain_trial_measures_what_it_always_has() -> None:
     plain = Trial(cell(epochs=1), study_seed=0, replicate=0)
     assert list(run(plain)[0].metrics) == KEYS

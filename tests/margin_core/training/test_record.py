@@ -45,6 +45,17 @@ def test_an_epoch_and_a_step_report_all_splits_and_metrics_that_are_asked_for() 
     assert all(list(step.metrics) == wanted for step in (*first.steps, *second.steps))
 
 
+@pytest.mark.parametrize("lr", [0.1, 1e30])
+def test_where_nothing_validates_the_class_margin_and_the_other_splits_are_told(lr: float) -> None:
+    trial = Trial(cell(dataset=DatasetConfig("digits", validation=0), lr=lr), study_seed=0, replicate=0, record=EVERYTHING)
+    last = run(trial)[-1]
+    wanted = ["class_margin", *others("train"), *others("test")]
+    assert sorted(last.metrics) == sorted(["train_loss", *wanted])
+    assert all(sorted(step.metrics) == sorted(wanted) for step in last.steps)
+    assert last.diverged == (lr > 1.0) == math.isnan(last.metrics["class_margin"])
+    assert list(trial.evaluate("val")) == ["class_margin"]
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_what_is_recorded_is_what_the_metrics_give(split: Any) -> None:
     trial = Trial(cell(epochs=1), study_seed=0, replicate=0, record=EVERYTHING)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from margin_core.data import dataset_info
+from margin_core.data import DatasetConfig, dataset_info
 from margin_core.training.confidence import confidence_distribution
 from margin_core.training.embeddings import TASK_METRICS
 from studies.plain_yaml import StudyFileError
@@ -24,7 +24,7 @@ WITH_STUDY = [pytest.param(table, id=table.name) for table in TABLES if table.st
 def measured(spec: StudySpec) -> set[str]:
     """What each epoch of the study's trials reports."""
     record = spec.record.record()
-    splits = ("val", *record.splits)
+    splits = (*(() if spec.unvalidated else ("val",)), *record.splits)
     own = {f"{split}_{name}" for split in splits for name in ("accuracy", "nll", "ece", "sample_margin")} | {"class_margin"}
     if record.confidence:
         own |= set(confidence_distribution(torch.zeros(5, 2), torch.zeros(5, dtype=torch.int64)))
@@ -87,6 +87,17 @@ def test_the_counts_of_the_gradient_decay_papers_table_are_of_all_examples() -> 
     given = read_table("gradient-decay-mnist")
     counts = [sum(arm.paper.values()) for arm in given.arms if arm.paper]
     assert counts == [60000.0] * 5
+
+
+def test_the_tables_of_unequal_classes_train_on_all_examples_that_the_paper_does() -> None:
+    unequal = {
+        table.name: spec for table in TABLES if table.study for spec in table.specs().values() if any(e.imbalance for e in spec.datasets)
+    }
+    assert list(unequal) == ["imbalance-cifar10"]
+    for entry in unequal["imbalance-cifar10"].datasets:
+        config = entry.config()
+        assert config == DatasetConfig("cifar10", imbalance=config.imbalance, validation=0, label=config.label)
+        assert config.imbalance and config.label == f"cifar10-{config.imbalance.key}"
 
 
 def test_a_claim_without_a_figure_of_its_own_is_the_difference_of_the_arms() -> None:
