@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,23 +28,27 @@ def with_function(function: Callable[..., Tensor]) -> Family:
     return replace(FOCAL, function=function)
 
 
-class HalfGradient(torch.autograd.Function):
-    """Hands its argument on, and half of its gradient back."""
+class ScaledGradient(torch.autograd.Function):
+    """Hands its argument on, and its gradient times ``factor`` back."""
 
     @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
+    def forward(x: Tensor, factor: float) -> Tensor:
         return x.clone()
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:
-        return gradient / 2.0
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.factor = inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.factor, None
 
 
 @pytest.mark.parametrize(
     "function",
     [
         lambda scores, target, **knobs: FOCAL.function(scores, target, **knobs) * (1.0 + 1e-10),
-        lambda scores, target, **knobs: HalfGradient.apply(FOCAL.function(scores, target, **knobs)),
+        lambda scores, target, **knobs: ScaledGradient.apply(FOCAL.function(scores, target, **knobs), 0.5),
         lambda scores, target, **knobs: FOCAL.function(scores, target, **knobs).float(),
     ],
     ids=["a loss with a wrong digit", "half the gradient", "single precision"],
@@ -52,6 +57,42 @@ def test_numbers_that_are_not_those_of_the_formula_are_found(function: Callable[
     with pytest.raises(AssertionError):
         FamilyConformance().test_values_and_gradients_are_those_of_the_formula(with_function(function), oracle.focal, {})
     FamilyConformance().test_values_and_gradients_are_those_of_the_formula(FOCAL, oracle.focal, {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("family", FAMILIES.ours.values(), ids=FAMILIES.ours)
+def test_gradients_that_are_a_hundredth_too_large_in_one_precision_only_are_found(family: Family, dtype: torch.dtype) -> None:
+    def function(scores: Tensor, target: Tensor, **knobs: Tensor) -> Tensor:
+        return family.function(ScaledGradient.apply(scores, 1.01 if scores.dtype == dtype else 1.0), target, **knobs)
+
+    with pytest.raises(AssertionError):
+        FamilyConformance().test_in_low_precision_loss_and_gradient_are_the_exact_ones_but_for_a_few_roundings(
+            replace(family, function=function), dtype
+        )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda loss: loss * (1.0 + 1e-5),
+        lambda loss: loss.half().float(),
+        lambda loss: loss.double(),
+        lambda loss: ScaledGradient.apply(loss, 1.0 + 1e-5),
+    ],
+    ids=["a loss with a wrong digit", "a loss in half precision", "a loss of another type", "a gradient with a wrong digit"],
+)
+def test_numbers_in_single_precision_that_are_not_the_exact_ones_are_found(change: Callable[[Tensor], Tensor]) -> None:
+    def function(scores: Tensor, target: Tensor, **knobs: Tensor) -> Tensor:
+        loss = FOCAL.function(scores, target, **knobs)
+        return change(loss) if scores.dtype == torch.float32 else loss
+
+    suite = FamilyConformance()
+    for test in (
+        suite.test_in_low_precision_loss_and_gradient_are_the_exact_ones_but_for_a_few_roundings,
+        suite.test_extreme_scores_give_finite_losses_and_gradients_close_to_the_exact_ones,
+    ):
+        with pytest.raises(AssertionError):
+            test(with_function(function), torch.float32)
 
 
 def test_a_family_that_changes_the_scores_it_is_given_is_found() -> None:
