@@ -48,8 +48,8 @@ def _section(result: Result) -> str:
         f"{table.title}. {table.source}.\n",
         f"**{state(result)}**. {seeds} on {result.machine or 'an unknown machine'}.\n",
     ]
-    if result.shortened:
-        parts.append(f"Shortened: {result.shortened}.\n")
+    if result.changes:
+        parts.append(f"{result.protocol.capitalize()}: {result.changes}.\n")
     parts += [markdown(figure_rows(result))]
     if result.findings:
         parts.append(markdown(claim_rows(result)))
