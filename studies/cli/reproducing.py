@@ -133,7 +133,7 @@ def _print(result: Result, console: Console) -> None:
             table.add_row(*map(escape, row))
         console.print(table)
     say(console, f"{state(result)}; {result.seeds} seeds")
-    if result.shortened:
-        say(console, f"shortened: {result.shortened}")
+    if result.changes:
+        say(console, f"{result.protocol}: {result.changes}")
     for sentence in result.table.uncertain:
         say(console, f"note: {sentence}")

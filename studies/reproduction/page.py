@@ -18,7 +18,9 @@ INTRODUCTION = """\
 The tables and figures of the four source papers, repeated as studies. *ours* is the mean over replicates with its 95 % interval, of the
 last epoch of each; *best epoch on test* is what choosing the epoch on the test split would give, as some papers do, and nothing is judged
 by it. A claim is held against our paired difference by the rule of [docs/reproductions.md](docs/reproductions.md). *Shortened* runs had
-fewer epochs or examples than the paper's: they say which way a difference goes, not how large it is, and reproduce nothing.
+fewer epochs or examples than their table's whole protocol, *changed* ones differed from it otherwise: they say which way a difference
+goes, not how large it is, and reproduce nothing. The whole protocol itself trains on four fifths of a training split, where the papers
+train on all of it: the rest validates. It is not called shortened for that.
 """
 
 
@@ -48,8 +50,8 @@ def _section(result: Result) -> str:
         f"{table.title}. {table.source}.\n",
         f"**{state(result)}**. {seeds} on {result.machine or 'an unknown machine'}.\n",
     ]
-    if result.shortened:
-        parts.append(f"Shortened: {result.shortened}.\n")
+    if result.changes:
+        parts.append(f"{result.protocol.capitalize()}: {result.changes}.\n")
     parts += [markdown(figure_rows(result))]
     if result.findings:
         parts.append(markdown(claim_rows(result)))

@@ -19,7 +19,7 @@ def state(result: Result) -> str:
         return "run; the paper claims nothing that can be compared"
     counts: dict[str, int] = {}
     for _, found in result.findings:
-        said = result.said(found.verdict).removeprefix("shortened: ")
+        said = result.said(found.verdict).removeprefix(f"{result.protocol}: ")
         counts[said] = counts.get(said, 0) + 1
     return f"{result.verdict} ({', '.join(f'{said}: {n}' for said, n in counts.items())})"
 

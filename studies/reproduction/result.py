@@ -15,13 +15,11 @@ from typing import Any
 import pandas as pd
 
 from studies.analysis import Summary, summarise
-from studies.reproduction.rule import SHORTENED, Finding, TableVerdict, Verdict, find, judge_table
+from studies.reproduction.protocol import Protocol, find_changes, protocol_of
+from studies.reproduction.rule import OTHERWISE, Finding, TableVerdict, Verdict, find, judge_table
 from studies.reproduction.table import Claim, Table
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger
-
-# Keys of a study file that change nothing in what a trial is.
-_NO_PROTOCOL = ("name", "description", "seed", "resources", "tolerance", "failures", "budget", "sesoi", "alpha")
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,8 @@ class Result:
     Attributes:
         table: Its file.
         specs: The studies as they were run, by part.
-        shortened: How they differ from the whole protocol, in words; empty where they do not.
+        protocol: Whether that is the whole protocol.
+        changes: How it differs from that, in words; empty where it does not.
         seeds: Replicates of each arm, as asked for.
         trials: How many trials have ended.
         rows: The arms.
@@ -69,7 +68,8 @@ class Result:
 
     table: Table
     specs: Mapping[str, StudySpec]
-    shortened: str
+    protocol: Protocol
+    changes: str
     seeds: int
     trials: int
     rows: tuple[Row, ...]
@@ -84,8 +84,8 @@ class Result:
         return self.trials == self.seeds * len(self.rows)
 
     def said(self, verdict: Verdict) -> str:
-        """A claim's verdict as it is printed: of a shortened run none is reproduced."""
-        return SHORTENED[verdict] if self.shortened else verdict
+        """A claim's verdict as it is printed: of what is not the whole protocol none is reproduced."""
+        return verdict if self.protocol == "whole" else f"{self.protocol}: {OTHERWISE[verdict]}"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -94,7 +94,8 @@ class Result:
             "title": self.table.title,
             "source": self.table.source,
             "studies": [spec.name for spec in self.specs.values()],
-            "shortened": self.shortened,
+            "protocol": self.protocol,
+            "changes": self.changes,
             "seeds": self.seeds,
             "complete": self.complete,
             "verdict": self.verdict,
@@ -126,15 +127,17 @@ def read_result(table: Table, ledgers: Mapping[str, Ledger]) -> Result:
     values = {arm: _of_cell(tables[part], cell) for arm, (part, cell) in table.cells(specs).items()}
     best = {arm: _best_epochs(ledgers[part], values[arm]) for arm, (part, _) in table.cells(specs).items()}
     whole = table.specs()
-    shortened = "; ".join(sorted({change for part, spec in specs.items() for change in _changes(spec, whole[part])}))
+    changes = {change for part, spec in specs.items() for change in find_changes(spec, whole[part])}
+    protocol = protocol_of(changes)
     findings = []
     for claim in table.all_claims():
         first, second = _paired(values[claim.of], values[claim.less], claim.metric)
-        findings.append((claim, find(first, second, claim.claimed, shortened=bool(shortened))))
+        findings.append((claim, find(first, second, claim.claimed, whole=protocol == "whole")))
     return Result(
         table=table,
         specs=specs,
-        shortened=shortened,
+        protocol=protocol,
+        changes="; ".join(sorted(change.words for change in changes)),
         seeds=max(spec.screen.seeds for spec in specs.values() if spec.screen),
         trials=sum(map(len, values.values())),
         rows=tuple(
@@ -149,7 +152,7 @@ def read_result(table: Table, ledgers: Mapping[str, Ledger]) -> Result:
             for arm in table.arms
         ),
         findings=tuple(findings),
-        verdict=judge_table((finding.verdict for _, finding in findings), shortened=bool(shortened)) if findings else None,
+        verdict=judge_table((finding.verdict for _, finding in findings), protocol) if findings else None,
         seconds=float(sum(frame["seconds"].sum() for frame in tables.values() if len(frame))),
         machine=next((text for ledger in ledgers.values() if (text := ledger.meta("machine"))), ""),
     )
@@ -197,18 +200,3 @@ def _best_epochs(ledger: Ledger, values: pd.DataFrame) -> dict[str, float]:
     finished = values.loc[_metric(values, name).index, "key"]
     best = [max(row["metrics"].get(name, -math.inf) for row in ledger.epochs(key)) for key in finished]
     return {name: sum(best) / len(best)}
-
-
-def _changes(ran: StudySpec, whole: StudySpec) -> list[str]:
-    """What of the protocol was run otherwise, as ``epochs 5 instead of 100``; the number of seeds is no part of it."""
-
-    def flat(data: object, path: str = "") -> dict[str, object]:
-        if isinstance(data, dict) and data:
-            return {key: value for name, part in data.items() for key, value in flat(part, f"{path}.{name}" if path else str(name)).items()}
-        if isinstance(data, list) and any(isinstance(item, dict) for item in data):
-            return {key: value for item in data for key, value in flat(item, path).items()}
-        return {path: data}
-
-    left, right = (flat(spec.model_dump(mode="json", exclude=set(_NO_PROTOCOL))) for spec in (ran, whole))
-    changed = [key for key in left if left.get(key) != right.get(key) and key != "screen.seeds"]
-    return [f"{key.rpartition('.')[2]} {left[key]} instead of {right.get(key) or 'all'}" for key in changed]

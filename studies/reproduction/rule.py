@@ -21,8 +21,9 @@ A claim of which the paper gives the direction alone is `reproduced` or `not rep
 side, else `undecided`. A claim that two settings are the same to within so much is `reproduced` where the confidence interval is wholly
 within that, `not reproduced` where it is wholly outside, else `undecided`.
 
-A *shortened* run, with fewer epochs or examples than the paper's, says nothing of the size of an effect: of each difference only the
-direction is asked, and no claim is called reproduced. Fewer seeds shorten nothing, for the intervals are wider for it.
+A run that is not the table's whole protocol, *shortened* by epochs or examples or *changed* otherwise, says nothing of the size of the
+paper's effect: of each difference only the direction is asked, and no claim is called reproduced. Fewer seeds change nothing, for the
+intervals are wider for it.
 
 A table is `reproduced` where all its claims are; that asks for no correction for their number, since each must hold. It is
 `not reproduced` where one is not, `undecided` where one is undecided and none fails, and else `sign only`. Where claims fail, each stands
@@ -37,14 +38,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from studies.analysis.gain import Gain, Numbers, paired_gain
+from studies.reproduction.protocol import Protocol
 
 Verdict = Literal["reproduced", "sign only", "not reproduced", "undecided"]
-TableVerdict = Literal["reproduced", "sign only", "not reproduced", "undecided", "shortened"]
-SHORTENED: dict[Verdict, str] = {
-    "reproduced": "shortened: holds",
-    "sign only": "shortened: holds",
-    "not reproduced": "shortened: fails",
-    "undecided": "shortened: undecided",
+TableVerdict = Literal["reproduced", "sign only", "not reproduced", "undecided", "shortened", "changed"]
+OTHERWISE: dict[Verdict, str] = {
+    "reproduced": "holds",
+    "sign only": "holds",
+    "not reproduced": "fails",
+    "undecided": "undecided",
 }
 
 
@@ -103,14 +105,14 @@ class Finding:
     expected: tuple[float, float] | None
 
 
-def find(values: Numbers, baseline: Numbers, claimed: Claimed, *, shortened: bool = False, alpha: float = 0.05) -> Finding:
+def find(values: Numbers, baseline: Numbers, claimed: Claimed, *, whole: bool = True, alpha: float = 0.05) -> Finding:
     """Hold a claim about ``values - baseline`` against our paired runs.
 
     Args:
         values: The first setting's metric, one number for each replicate, (n,).
         baseline: The second setting's, for the same replicates in the same order, (n,).
         claimed: What the paper says.
-        shortened: Whether our runs were shortened; then only the direction of a difference is asked.
+        whole: Whether our runs are the whole protocol; of others only the direction of a difference is asked.
         alpha: One minus the confidence of both intervals, in (0, 1).
 
     Raises:
@@ -131,7 +133,7 @@ def find(values: Numbers, baseline: Numbers, claimed: Claimed, *, shortened: boo
     if claimed.within is not None:
         return Finding(_same(gain.low, gain.high, claimed.within), gain, None)
     side = _side(gain.low, gain.high)
-    if claimed.difference is None or shortened:
+    if claimed.difference is None or not whole:
         return Finding("undecided" if side == 0 else "reproduced" if side == claimed.sign else "not reproduced", gain, None)
     half = (gain.high - gain.low) / 2.0 * math.sqrt(1.0 + gain.n / claimed.runs)
     expected = (gain.mean - half, gain.mean + half)
@@ -139,13 +141,13 @@ def find(values: Numbers, baseline: Numbers, claimed: Claimed, *, shortened: boo
     return Finding(_difference(side, claimed.sign, expects), gain, expected)
 
 
-def judge_table(verdicts: Iterable[Verdict], *, shortened: bool) -> TableVerdict:
+def judge_table(verdicts: Iterable[Verdict], protocol: Protocol = "whole") -> TableVerdict:
     """The verdict on a table from those on its claims; raises `ValueError` where there is no claim."""
     found = set(verdicts)
     if not found:
         raise ValueError("a table needs at least one claim")
-    if shortened:
-        return "shortened"
+    if protocol != "whole":
+        return protocol
     order: tuple[Verdict, ...] = ("not reproduced", "undecided", "sign only", "reproduced")
     return next(verdict for verdict in order if verdict in found)
 

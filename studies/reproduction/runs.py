@@ -81,7 +81,7 @@ def find_result(table: Table, workdir: Path) -> Result | None:
     for variant in whole:
         with suppress(StudyFileError):  # it is of another release's table, which has other cells
             results.append(_open(table, workdir, {part: f"{variant}.{part}" if part else variant for part in parts}))
-    return max(results, key=lambda result: (result.complete, not result.shortened, result.seconds), default=None)
+    return max(results, key=lambda result: (result.complete, result.protocol == "whole", result.seconds), default=None)
 
 
 def describe_machine() -> str:

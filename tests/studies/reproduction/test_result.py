@@ -30,7 +30,7 @@ def test_each_claim_is_held_against_paired_replicates(tmp_path: Path) -> None:
     write(table(), tmp_path)
     found = result(tmp_path)
     assert [finding.verdict for _, finding in found.findings] == ["reproduced", "not reproduced"]
-    assert (found.verdict, found.shortened, found.seeds, found.machine) == ("not reproduced", "", 4, "a machine")
+    assert (found.verdict, found.changes, found.seeds, found.machine) == ("not reproduced", "", 4, "a machine")
     gain = found.findings[0][1].gain
     assert gain is not None and gain.n == 4 and gain.mean == pytest.approx(1.0, abs=0.2)
     assert printed.state(found) == "not reproduced (reproduced: 1, not reproduced: 1)"
@@ -66,28 +66,37 @@ def test_an_arm_of_which_nothing_is_left_decides_nothing(tmp_path: Path) -> None
 def test_a_quick_run_is_called_shortened_and_says_how(tmp_path: Path) -> None:
     write(table(), tmp_path, quick=True)
     found = result(tmp_path)
-    assert (found.verdict, found.shortened) == ("shortened", "epochs 1 instead of 2")
+    assert (found.verdict, found.changes) == ("shortened", "epochs 1 instead of 2")
     assert [row[-1] for row in printed.claim_rows(found)[1:]] == ["shortened: holds", "shortened: fails"]
+
+
+def test_a_run_with_more_epochs_is_called_changed_and_reproduces_nothing(tmp_path: Path) -> None:
+    write(table(), tmp_path, overrides=["recipe.epochs=3"])
+    found = result(tmp_path)
+    assert (found.verdict, found.changes) == ("changed", "epochs 3 instead of 2")
+    assert [row[-1] for row in printed.claim_rows(found)[1:]] == ["changed: holds", "changed: fails"]
+    assert printed.state(found) == "changed (holds: 1, fails: 1)"
+    assert "Changed: epochs 3 instead of 2." in page.page([(table(), found)])
 
 
 def test_fewer_seeds_shorten_nothing(tmp_path: Path) -> None:
     write(table(), tmp_path, seeds=3)
-    assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("", 3)
+    assert (result(tmp_path).changes, result(tmp_path).seeds) == ("", 3)
 
 
 def test_the_whole_protocol_goes_before_a_shortened_one_and_more_seeds_before_fewer(tmp_path: Path) -> None:
     write(table(), tmp_path, quick=True)
     write(table(), tmp_path, seeds=2)
-    assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("", 2)
+    assert (result(tmp_path).changes, result(tmp_path).seeds) == ("", 2)
     write(table(), tmp_path, seeds=3)
     assert result(tmp_path).seeds == 3
 
 
-def test_of_two_shortened_runs_the_one_that_trained_longer_counts(tmp_path: Path) -> None:
+def test_of_two_runs_that_are_not_whole_the_one_that_trained_longer_counts(tmp_path: Path) -> None:
     write(table(), tmp_path, overrides=["recipe.epochs=3"])
-    assert result(tmp_path).shortened == "epochs 3 instead of 2"
+    assert result(tmp_path).changes == "epochs 3 instead of 2"
     write(table(), tmp_path, seeds=5, quick=True)
-    assert (result(tmp_path).shortened, result(tmp_path).seeds) == ("epochs 1 instead of 2", 5)
+    assert (result(tmp_path).changes, result(tmp_path).seeds) == ("epochs 1 instead of 2", 5)
 
 
 def test_a_run_that_has_ended_goes_before_a_longer_one_that_has_not(tmp_path: Path) -> None:
@@ -95,7 +104,7 @@ def test_a_run_that_has_ended_goes_before_a_longer_one_that_has_not(tmp_path: Pa
     names = write(table(), tmp_path)
     with sqlite3.connect(tmp_path / names["plain"] / "ledger.sqlite") as connection:
         connection.execute("UPDATE trials SET status = 'interrupted' WHERE seed = 1000")
-    assert result(tmp_path).shortened == "epochs 1 instead of 2"
+    assert result(tmp_path).changes == "epochs 1 instead of 2"
 
 
 def test_changes_that_leave_an_arm_without_its_cell_are_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def test_the_studies_measure_what_the_table_prints_and_run_no_cell_that_is_no_ar
         assert {trial.cell.cell_id for trial in screen_trials(spec)} == {cell for of, cell in arms if of == part}
 
 
+@pytest.mark.parametrize("given", WITH_STUDY)
+def test_what_a_cpu_can_run_has_a_quick_form(given: Table) -> None:
+    assert given.quick or all(spec.resources.gpu > 0 for spec in given.specs().values())
+
+
 def test_a_figure_is_read_from_the_declared_table_by_row_and_column() -> None:
     given = table(
         declared={"by": ["sample_margin"], "table": "table 1"},
