@@ -194,7 +194,7 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     directory.mkdir(parents=True, exist_ok=True)
     _write_yaml(directory / "config.yaml", exported.to_dict())
     plain = found.to_dict()
-    verdict = {
+    verdict: dict[str, Any] = {
         "winner": next(entry for entry in plain["winners"] if entry["dataset"] == winner.dataset),
         **{
             kind: [entry for entry in plain[kind] if entry["dataset"] == winner.dataset]
