@@ -7,7 +7,8 @@ goes with descriptors at all is a hypothesis, which each study's own report test
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -109,8 +110,9 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
     """
     known, mine, left_out = dict[tuple[str, str, str], Values](), dict[str, Values](), list[str]()
     answers = {of.directory.name: open_answer(of.directory) for of in files}
+    metric = _commonest_metric(answers.values())
     for study, answer in answers.items():
-        hindrance = _hindrance(answer)
+        hindrance = _hindrance(answer, metric)
         for described in [] if hindrance else answer.topology.described:
             try:
                 if described.network not in mine:
@@ -134,9 +136,17 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
     return Evidence(ranked, tuple(mine), _spread(known), tuple(left_out))
 
 
-def _hindrance(answer: Answer) -> str:
+def _commonest_metric(answers: Iterable[Answer]) -> str:
+    """That of most studies that have confirmed something: gains in different ones cannot be weighed against each other."""
+    metrics = Counter(answer.spec.metric for answer in answers if answer.curves)
+    return metrics.most_common(1)[0][0] if metrics else ""
+
+
+def _hindrance(answer: Answer, metric: str) -> str:
     if not answer.curves:
         return "it has confirmed nothing yet"
+    if answer.spec.metric != metric:
+        return f"it is about {answer.spec.metric}, others about {metric}"
     if not answer.topology.described:
         return f"its datasets are not described (margin-studies describe --study {answer.spec.name} --model NAME)"
     return ""

@@ -17,6 +17,7 @@ from studies.reporting.sentences import curve_sentence, curves_of, headline, see
 from studies.reporting.strokes import shortened
 from studies.reporting.tables import confidence_words, facts, notes
 from studies.reporting.terminal import STYLES
+from studies.reporting.topology import topology_sentences
 from studies.reporting.windows import Window
 from studies.reporting.wording import gain_words, mean_words, metric_title, metric_words, number, plain
 
@@ -27,7 +28,7 @@ BEST, OTHER, BAND, CE, ACROSS, LEFT, RIGHT = "●○─┊┼◀▶"
 
 
 def text_report(answer: Answer) -> Text:
-    """The answer, the verdicts with their curves, the gains, and whether optima move."""
+    """The answer, the verdicts with their curves, the gains, and whether optima move, and with what."""
     return Text("\n").join(line for block in _blocks(answer) for line in block)
 
 
@@ -41,8 +42,8 @@ def _blocks(answer: Answer) -> Iterator[list[Text]]:
         for curve in curves_of(answer, dataset):
             yield [Text(), _title(curve), *_said(curve_sentence(answer, curve)), *_plot(answer, curve)]
         yield from _gains(answer, dataset)
-    if answer.shifts:
-        yield [Text(), *(line for shift in answer.shifts for line in _said(shift_sentence(shift)))]
+    if across := [*map(shift_sentence, answer.shifts), *topology_sentences(answer.topology)]:
+        yield [Text(), *(line for sentence in across for line in _said(sentence))]
     if answer.curves:
         sure = confidence_words(answer)
         key = f"{BEST} may be best   {OTHER} ruled out   {BAND} {sure} interval   {CE} mean of ce   {LEFT}{RIGHT} beyond"
@@ -67,7 +68,7 @@ def _plot(answer: Answer, curve: Curve) -> list[Text]:
         best = value in curve.verdict.optimum_set
         drawn = interval(window, summary.low, summary.mean, summary.high, mark=BEST if best else OTHER, rule=ce)
         rows.append(_row(plain(value), drawn, mean_words(summary), strong=best))
-    rows += [Text(f"{plain(value):>{_LABEL}} {count} lost") for value, count in curve.lost.items()]
+    rows += [Text(f"{plain(value):>{_LABEL}} ({count} lost)") for value, count in curve.lost.items()]
     return rows
 
 

@@ -107,6 +107,18 @@ def test_a_study_that_says_nothing_of_the_dataset_is_told_why(tmp_path: Path, ea
         gather(few, [earlier], None, lambda what: None)
 
 
+def test_gains_in_another_metric_are_not_weighed_with_the_rest(tmp_path: Path, earlier: StudyFiles) -> None:
+    spec = study(**{**WITHOUT_SCREEN, "name": "of-nll", "metric": "val_nll", "sesoi": 0.1, "datasets": DATASETS, "confirm": CONFIRM})
+    files = study_files(tmp_path, "of-nll")
+    files.directory.mkdir()
+    with new_ledger(files.ledger, spec) as ledger:
+        write_all(ledger, confirmed(ledger, spec), score, "val_nll")
+        describe_study(ledger, spec, [EYES], None)
+    known = gather(DatasetConfig("digits"), [earlier, files], None, lambda what: None)
+    assert {each.study for each in known.precedents} == {"earlier"}
+    assert known.left_out == ("of-nll says nothing of it: it is about val_nll, others about val_accuracy",)
+
+
 def test_the_command_writes_the_study_once(earlier: StudyFiles, tmp_path: Path) -> None:
     out = tmp_path / "next.yaml"
     call = ["recommend", "digits", "--workdir", str(earlier.directory.parent), "--out", str(out)]

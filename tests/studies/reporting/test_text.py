@@ -34,7 +34,7 @@ def test_values_that_may_be_best_have_a_mark_of_their_own(found):
 
 def test_lost_replicates_are_counted_below_the_plot(build, peaked):
     answer = build(lambda trial: None if trial.config.get("gds.lam") == 2.0 and trial.replicate < 2 else peaked(trial))
-    assert "        2 2 lost" in lines(answer)
+    assert "        2 (2 lost)" in lines(answer)
 
 
 @pytest.mark.parametrize(("changes", "said"), [({"seeds": 0}, "has not started"), ({"confirm": None}, "has no confirm stage")])

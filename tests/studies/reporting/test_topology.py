@@ -12,6 +12,7 @@ from margin_core.topology import Estimate
 from studies.analysis import Correlation, RelationVerdict
 from studies.reporting.report import render_report
 from studies.reporting.sections import topology
+from studies.reporting.text import text_report
 from studies.reporting.topology import networks_sentence, relation_sentence, topology_sentences, trend_sentence
 from studies.reporting.topology_figures import dial_figure, fingerprint_figure
 from studies.topology import Described, Relation, Topology
@@ -51,6 +52,10 @@ def texts(svg):
 
 def section(page):
     return re.search(r'<section id="topology">.*?</section>', page, re.DOTALL)[0]
+
+
+def test_a_trend_is_told_in_the_terminals_report_too(turned):
+    assert trend_sentence(turned.topology.trends[0]) in " ".join(text_report(turned).plain.split())
 
 
 def test_a_trend_is_told_with_its_ends_and_its_evidence(turned):
