@@ -56,6 +56,7 @@ def fingerprint_figure(topology: Topology, described: Described, knobs: Mapping[
         alt=_alt(rows, keys),
         sheet=Sheet(width=WIDTH, height=FOOT + 8 + ROW * len(rows), left=LEFT, right=RIGHT, top=4, bottom=FOOT),
         paint=lambda axes: _paint_rows(axes, rows, keys),
+        runs=runs_of(stage="confirm"),
         heading=f"What the datasets are like in the eyes of {described.network}",
     )
 

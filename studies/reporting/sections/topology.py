@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from studies.findings import Answer
 from studies.reporting.section import Section
-from studies.reporting.topology import topology_sentences, trend_sentence
+from studies.reporting.topology import relation_sentence, topology_sentences, trend_sentence
 from studies.reporting.topology_figures import descriptor_titles, dial_figure, fingerprint_figure
-from studies.reporting.wording import counted
-from studies.topology import Described
+from studies.topology import Described, Relation, Topology
 
 
 def section(answer: Answer) -> Section | None:
@@ -16,8 +15,9 @@ def section(answer: Answer) -> Section | None:
     if not topology:
         return None
     dials = [dial_figure(trend, sentence=trend_sentence(trend)) for trend in topology.trends]
-    fingerprints = [fingerprint_figure(topology, each, knobs, sentence=_looked_at(each)) for each in topology.described]
-    titles, told = descriptor_titles(topology.described), [*map(trend_sentence, topology.trends)]
+    fingerprints = [fingerprint_figure(topology, each, knobs, sentence=_beside_optima(topology, each)) for each in topology.described]
+    titles = descriptor_titles(topology.described)
+    told = [*map(trend_sentence, topology.trends), *map(relation_sentence, filter(_tested, topology.relations))]
     return Section(
         "topology",
         "Does it go with what the data are like?",
@@ -30,9 +30,15 @@ def section(answer: Answer) -> Section | None:
     )
 
 
-def _looked_at(described: Described) -> str:
-    looked = f"{described.examples:,} training examples of {counted(described.classes, 'class').replace('classs', 'classes')} each"
-    return f"Each row has a scale of its own, upwards; {looked}."
+def _beside_optima(topology: Topology, described: Described) -> str:
+    """Whether optima go with what this network sees, and what it has looked at."""
+    found = [relation_sentence(relation) for relation in topology.relations if relation.network == described.network and _tested(relation)]
+    looked = f"{described.examples:,} training examples of each dataset, of {described.classes} classes"
+    return " ".join([*found, f"Each row has a scale of its own, upwards; {looked}."])
+
+
+def _tested(relation: Relation) -> bool:
+    return relation.verdict.label != "NOT TESTABLE"
 
 
 def _numbers(described: Described, titles: dict[str, tuple[str, bool]]) -> list[tuple[str, bool, list[str]]]:

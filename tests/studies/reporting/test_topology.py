@@ -99,7 +99,7 @@ def test_all_there_is_to_say_is_in_the_report_and_what_hindered_it(turned):
     for sentence in topology_sentences(turned.topology):
         assert sentence.replace(" = ", "\u00a0=\u00a0") in told
     assert told.count("<svg") == 3 and 'class="chip TREND"' in told
-    assert "1,000 training examples of 10 classes each" in told
+    assert "1,000 training examples of each dataset, of 10 classes" in told
     hindered = replace(turned, topology=Topology(problem="there is no file weights/x"))
     assert topology.section(hindered).facts["sentences"] == ["The datasets could not be described: there is no file weights/x."]
 
