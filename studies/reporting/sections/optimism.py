@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from matplotlib.axes import Axes
@@ -52,9 +53,13 @@ def figure(answer: Answer, dataset: str, followed: Sequence[Followed]) -> Figure
 
 
 def sentence(answer: Answer, dataset: str, followed: Sequence[Followed]) -> str:
-    """How much better the first stage looked than the next one, on average, and what the test split said of it."""
-    sign = 1.0 if answer.spec.maximize else -1.0
-    first, then = followed[0].stages[0].stage, followed[0].stages[1].stage
+    """How much better the first stage looked than the next one, on average, and what the test split said of it.
+
+    That is the screen wherever one chose, though settings that a later stage chose may stand before those that it chose.
+    """
+    sign, order = (1.0 if answer.spec.maximize else -1.0), list(MARKS)
+    steps = [(before.stage, after.stage) for each in followed for before, after in pairwise(each.stages)]
+    first, then = min(steps, key=lambda step: (order.index(step[0]), order.index(step[1])))
     pairs = [
         (before.summary.mean, after.summary.mean)
         for each in followed

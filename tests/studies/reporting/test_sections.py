@@ -71,6 +71,9 @@ def test_what_the_screen_flattered_is_told_by_the_stages_after_it(build, peaked)
     assert "points better than the confirm stage, on average; gds with λ = 1 has 96." in first and first.endswith("% on the test split.")
     gds = next(each for each in answer.followed if each.family == "gds")
     assert [seen.stage for seen in gds.stages] == ["screen", "confirm", "test"]
+    zoomed = replace(gds, stages=tuple(replace(seen, stage=stage) for seen, stage in zip(gds.stages[1:], ("confirm", "zoom"), strict=True)))
+    both = optimism.sentence(answer, "digits", [zoomed, *(each for each in answer.followed if each.dataset == "digits")])
+    assert both.startswith("On digits, the screen stage showed 2 chosen settings ")
 
 
 def test_without_a_screen_nothing_was_chosen_that_a_later_stage_measured(build, peaked):
