@@ -359,6 +359,7 @@ def test_the_short_form_of_a_preset_asks_the_same_of_a_smaller_network(preset: s
     assert quick.families == whole.families and quick.confirm and whole.confirm and quick.confirm.values == whole.confirm.values
     assert quick.confirm.tuned == whole.confirm.tuned == "value" and quick.confirm.seeds == 4
     assert quick.resources.gpu == 0 and quick.model.weights == "random"
+    assert [network.weights for network in whole.describe] == ["pretrained", "pretrained"]
 
 
 def test_the_curves_of_the_topology_presets_begin_at_cross_entropy() -> None:
