@@ -137,18 +137,18 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
 
 
 def _commonest_metric(answers: Iterable[Answer]) -> str:
-    """That of most studies that have confirmed something: gains in different ones cannot be weighed against each other."""
-    metrics = Counter(answer.spec.metric for answer in answers if answer.curves)
+    """That of most studies that have anything to say: gains in different ones cannot be weighed against each other."""
+    metrics = Counter(answer.spec.metric for answer in answers if answer.curves and answer.topology.described)
     return metrics.most_common(1)[0][0] if metrics else ""
 
 
 def _hindrance(answer: Answer, metric: str) -> str:
     if not answer.curves:
         return "it has confirmed nothing yet"
-    if answer.spec.metric != metric:
-        return f"it is about {answer.spec.metric}, others about {metric}"
     if not answer.topology.described:
         return f"its datasets are not described (margin-studies describe --study {answer.spec.name} --model NAME)"
+    if answer.spec.metric != metric:
+        return f"it is about {answer.spec.metric}, others about {metric}"
     return ""
 
 

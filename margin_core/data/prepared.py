@@ -112,6 +112,10 @@ def prepare(
         check_dials(config, dataset.num_classes)
         dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
         train, val, tests = (present(places[indices]) for indices in (train, val, tests))
+        if config.validation > 0.0 and not len(val):
+            raise ValueError(
+                f"{config.key}: validation must be 0 or leave an example of the {config.classes} classes, got {config.validation!r}"
+            )
     if config.sizes_classes:
         train = train[_thinned(config, dataset, dataset.labels[train], numpy_generator(study_seed, replicate, "class sizes"))]
     train_y = dataset.labels[train]

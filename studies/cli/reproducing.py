@@ -24,7 +24,7 @@ Seeds = Annotated[int | None, typer.Option(min=1, help="Replicates of each setti
 def reproduce(
     name: Annotated[str | None, typer.Argument(help="A table's name; without one, the tables are listed.")] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Shortened to minutes on two cores; its claims are then of directions alone.")
+        bool, typer.Option("--quick", help="Shortened to minutes on two cores; of most tables only directions are asked then.")
     ] = False,
     seeds: Seeds = None,
     overrides: Overrides = None,

@@ -87,7 +87,7 @@ def _datasets(name: str, dials: Mapping[str, Any], answer: Answer) -> list[str]:
 
 
 def _dialled(config: DatasetConfig) -> dict[str, Any]:
-    return {name: value for name, value in vars(config).items() if name not in ("label", "size")}
+    return {name: value for name, value in vars(config).items() if name not in ("label", "size", "validation")}
 
 
 def _check(claim: Claim, dataset: str, answer: Answer) -> Checked | None:

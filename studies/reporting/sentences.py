@@ -71,12 +71,14 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
         return f"On {dataset}, {clause}: told apart from none{also}."
     if better:
         return f"On {dataset}, {listed(better)} {_does(better, 'beats', 'beat')} cross-entropy; {_size_unknown(winner)}."
-    if _good(answer, winner.gain):
+    if _good(answer, winner.gain) and winner.family not in {curve.family for curve in curves}:
         return f"On {dataset}, {called(winner.family, winner.setting)} beats cross-entropy; {_size_unknown(winner)}."
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
     flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(curve.verdict.label == "FLAT" for curve in curves) else ""
-    return f"On {dataset}, no family can be told from cross-entropy{_best_mean(winner)}{_more_seeds(curves)}{flat}."
+    gains = any(curve.contender and _good(answer, curve.contender.gain) for curve in curves)
+    said = "no verdict says that a family beats cross-entropy" if gains else "no family can be told from cross-entropy"
+    return f"On {dataset}, {said}{_best_mean(winner)}{_more_seeds(curves)}{flat}."
 
 
 def _first_choice(answer: Answer, dataset: str) -> Curve | None:
@@ -279,12 +281,16 @@ def _standing(answer: Answer, gain: Gain) -> str:
 
 
 def _difference(answer: Answer, gain: Gain) -> str:
-    size, unit = number(abs(gain.mean), gain_places(gain)), metric_words(answer.spec).points
+    return _sized(answer, number(abs(gain.mean), gain_places(gain)))
+
+
+def _sized(answer: Answer, size: str) -> str:
+    unit = metric_words(answer.spec).points
     return size + (unit.removesuffix("s") if size == "1" else unit)
 
 
 def _sesoi(answer: Answer) -> str:
-    return f"{answer.spec.smallest_effect:g}{metric_words(answer.spec).points}"
+    return _sized(answer, f"{answer.spec.smallest_effect:g}")
 
 
 def _good(answer: Answer, gain: Gain | None) -> bool:

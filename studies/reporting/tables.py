@@ -329,12 +329,13 @@ def lost_cell_rows(answer: Answer) -> tuple[list[Row], int]:
 def method(answer: Answer) -> list[str]:
     """What the numbers rest on, as far as it applies to this study."""
     spec, confidence = answer.spec, confidence_words(answer)
-    said = ["Validation examples choose and measure; the test split has not been touched."]
-    if answer.tested:
-        said = ["Validation examples choose. The test split judged one choice, once, on seeds that chose nothing."]
+    said = [f"Validation examples choose{'' if answer.tested else ' and measure'}."]
     if spec.unvalidated:
         metric = metric_words(spec).name
         said = [f"No example of {', '.join(spec.unvalidated)} validates: the {metric} of trained weights chooses and measures."]
+    said.append(
+        "The test split judged one choice, once, on seeds that chose nothing." if answer.tested else "The test split has not been touched."
+    )
     if spec.confirm is not None:
         said += [
             "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are "
@@ -352,7 +353,8 @@ def method(answer: Answer) -> list[str]:
     if answer.runs_page is not None:
         where = "the page that margin-studies ui opens" if answer.runs_page.own else answer.runs_page.server
         said.append(f"“Runs” under a figure shows the runs behind it in MLflow, on {where}.")
-    said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
+    if not spec.unvalidated:
+        said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
     return said
 
 

@@ -19,8 +19,8 @@ The tables and figures of the four source papers, repeated as studies. *ours* is
 last epoch of each; *best epoch on test* is what choosing the epoch on the test split would give, as some papers do, and nothing is judged
 by it. A claim is held against our paired difference by the rule of [docs/reproductions.md](docs/reproductions.md). *Shortened* runs had
 fewer epochs or examples than their table's whole protocol, *changed* ones differed from it otherwise: they say which way a difference
-goes, not how large it is, and reproduce nothing. The whole protocol itself trains on four fifths of a training split, where the papers
-train on all of it: the rest validates. It is not called shortened for that.
+goes, not how large it is, and reproduce nothing. Most whole protocols train on four fifths of a training split, where the papers train on
+all of it: the rest validates. They are not called shortened for that.
 """
 
 

@@ -7,12 +7,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from margin_core.data.dataset import VALIDATION
 from studies.spec import StudySpec
 
 Protocol = Literal["whole", "shortened", "changed"]
 
 # Keys of a study file that change nothing in what a trial is.
-_NO_PROTOCOL = ("name", "description", "seed", "record", "resources", "tolerance", "failures", "budget", "sesoi", "alpha")
+_NO_PROTOCOL = (
+    *("name", "description", "seed", "record", "describe", "metric", "sesoi", "alpha"),
+    *("runner", "resources", "tolerance", "failures", "budget"),
+)
 # What there can be less of; where the file says nothing it is all that there is.
 _AMOUNTS = ("epochs", "images_per_class", "classes")
 
@@ -56,7 +60,12 @@ def _change(called: str, ran: object, whole: object) -> Change:
     amount = _last(called) in _AMOUNTS
     nothing = "all" if amount else "none"
     words = f"{called} {nothing if ran is None else ran} instead of {nothing if whole is None else whole}"
-    return Change(words, less=amount and _amount(ran) < _amount(whole))
+    fewer_train = _last(called) == "validation" and _share(ran) > _share(whole)
+    return Change(words, less=fewer_train or (amount and _amount(ran) < _amount(whole)))
+
+
+def _share(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else VALIDATION
 
 
 def _amount(value: object) -> float:

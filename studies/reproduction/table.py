@@ -218,7 +218,9 @@ class Table(_Section):
             raise StudyFileError(f"{self.name} has no study: it needs {'; '.join(self.missing)}")
         called = f"{self.name}{'-quick' if quick else ''}{f'-seeds{seeds}' if seeds else ''}"
         if overrides:
-            called += f"-set{hashlib.sha256(chr(0).join(overrides).encode()).hexdigest()[:8]}"
+            called += f"-set{hashlib.sha256(chr(0).join(sorted(overrides)).encode()).hexdigest()[:8]}"
+        if any(override.partition("=")[0] == "name" for override in overrides):
+            raise StudyFileError(f"{self.name} names its studies itself, so --set takes no name")
         changed = [*(self.quick if quick else ()), *([f"screen.seeds={seeds}"] if seeds else ()), *overrides]
         specs = {}
         for part, changes in (self.parts or {"": {}}).items():

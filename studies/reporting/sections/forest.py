@@ -68,7 +68,7 @@ def sentence(curves: Sequence[Curve]) -> str:
     if len(shared) > 2 and all(set(curve.verdict.optimum_set) >= _tried(curve) for curve in judged):
         return f"{said}; any {symbol} tried may be best on all of them."
     if all(curve.verdict.label == "WORSE" for curve in judged):
-        return f"{said}; the baseline alone may be best on {'both' if len(judged) == 2 else 'all of them'}."
+        return f"{said}; the baseline alone may be best on {'both' if len(curves) == 2 else 'all that could be judged'}."
     if shared:
         return f"{said}; {symbol} = {listed([plain(value) for value in shared], 'or')} may be best on all of them."
     return f"{said}; no {symbol} that was tried may be best on all of them, which alone is no claim of a shift."

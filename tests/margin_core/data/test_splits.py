@@ -79,6 +79,12 @@ def test_what_is_prepared_is_what_the_indices_say() -> None:
         assert torch.equal(labels, data.dataset.labels[indices])
 
 
+def test_a_share_that_leaves_no_example_of_the_chosen_classes_is_refused() -> None:
+    config = DatasetConfig("digits", classes=2, choose="farthest", validation=0.0006)
+    with pytest.raises(ValueError, match=r"validation must be 0 or leave an example of the 2 classes, got 0.0006"):
+        prepare(config, study_seed=0, replicate=0)
+
+
 @pytest.mark.parametrize(
     ("validation", "test", "message"),
     [

@@ -68,7 +68,7 @@ def test_a_gain_without_a_verdict_is_no_headline(build, noisy):
     for curve in answer.curves:
         contender = replace(curve.contender, gain=Gain(2.0, 1.0, 3.0, 5, different=True), chosen_before=True)
         answer = replace(answer, curves=tuple(replace(each, contender=contender) if each is curve else each for each in answer.curves))
-    assert headline(answer, "digits").startswith("On digits, no family can be told from cross-entropy")
+    assert headline(answer, "digits").startswith("On digits, no verdict says that a family beats cross-entropy")
 
 
 def test_a_metric_of_which_less_is_better_is_lowered(build, peaked):

@@ -37,6 +37,7 @@ def changes(*overrides: str) -> list[Change]:
         ),
         ("datasets=[digits, {dataset: mnist, images_per_class: 20}]", "images_per_class 20 instead of 1000"),
         ("datasets=[digits, {dataset: mnist, images_per_class: 1000, classes: 5}]", "classes 5 instead of all"),
+        ("datasets=[digits, {dataset: mnist, images_per_class: 1000, validation: 0.5}]", "validation 0.5 instead of 0.2"),
     ],
 )
 def test_fewer_epochs_and_examples_shorten_in_whichever_dataset(override: str, words: str) -> None:
@@ -80,5 +81,5 @@ def test_one_thing_that_is_less_shortens_whatever_else_is_changed() -> None:
 
 
 def test_seeds_and_what_is_measured_beside_the_training_change_nothing() -> None:
-    assert changes("screen.seeds=2", "record.train=true", "resources.cpu=2", "sesoi=1") == []
+    assert changes("screen.seeds=2", "record.train=true", "resources.cpu=2", "sesoi=1", "runner=solo") == []
     assert protocol_of([]) == "whole"

@@ -125,6 +125,8 @@ def test_each_choice_of_changes_is_a_study_of_its_own() -> None:
     plain, longer, longest = (table().specs(overrides=overrides)["plain"] for overrides in changes)
     assert longer.recipe.epochs == 3 and re.fullmatch(r"made-up-set[0-9a-f]{8}\.plain", longer.name)
     assert len({plain.name, longer.name, longest.name}) == 3
+    with pytest.raises(StudyFileError, match=r"^made-up names its studies itself, so --set takes no name$"):
+        table().specs(overrides=["name=mine"])
 
 
 def test_what_a_table_needs_is_told() -> None:
