@@ -11,7 +11,7 @@ from torch import Tensor
 from margin_core.knobs import Knob
 from margin_core.losses.angular_margin import compiled_margin
 from margin_core.losses.closed_form import closed_form, cross_entropy_with
-from margin_core.losses.energies import KnobValue, classes_of
+from margin_core.losses.energies import KnobValue, target_score
 from margin_core.losses.family import Family
 from margin_core.losses.scale import SCALE
 from margin_core.papers import LARGEST_MARGINS_TABLE_2
@@ -41,7 +41,7 @@ def ldam(
     counts = torch.as_tensor(class_counts, device=cosines.device)
     if counts.shape != cosines.shape[-1:]:
         raise ValueError(f"class_counts must have the shape {tuple(cosines.shape[-1:])}, got {tuple(counts.shape)}")
-    share = (counts.min().double() / counts[classes_of(cosines, target)].double()).pow(0.25)
+    share = (counts.min().double() / target_score(counts.expand_as(cosines), target).double()).pow(0.25)
     return closed_form(_formula, cosines, target, s, max_margin, share, scale=s, compiled=compiled_margin(s, m3=max_margin * share))
 
 
