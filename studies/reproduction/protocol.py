@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from margin_core.data.dataset import VALIDATION
+from margin_core.data import VALIDATION
 from studies.spec import StudySpec
 
 Protocol = Literal["whole", "shortened", "changed"]

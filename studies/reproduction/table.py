@@ -216,11 +216,11 @@ class Table(_Section):
         """
         if self.study is None:
             raise StudyFileError(f"{self.name} has no study: it needs {'; '.join(self.missing)}")
+        if any(override.partition("=")[0] == "name" for override in overrides):
+            raise StudyFileError(f"{self.name} names its studies itself, so --set takes no name")
         called = f"{self.name}{'-quick' if quick else ''}{f'-seeds{seeds}' if seeds else ''}"
         if overrides:
             called += f"-set{hashlib.sha256(chr(0).join(sorted(overrides)).encode()).hexdigest()[:8]}"
-        if any(override.partition("=")[0] == "name" for override in overrides):
-            raise StudyFileError(f"{self.name} names its studies itself, so --set takes no name")
         changed = [*(self.quick if quick else ()), *([f"screen.seeds={seeds}"] if seeds else ()), *overrides]
         specs = {}
         for part, changes in (self.parts or {"": {}}).items():

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from studies.answer import answer
 from studies.export import export_study
+from studies.findings import Answer
 from studies.plain_yaml import StudyFileError
 from studies.plan import confirm_trials
 from studies.reporting.tables import method
+from studies.spec import StudySpec
 from studies.workspace import study_files
 from tests import digit_tasks
 from tests.studies import builders
@@ -82,15 +85,20 @@ def test_what_is_recorded_of_the_validation_split_may_be_compared() -> None:
     assert builders.study(metric="val_close_enough_0.25", sesoi=0.1, record={"close_enough": [0.25]}).maximize
 
 
-def test_a_study_of_retrieval_comes_to_a_verdict_by_its_metric(tmp_path: Path) -> None:
-    spec = builders.study(**CURVE, datasets=["digits-found"], metric="val_map", sesoi=0.5)
-    files = study_files(tmp_path, spec.name)
+def trained(workdir: Path, spec: StudySpec) -> tuple[Answer, pd.DataFrame]:
+    """What a study came to whose confirm stage was trained here, and its final metrics."""
+    files = study_files(workdir, spec.name)
     files.directory.mkdir()
     with builders.new_ledger(files.ledger, spec) as ledger:
         for planned in confirm_trials(spec):
             train(ledger, files, spec, planned)
-        found = answer(ledger)
-        best = ledger.final_metrics("confirm").groupby("cell_id")["val_map"].mean().max()
+        return answer(ledger), ledger.final_metrics("confirm")
+
+
+def test_a_study_of_retrieval_comes_to_a_verdict_by_its_metric(tmp_path: Path) -> None:
+    spec = builders.study(**CURVE, datasets=["digits-found"], metric="val_map", sesoi=0.5)
+    found, table = trained(tmp_path, spec)
+    best = table.groupby("cell_id")["val_map"].mean().max()
     [winner], [curve] = found.winners, found.curves
     assert winner.summary.mean == pytest.approx(best)
     assert "val_map" in curve.table
@@ -99,16 +107,10 @@ def test_a_study_of_retrieval_comes_to_a_verdict_by_its_metric(tmp_path: Path) -
 
 def test_a_study_in_which_nothing_validates_comes_to_a_verdict_by_the_class_margin_and_says_so(tmp_path: Path) -> None:
     spec = builders.study(**CURVE, datasets=[UNVALIDATED], metric="class_margin", sesoi=1, record={"test": True})
-    files = study_files(tmp_path, spec.name)
-    files.directory.mkdir()
-    with builders.new_ledger(files.ledger, spec) as ledger:
-        for planned in confirm_trials(spec):
-            train(ledger, files, spec, planned)
-        found = answer(ledger)
-        table = ledger.final_metrics("confirm")
+    found, table = trained(tmp_path, spec)
     assert not any(name.startswith("val_") for name in table)
     [winner] = found.winners
     assert winner.summary.mean == pytest.approx(table.groupby("cell_id")["class_margin"].mean().max())
     assert method(found)[0] == "No example of digits-val0 validates: the class margin of trained weights chooses and measures."
-    exported = export_study(files, data_root=None)["digits-val0"]
+    exported = export_study(study_files(tmp_path, spec.name), data_root=None)["digits-val0"]
     assert "on examples like those of its training split" in (exported / "README.md").read_text()
