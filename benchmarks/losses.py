@@ -92,8 +92,9 @@ def print_others(batch: int, classes: int, device: str, rounds: int) -> None:
     cases: dict[str, Step] = {}
     for name, (other, knobs) in pairs.items():
         other.to(device)
-        cases[f"{name} (other)"] = _backward(lambda x, loss=other: loss(x, target), features)  # type: ignore[misc]
-        cases[name] = _backward(_from_features(name, classes, device, target, knobs), features)
+        cases[f"{name} (other)"] = _backward(lambda x, loss=other: loss(x, target), features, *other.parameters())  # type: ignore[misc]
+        run, prototypes = _from_features(name, classes, device, target, knobs)
+        cases[name] = _backward(run, features, prototypes)
     times = _in_turns(cases, rounds, device)
     print(f"\nFrom features of width {WIDTH}, beside pytorch-metric-learning:\n")
     print(_row("family", "ours, ms", "theirs, ms", "ours in theirs", "ours, MiB at the peak", "theirs, MiB at the peak"))
@@ -137,10 +138,12 @@ def _family(family: Family, batch: int, classes: int, device: str) -> Step:
     needs = {"class_counts": [1 + j % 100 for j in range(classes)]} if "class_counts" in family.needs else {}
     inputs = {"norms": torch.full((batch, classes), 10.0, device=device)} if "norms" in family.inputs else {}
     loss = build_loss(family.name, num_classes=classes, **needs).to(device)
-    return _backward(lambda x: loss(x, target, **inputs), scores)
+    return _backward(lambda x: loss(x, target, **inputs), scores, *loss.parameters())
 
 
-def _from_features(name: str, classes: int, device: str, target: Tensor, knobs: dict[str, float]) -> Callable[[Tensor], Tensor]:
+def _from_features(
+    name: str, classes: int, device: str, target: Tensor, knobs: dict[str, float]
+) -> tuple[Callable[[Tensor], Tensor], nn.Parameter]:
     loss = build_loss(name, num_classes=classes, **knobs).to(device)
     prototypes = nn.Parameter(_normal(classes, WIDTH, device=device))
 
@@ -150,15 +153,17 @@ def _from_features(name: str, classes: int, device: str, target: Tensor, knobs: 
         result: Tensor = loss(cosines, target, **inputs)
         return result
 
-    return run
+    return run, prototypes
 
 
-def _backward(loss: Callable[[Tensor], Tensor], leaf: Tensor) -> Step:
+def _backward(loss: Callable[[Tensor], Tensor], leaf: Tensor, *parameters: nn.Parameter) -> Step:
+    """A pass each way that ends as one of a training does, without gradients."""
     leaf = leaf.detach().requires_grad_()
 
     def step() -> None:
         loss(leaf).backward()
-        leaf.grad = None
+        for one in (leaf, *parameters):
+            one.grad = None
 
     return step
 

@@ -15,6 +15,7 @@ kernels of its own, and for tensors of other kinds, the loss is taken of `energi
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from margin_core.losses import closed_form_cpu
 from margin_core.losses.energies import (
+    SMALLEST_SCALE,
     ByConfidence,
     Energies,
     KnobValue,
@@ -94,10 +96,10 @@ def closed_form(
     of_knobs = torch.is_grad_enabled() and any(isinstance(knob, Tensor) and knob.requires_grad for knob in knobs)
     if of_knobs or not is_eager(scores):
         return formula(energies(scores, target, scale, norms), *knobs).loss
-    eta, below, above = scale if isinstance(scale, ByConfidence) else (None, scale, None)
+    eta, below, above, log_unit = scale if isinstance(scale, ByConfidence) else (None, scale, None, None)
     call = _Call(formula, knobs, eta, hardest, compiled)
     has_loops = closed_form_cpu.FUNCTIONS is not None and scores.is_cpu and not INTERPRETED
-    loss: Tensor = (_ByLoops if has_loops else _ByTensors).apply(scores, norms, below, above, target, call)
+    loss: Tensor = (_ByLoops if has_loops else _ByTensors).apply(scores, norms, below, above, log_unit, target, call)
     return loss
 
 
@@ -136,9 +138,28 @@ class _Call(NamedTuple):
     compiled: Compiled | None
 
 
-def _scale(below: KnobValue, above: KnobValue | None, eta: KnobValue | None) -> KnobValue | ByConfidence:
+def _scale(below: KnobValue, above: KnobValue | None, log_unit: KnobValue | None, eta: KnobValue | None) -> KnobValue | ByConfidence:
     """The scale: one, or two by confidence."""
-    return below if above is None or eta is None else ByConfidence(eta, below, above)
+    return below if above is None or eta is None else ByConfidence(eta, below, above, log_unit)
+
+
+def _scale_to_read(scale: KnobValue | ByConfidence, scores: Tensor) -> KnobValue | ByConfidence:
+    """The scale without a gradient and of the unit 1; made of plain numbers where it can be, as operations of torch take their time."""
+    if not isinstance(scale, ByConfidence) or scale.log_unit is None:
+        return scale
+    given = scale.below, scale.above, scale.log_unit
+    if any(isinstance(x, Tensor) and (x.ndim > 0 or not x.is_cpu) for x in given):
+        return scale.in_units_of_one(scores)
+    below, above, log_unit = (x.item() if isinstance(x, Tensor) else x for x in given)
+    return ByConfidence(scale.eta, *(max(x, SMALLEST_SCALE) / _exp(log_unit) for x in (below, above)))
+
+
+def _exp(value: float) -> float:
+    """Infinite where it is beyond the range, as torch's."""
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 _SLOPES = "a formula must state its slope by the gap; or by score and competitors, where its scale is not trained"
@@ -161,9 +182,17 @@ class _ByLoops(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, norms: Tensor | None, below: KnobValue, above: KnobValue | None, target: Tensor, call: _Call
+        ctx: Any,
+        scores: Tensor,
+        norms: Tensor | None,
+        below: KnobValue,
+        above: KnobValue | None,
+        log_unit: KnobValue | None,
+        target: Tensor,
+        call: _Call,
     ) -> Tensor:
-        target, scale, trained = classes_of(scores, target), _scale(below, above, call.eta), any(ctx.needs_input_grad[2:4])
+        target, trained = classes_of(scores, target), any(ctx.needs_input_grad[2:5])
+        scale = _scale_to_read(_scale(below, above, log_unit, call.eta), scores)
         slopes: Sequence[Tensor | None] = ()
         if call.compiled is not None:
             name, *knobs = call.compiled
@@ -183,7 +212,7 @@ class _ByLoops(torch.autograd.Function):
             _check(found, target, call.hardest, ctx.needs_input_grad[1], trained)
             loss, *slopes = found
         ctx.places = kept.places
-        _save(ctx, [scores, norms, target, kept.numbers, kept.rival, *slopes], call, below, above)
+        _save(ctx, [scores, norms, target, kept.numbers, kept.rival, *slopes], (below, above, log_unit), call)
         return loss
 
     @staticmethod
@@ -191,21 +220,18 @@ class _ByLoops(torch.autograd.Function):
         (scores, norms, target, numbers, rival, *slopes), values = _saved(ctx)
         if _is_traced(of_loss):
             return _gradients_by_plain_operations(ctx, scores, norms, target, values, of_loss)
-        below, above, *_ = values
         kept = closed_form_cpu.Kept(numbers, ctx.places, rival)
-        of_scores = of_norms = of_below = of_above = None
+        of_scores = of_norms = of_below = of_above = of_unit = None
         if any(ctx.needs_input_grad[:2]):
-            one_for_all = 0.0 if isinstance(below, Tensor) else below
+            one_for_all = 0.0 if isinstance(values[0], Tensor) else values[0]
             of_scores, of_norms = closed_form_cpu.backward(
                 scores, norms, target, one_for_all, kept, of_loss, slopes or None, of_norms=ctx.needs_input_grad[1]
             )
-        if any(ctx.needs_input_grad[2:4]):
+        if any(ctx.needs_input_grad[2:5]):
             by_gap = slopes[0] if slopes else kept.number(closed_form_cpu.BY_GAP)
             assert by_gap is not None  # forward has seen to it
-            of_gap = of_loss * by_gap
-            of_below = _of_scale(of_gap, kept.number(closed_form_cpu.BY_BELOW), below)
-            of_above = _of_scale(of_gap, kept.number(closed_form_cpu.BY_ABOVE), above)
-        return _of_dtype(of_scores, scores), of_norms, of_below, of_above, None, None
+            of_below, of_above, of_unit = _of_scales(of_loss * by_gap, kept.by_scales(), kept.number(closed_form_cpu.SCALE), *values[:3])
+        return _of_dtype(of_scores, scores), of_norms, of_below, of_above, of_unit, None, None
 
 
 class _Known(NamedTuple):
@@ -221,10 +247,9 @@ class _Known(NamedTuple):
     """N, the energy of the competitors."""
     rival: Tensor
     """The index of the hardest competitor."""
-    by_below: Tensor | None
-    """The gap's slope by the scale, where it is trained: x_y - M - dN / ds."""
-    by_above: Tensor | None
-    """The same of the scale above, of scales by confidence; of each sample one of the two is 0."""
+    by_scales: Tensor | None
+    """(1, ...): the gap's slope by the scale, where it is trained: x_y - M - dN / ds. (2, ...) of scales by confidence: by the one below
+    and by the one above, of each sample one of them 0."""
 
 
 class _ByTensors(torch.autograd.Function):
@@ -232,16 +257,24 @@ class _ByTensors(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, scores: Tensor, norms: Tensor | None, below: KnobValue, above: KnobValue | None, target: Tensor, call: _Call
+        ctx: Any,
+        scores: Tensor,
+        norms: Tensor | None,
+        below: KnobValue,
+        above: KnobValue | None,
+        log_unit: KnobValue | None,
+        target: Tensor,
+        call: _Call,
     ) -> Tensor:
-        index, scale, trained = class_index(scores, target), _scale(below, above, call.eta), any(ctx.needs_input_grad[2:4])
+        index, trained = class_index(scores, target), any(ctx.needs_input_grad[2:5])
+        scale = _scale_to_read(_scale(below, above, log_unit, call.eta), scores)
         read = _by_kernels if _has_kernels(scores) else _by_softmax
         energy, known = read(scores, norms, index, scale, call.hardest, trained)
         slopes = call.formula(energy, *call.knobs)
         _check(slopes, target, call.hardest, ctx.needs_input_grad[1], trained)
         ctx.one_scale = None if isinstance(known.scale, Tensor) else known.scale
         tensors = [x if isinstance(x, Tensor) else None for x in known]
-        _save(ctx, [scores, norms, target, index, *slopes[1:], *tensors], call, below, above)
+        _save(ctx, [scores, norms, target, index, *slopes[1:], *tensors], (below, above, log_unit), call)
         return slopes.loss
 
     @staticmethod
@@ -249,22 +282,20 @@ class _ByTensors(torch.autograd.Function):
         (scores, norms, target, index, *rest), values = _saved(ctx)
         if _is_traced(of_loss):
             return _gradients_by_plain_operations(ctx, scores, norms, target, values, of_loss)
-        below, above, *_ = values
         slopes, known = rest[:5], _Known(*rest[5:])
         if ctx.one_scale is not None:
             known = known._replace(scale=ctx.one_scale)
-        of_scores = of_norms = of_below = of_above = None
+        of_scores = of_norms = of_below = of_above = of_unit = None
         if any(ctx.needs_input_grad[:2]):
             of_scores, of_norms = _write(scores, norms, known, index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
-        if known.by_below is not None:
-            of_gap = of_loss * slopes[0]
-            of_below, of_above = _of_scale(of_gap, known.by_below, below), _of_scale(of_gap, known.by_above, above)
-        return _of_dtype(of_scores, scores), of_norms, of_below, of_above, None, None
+        if known.by_scales is not None:
+            of_below, of_above, of_unit = _of_scales(of_loss * slopes[0], known.by_scales, known.scale, *values[:3])
+        return _of_dtype(of_scores, scores), of_norms, of_below, of_above, of_unit, None, None
 
 
-def _save(ctx: Any, tensors: Sequence[Tensor | None], call: _Call, below: KnobValue, above: KnobValue | None) -> None:
+def _save(ctx: Any, tensors: Sequence[Tensor | None], scales: Sequence[KnobValue | None], call: _Call) -> None:
     """Keep for the way back: tensors so that it is told where they were written to since, and numbers as they are."""
-    values = (below, above, call.eta, *call.knobs)
+    values = (*scales, call.eta, *call.knobs)
     ctx.formula, ctx.values, ctx.count = call.formula, values, len(tensors)
     if any(isinstance(x, Tensor) for x in values):
         tensors = [*tensors, *(x if isinstance(x, Tensor) else None for x in values)]
@@ -273,7 +304,7 @@ def _save(ctx: Any, tensors: Sequence[Tensor | None], call: _Call, below: KnobVa
 
 
 def _saved(ctx: Any) -> tuple[Sequence[Any], Sequence[Any]]:
-    """What was kept: the tensors, and both scales, eta and the knobs."""
+    """What was kept: the tensors, and both scales, their unit, eta and the knobs."""
     tensors = ctx.saved_tensors
     if len(tensors) == ctx.count:
         return tensors, ctx.values
@@ -289,11 +320,12 @@ def _gradients_by_plain_operations(
     ctx: Any, scores: Tensor, norms: Tensor | None, target: Tensor, values: Sequence[Any], of_loss: Tensor
 ) -> tuple[Tensor | None, ...]:
     """Those of the plain operations, by stand-ins for the inputs, as one of them may have been made of another."""
-    below, above, eta, *knobs = values
-    needed, twice = ctx.needs_input_grad[:4], torch.is_grad_enabled()
+    *scales, eta, knobs = *values[:4], values[4:]
+    needed, twice = ctx.needs_input_grad[:5], torch.is_grad_enabled()
     with torch.enable_grad():
-        inputs: list[Any] = [x.view_as(x) if n else x for x, n in zip((scores, norms, below, above), needed, strict=True)]
-        loss = ctx.formula(energies(inputs[0], target, _scale(inputs[2], inputs[3], eta), inputs[1]), *knobs).loss
+        inputs: list[Any] = [x.view_as(x) if n else x for x, n in zip((scores, norms, *scales), needed, strict=True)]
+        below, above, log_unit = inputs[2:]
+        loss = ctx.formula(energies(inputs[0], target, _scale(below, above, log_unit, eta), inputs[1]), *knobs).loss
     wanted = [x for x, n in zip(inputs, needed, strict=True) if n]
     found = iter(torch.autograd.grad(loss, wanted, of_loss, create_graph=twice, materialize_grads=True) if wanted else [])
     return *(next(found) if n else None for n in needed), None, None
@@ -320,7 +352,7 @@ def _by_kernels(
     if norms is not None:
         score, norm = (_target_of(x, index) for x in (widen(scores), norms))
     energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    return energy, _Known(product, scale, shift, competitors, rival, *_by_scales(lead - moment if trained else None, given, lead))
+    return energy, _Known(product, scale, shift, competitors, rival, _by_scales(lead - moment if trained else None, given, lead))
 
 
 def _by_softmax(
@@ -344,7 +376,7 @@ def _by_softmax(
     # The leads are -inf where a class is out, and 0 times -inf would be NaN.
     by_scale = lead - leads.mul_(pulls).nansum(dim=-1).div_(scale) if trained else None
     energy = energies_of(lead * scale - competitors, score, competitors, torch.zeros_like(lead) if hardest else None, norm)
-    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), *_by_scales(by_scale, given, lead))
+    return energy, _Known(pulls, scale, shift.squeeze(-1), competitors, rival.squeeze(-1), _by_scales(by_scale, given, lead))
 
 
 def _write(
@@ -396,21 +428,42 @@ def _scale_at(given: KnobValue | ByConfidence, lead: Tensor) -> KnobValue:
     return scale.expand_as(lead) if isinstance(scale, Tensor) else scale
 
 
-def _by_scales(by_scale: Tensor | None, given: KnobValue | ByConfidence, lead: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """The gap's slopes by the scale below, or the only one, and by the scale above."""
-    if by_scale is None or not isinstance(given, ByConfidence):
-        return by_scale, None
-    reached = given.reached(lead)
-    return by_scale.where(~reached, 0.0), by_scale.where(reached, 0.0)
-
-
-def _of_scale(of_gap: Tensor, by_scale: Tensor | None, scale: KnobValue | None) -> Tensor | None:
-    """The gradient of a scale."""
-    if by_scale is None or not isinstance(scale, Tensor):
+def _by_scales(by_scale: Tensor | None, given: KnobValue | ByConfidence, lead: Tensor) -> Tensor | None:
+    """The gap's slopes by the only scale, or by both."""
+    if by_scale is None:
         return None
-    of_gap = of_gap.to(by_scale.dtype)
-    of_scale = torch.dot(of_gap.flatten(), by_scale.flatten()) if scale.ndim == 0 else (of_gap * by_scale).sum_to_size(scale.shape)
-    return of_scale.to(scale.device, scale.dtype)
+    if not isinstance(given, ByConfidence):
+        return by_scale.unsqueeze(0)
+    reached = given.reached(lead)
+    return torch.stack([by_scale.where(~reached, 0.0), by_scale.where(reached, 0.0)])
+
+
+def _of_scales(
+    of_gap: Tensor, by_scales: Tensor, scale: KnobValue | None, below: KnobValue, above: KnobValue | None, log_unit: KnobValue | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of the scales and of their unit's logarithm, of those that are tensors; ``scale`` is the one of each sample."""
+    of_gap = of_gap.to(by_scales.dtype)
+    if any(isinstance(x, Tensor) and x.ndim > 0 for x in (below, above, log_unit)):
+        slopes = of_gap * by_scales
+    else:
+        slopes = by_scales.reshape(len(by_scales), -1).mv(of_gap.reshape(-1))
+    of_unit = None
+    if log_unit is not None:
+        # In units they are in float64, as only its range has room for every unit.
+        slopes = slopes.double() / (log_unit.double().exp() if isinstance(log_unit, Tensor) else _exp(log_unit))
+        if isinstance(log_unit, Tensor) and scale is not None:
+            of_unit = _summed(-of_gap * by_scales.sum(dim=0) * scale, log_unit)
+    each = slopes.unbind()
+    return _summed(each[0], below), None if above is None else _summed(each[1], above), of_unit
+
+
+def _summed(gradient: Tensor, number: KnobValue | None) -> Tensor | None:
+    """What is left of a gradient for a number that all samples share, or that some do."""
+    if not isinstance(number, Tensor):
+        return None
+    if gradient.shape != number.shape:
+        gradient = gradient.sum_to_size(number.shape)
+    return gradient.to(number.device, number.dtype)
 
 
 def _target_of(values: Tensor, index: Tensor) -> Tensor:

@@ -64,6 +64,11 @@ class Kept(NamedTuple):
     rival: Tensor | None
     """The index of the hardest competitor, where it is asked for."""
 
+    def by_scales(self) -> Tensor:
+        """(1, ...) or (2, ...): `BY_BELOW` and, of scales by confidence, `BY_ABOVE`, where a scale is trained."""
+        first, second = self.places[BY_BELOW], self.places[BY_ABOVE]
+        return self.numbers[first : max(first, second) + 1]
+
     def number(self, which: int) -> Tensor | None:
         """One of the numbers, (...)."""
         row = self.places[which]

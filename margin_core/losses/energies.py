@@ -21,12 +21,26 @@ KnobValue: TypeAlias = float | Tensor
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64)
 
 
+SMALLEST_SCALE = 1e-9
+"""A scale that has a unit is taken here where it is below. At 0 and beyond, where a step of training may carry it, it means nothing."""
+
+
 class ByConfidence(NamedTuple):
     """A scale for each sample: ``above`` where the lead x_y - max_{j != y} x_j is at least ``eta``, else ``below``."""
 
     eta: KnobValue
     below: KnobValue
     above: KnobValue
+    log_unit: KnobValue | None = None
+    """The logarithm of what both are given in, where that is not 1. Then each is taken at `SMALLEST_SCALE` at least, but with the gradient
+    that it has there, so that it can grow again."""
+
+    def in_units_of_one(self, like: Tensor) -> ByConfidence:
+        """The same scales on the device of ``like``, in float64 and of the unit 1."""
+        if self.log_unit is None:
+            return self
+        unit = knob_tensor(self.log_unit, like, torch.float64).exp()
+        return ByConfidence(self.eta, *(at_least_smallest(knob_tensor(x, like, torch.float64)) / unit for x in (self.below, self.above)))
 
     def reached(self, lead: Tensor) -> Tensor:
         """Which samples, that lead by ``lead`` (...), are taken at ``above``."""
@@ -82,7 +96,7 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1
     rival = others.detach().argmax(dim=-1, keepdim=True)
     shift = others.detach().gather(-1, rival)
     lead = own - shift.squeeze(-1)
-    scale = scale.at(lead.detach()) if isinstance(scale, ByConfidence) else knob_like(scale, lead)
+    scale = scale.in_units_of_one(lead).at(lead.detach()) if isinstance(scale, ByConfidence) else knob_like(scale, lead)
     each = scale.expand(lead.shape).unsqueeze(-1) if isinstance(scale, Tensor) else scale
     competitors = ((others - shift) * each).exp().sum(dim=-1).log()
     hardest = ((others.gather(-1, rival) - shift) * each).squeeze(-1)
@@ -92,6 +106,11 @@ def energies(scores: Tensor, target: Tensor, scale: KnobValue | ByConfidence = 1
 def energies_of(gap: Tensor, score: Tensor, competitors: Tensor, hardest: Tensor | None, norm: Tensor | None) -> Energies:
     """The energies of these, all of shape (...), with what follows from the gap."""
     return Energies(gap, cross_entropy_of_gap(gap), torch.sigmoid(-gap), score, competitors, hardest, norm)
+
+
+def at_least_smallest(scale: Tensor) -> Tensor:
+    """A scale at `SMALLEST_SCALE` at least, with the gradient of the scale there."""
+    return scale.detach().clamp_min(SMALLEST_SCALE) + (scale - scale.detach())
 
 
 def is_eager(tensor: Tensor) -> bool:

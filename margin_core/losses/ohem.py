@@ -36,15 +36,17 @@ def ohem(scores: Tensor, target: Tensor, *, keep: KnobValue = 0.5) -> Tensor:
     loss = closed_form(cross_entropy, scores, target, compiled=("cross_entropy",))
     if loss.ndim == 0:
         return loss
-    dropped = loss.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1) >= number_kept(keep, loss)
-    return loss.masked_fill(dropped, 0.0)
+    hardest_first, kept = loss.detach().argsort(dim=-1, descending=True, stable=True), number_kept(keep, loss)
+    if isinstance(kept, Tensor):
+        return loss.masked_fill(hardest_first.argsort(dim=-1) >= kept, 0.0)
+    return loss.scatter(-1, hardest_first[..., kept:], 0.0)
 
 
-def number_kept(keep: KnobValue, loss: Tensor) -> KnobValue:
+def number_kept(keep: KnobValue, loss: Tensor) -> int | Tensor:
     """How many of each batch of ``loss`` (..., B) are kept."""
     if isinstance(keep, Tensor):
         return (knob_tensor(keep, loss, torch.float64) * loss.shape[-1] + 0.5).floor().clamp_min(1.0)
-    return max(1.0, math.floor(keep * loss.shape[-1] + 0.5))
+    return max(1, math.floor(keep * loss.shape[-1] + 0.5))
 
 
 class OhemLoss(Loss):

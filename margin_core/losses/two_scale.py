@@ -1,6 +1,6 @@
 """Two-scale loss: samples classified with confidence eta or more are judged at a larger scale R2, and so weigh less.
 
-The pure function takes the scales as logarithms; `TwoScaleLoss` holds them as parameters, in the paper's three modes. The network's
+The pure function takes the scales as numbers; `TwoScaleLoss` holds them as parameters, in the paper's three modes. The network's
 own scale R comes from the caller, who knows the network.
 """
 
@@ -14,12 +14,9 @@ from torch import Tensor, nn
 
 from margin_core.knobs import Knob, Option
 from margin_core.losses.closed_form import closed_form, cross_entropy
-from margin_core.losses.energies import ByConfidence, KnobValue, knob_tensor, widen
+from margin_core.losses.energies import SMALLEST_SCALE, ByConfidence, KnobValue, at_least_smallest, knob_tensor, widen
 from margin_core.losses.family import Family, Loss, Reduction
 from margin_core.papers import Reported
-
-SMALLEST_SCALE = 1e-9
-"""Where a step has carried R1 or R2 below this, the loss is taken at this scale: eq. (13) has no meaning at 0 and beyond."""
 
 
 def two_scale(
@@ -28,23 +25,25 @@ def two_scale(
     *,
     eta: KnobValue = 0.01,
     ratio: KnobValue = 10.0,
-    log_r1: KnobValue = 0.0,
-    log_r2: KnobValue | None = None,
+    r1: KnobValue = 1.0,
+    r2: KnobValue | None = None,
     log_scale: KnobValue = 0.0,
 ) -> Tensor:
     """Two-scale loss, the paper's eq. (13): cross-entropy of R_k X / R, with k chosen by the sample's confidence.
 
     k is 1 where the confidence dX = x_y - max_{j != y} x_j is below ``eta``, else 2. The confidence is that of the scores as
-    they are, not divided by R, and the choice passes no gradient. The scales enter as exp(log R_k - log R), since R, a product
-    over layers, overflows float32 in networks that are in use.
+    they are, not divided by R, and the choice passes no gradient. R enters as its logarithm, since R, a product over layers, overflows
+    float32 in networks that are in use; R_k / R is taken in float64.
+
+    A scale below `SMALLEST_SCALE`, where a step of training may have carried it, is taken there, and its gradient is the one there.
 
     Args:
         scores: Logits X (..., K); half precision is widened to float32.
         target: Class indices (...).
         eta: > 0, a number or a tensor that broadcasts over (...), as all that follow.
-        ratio: R2 / R1 >= 1, used where ``log_r2`` is not given.
-        log_r1: log R1, the scale of samples below eta and of predictions.
-        log_r2: log R2, the scale of samples from eta on.
+        ratio: R2 / R1 >= 1, used where ``r2`` is not given.
+        r1: R1, the scale of samples below eta and of predictions; a tensor in float64, where it may be large.
+        r2: R2, the scale of samples from eta on.
         log_scale: log R, the network's scale, eq. (9). Left out, R = 1.
 
     Returns:
@@ -55,10 +54,9 @@ def two_scale(
         >>> [round(v, 4) for v in two_scale(x, y, eta=1.0, ratio=10.0).tolist()]  # softplus(-10 * 2), softplus(2)
         [0.0, 2.1269]
     """
-    # log R_k - log R may be a small difference of large numbers, so it is taken in float64.
-    small, network = (knob_tensor(x, scores, torch.float64) for x in (log_r1, log_scale))
-    large = small + knob_tensor(ratio, small).log() if log_r2 is None else knob_tensor(log_r2, small)
-    scale = ByConfidence(eta, (small - network).exp(), (large - network).exp())
+    if r2 is None:
+        r2 = knob_tensor(r1, scores, torch.float64) * knob_tensor(ratio, scores, torch.float64)
+    scale = ByConfidence(eta, r1, r2, log_unit=log_scale)
     return closed_form(cross_entropy, scores, target, scale=scale, compiled=("cross_entropy",))
 
 
@@ -120,8 +118,8 @@ class TwoScaleLoss(Loss):
 
     def scales(self) -> tuple[float, float]:
         """R1 and R2 as they are now."""
-        log_r1, log_r2 = (log_r.detach() for log_r in self._log_scales())
-        return log_r1.exp().item(), log_r2.exp().item()
+        r1, r2 = (max(r.item(), SMALLEST_SCALE) for r in self._scales())
+        return r1, r2
 
     def set_knobs(self, **values: float) -> None:
         """Change knobs during training; a ``ratio`` that differs from the present one sets R2 = ratio R1 anew."""
@@ -132,13 +130,13 @@ class TwoScaleLoss(Loss):
 
     def arguments(self) -> dict[str, object]:
         """What `two_scale` is called with besides scores, target and the network's scale."""
-        log_r1, log_r2 = self._log_scales()
-        return {"eta": self.knobs["eta"], "log_r1": log_r1, "log_r2": log_r2}
+        r1, r2 = self._scales()
+        return {"eta": self.knobs["eta"], "r1": r1, "r2": r2}
 
     def prediction_logits(self, scores: Tensor, **inputs: KnobValue) -> Tensor:
         """Logits at the scale R1, which predictions always use: a new sample's confidence in its true class is not known."""
-        log_r1, _ = self._log_scales()
-        factor = (log_r1 - knob_tensor(inputs.get("log_scale", 0.0), log_r1)).exp()
+        r1, _ = self._scales()
+        factor = at_least_smallest(r1) / knob_tensor(inputs.get("log_scale", 0.0), r1).exp()
         scores = widen(scores)
         return scores * factor.to(scores.dtype)
 
@@ -155,16 +153,17 @@ class TwoScaleLoss(Loss):
             else:
                 second.copy_(first + math.log(ratio) if self._in_logs else first * ratio)
 
-    def _log_scales(self) -> tuple[Tensor, Tensor]:
-        """Log R1 and log R2, each scale taken at `SMALLEST_SCALE` at least, with the gradient of the scale where it is taken."""
-        scales: tuple[Tensor, ...] = (self.get_parameter(self._first), self.get_parameter(self._second))
-        if one_for_all := self.knobs["ratio"] == 1.0:
-            scales = scales[:1]
-        if not self._in_logs:
-            linear = torch.stack(scales)
-            scales = (linear.detach().clamp_min(SMALLEST_SCALE) + (linear - linear.detach())).log().unbind()
-        first, second = scales[0], scales[-1]
-        return first, first + second if self.options["mode"] == "separation" and not one_for_all else second
+    def _scales(self) -> tuple[Tensor, Tensor]:
+        """R1 and R2; of ``separation`` their factors are at least `SMALLEST_SCALE`, as a product of two that are below 0 is above."""
+        first: Tensor = getattr(self, self._first)
+        second: Tensor = getattr(self, self._second)
+        if self._in_logs:
+            first, second = first.exp(), second.exp()
+        if self.knobs["ratio"] == 1.0:
+            return first, first
+        if self.options["mode"] == "separation":
+            second = at_least_smallest(first) * at_least_smallest(second)
+        return first, second
 
 
 FAMILY = Family(

@@ -172,7 +172,7 @@ class DatasetConformance:
                 assert torch.equal(one, level.of_class[other])
 
     def test_all_dials_can_be_turned_and_those_on_pictures_change_no_label(self, source: DatasetSource) -> None:
-        few = replace(self.config(source), classes=2, choose="nearest", images_per_class=1, imbalance=Imbalance("step", 1))
+        few = replace(self.config(source), classes=2, choose="nearest", images_per_class=1, imbalance=Imbalance("step", 1), validation=0.0)
         kept = prepare(few, data_root=self.root, study_seed=0, replicate=0)
         assert sorted(kept.train_y.tolist()) == [0, 1]
         assert set(kept.dataset.class_names) < set(self.load(source).class_names) or self.load(source).num_classes == 2

@@ -51,7 +51,7 @@ def loss_and_gradients(scores: Tensor, target: Tensor, scale: float | Tensor | B
 
 
 @compiled
-@pytest.mark.parametrize("kind", ["number", "tensor", "by confidence"])
+@pytest.mark.parametrize("kind", ["number", "tensor", "by confidence", "in a unit", "in a unit of each"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
 def test_losses_and_gradients_are_those_of_the_plain_path(
@@ -65,12 +65,16 @@ def test_losses_and_gradients_are_those_of_the_plain_path(
         "number": 1.5,
         "tensor": torch.linspace(0.5, 2.0, shape[0], dtype=wide),
         "by confidence": ByConfidence(0.5, *torch.tensor([0.5, 2.0], dtype=wide)),
+        "in a unit": ByConfidence(0.5, *torch.tensor([50.0, 200.0, math.log(100.0)], dtype=torch.float64)),
+        "in a unit of each": ByConfidence(
+            0.5, *torch.tensor([[50.0], [200.0], [math.log(100.0)]], dtype=torch.float64).expand(3, shape[0]).clone()
+        ),
     }
     by_loops = loss_and_gradients(scores, target, sizes[kind])
     monkeypatch.setattr(closed_form_cpu, "FUNCTIONS", None)
     # The exact ones, to a rounding.
     for ours, expected in zip(by_loops, loss_and_gradients(scores.double(), target, sizes[kind]), strict=True):
-        rounding = 32.0 * torch.finfo(ours.dtype).eps
+        rounding = 32.0 * max(torch.finfo(x).eps for x in (ours.dtype, wide))
         torch.testing.assert_close(ours.double(), expected.double(), rtol=rounding, atol=rounding)
 
 

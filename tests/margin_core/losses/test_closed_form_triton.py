@@ -57,7 +57,7 @@ def loss_and_gradients(scores: Tensor, target: Tensor, scale: float | Tensor | B
 
 
 @kernels
-@pytest.mark.parametrize("kind", ["number", "tensor", "by confidence"])
+@pytest.mark.parametrize("kind", ["number", "tensor", "by confidence", "in a unit", "in a unit of each"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
 def test_losses_and_gradients_are_those_of_the_plain_path(dtype: torch.dtype, shape: tuple[int, int], kind: str) -> None:
@@ -69,12 +69,16 @@ def test_losses_and_gradients_are_those_of_the_plain_path(dtype: torch.dtype, sh
         "number": 1.5,
         "tensor": torch.linspace(0.5, 2.0, shape[0], dtype=wide, device=DEVICE),
         "by confidence": ByConfidence(0.5, *torch.tensor([0.5, 2.0], dtype=wide, device=DEVICE)),
+        "in a unit": ByConfidence(0.5, *torch.tensor([50.0, 200.0, math.log(100.0)], dtype=torch.float64, device=DEVICE)),
+        "in a unit of each": ByConfidence(
+            0.5, *torch.tensor([[50.0], [200.0], [math.log(100.0)]], dtype=torch.float64, device=DEVICE).expand(3, shape[0]).clone()
+        ),
     }
     closed = loss_and_gradients(scores, target, sizes[kind], differentiably=False)
     # The exact ones, to a rounding.
     exact = loss_and_gradients(scores.double(), target, sizes[kind], differentiably=True)
     for ours, expected in zip(closed, exact, strict=True):
-        rounding = 32.0 * torch.finfo(ours.dtype).eps
+        rounding = 32.0 * max(torch.finfo(x).eps for x in (ours.dtype, wide))
         torch.testing.assert_close(ours.double(), expected.double(), rtol=rounding, atol=rounding)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -44,11 +46,11 @@ def test_two_scale_with_scales_beyond_float32_is_that_of_the_paper() -> None:
     for _ in range(48):
         x, y = rng.normal(0.0, 3.0, 5).tolist(), int(rng.integers(5))
         log_scale, lead, separation, eta = (float(v) for v in rng.uniform([80.0, -1.0, 0.0, 0.01], [200.0, 1.0, 3.0, 2.0]))
-        log_r1, log_r2 = log_scale + lead, log_scale + lead + separation
+        r1, r2 = math.exp(log_scale + lead), math.exp(log_scale + lead + separation)
         scores = torch.tensor(x, dtype=torch.float64, requires_grad=True)
-        loss = functional.two_scale(scores, torch.tensor(y), eta=eta, log_r1=log_r1, log_r2=log_r2, log_scale=log_scale)
+        loss = functional.two_scale(scores, torch.tensor(y), eta=eta, r1=r1, r2=r2, log_scale=log_scale)
         (gradient,) = torch.autograd.grad(loss, scores)
-        scales = {"r1": exp(mpf(log_r1)), "r2": exp(mpf(log_r2)), "scale": exp(mpf(log_scale))}
+        scales = {"r1": mpf(r1), "r2": mpf(r2), "scale": exp(mpf(log_scale))}
         exact, exact_gradient = value_and_gradient(oracle.two_scale_of, x, y, eta=eta, **scales)
         for ours, theirs in zip([loss.item(), *gradient.tolist()], [exact, *exact_gradient], strict=True):
             assert abs(mpf(ours) - theirs) < TOLERANCE * max(1, abs(theirs))

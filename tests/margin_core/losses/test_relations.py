@@ -134,7 +134,7 @@ def test_two_scale_is_cross_entropy_at_the_scale_that_the_raw_confidence_chooses
 
 @given(logits, number(1.0, 50.0), number(-5.0, 5.0))
 def test_two_scale_depends_only_on_how_its_scales_compare_with_the_network_s(s: Sample, ratio: float, shift: float) -> None:
-    together = two_scale(*s, log_r1=shift, log_r2=shift + math.log(ratio), log_scale=shift)
+    together = two_scale(*s, r1=math.exp(shift), r2=ratio * math.exp(shift), log_scale=shift)
     close(together, two_scale(*s, ratio=ratio))
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from mpmath import exp, fsum, mpf
 
 from margin_core.losses import build_loss
+from margin_core.losses.energies import SMALLEST_SCALE
 from margin_core.losses.functional import ce, two_scale
-from margin_core.losses.two_scale import SMALLEST_SCALE, TwoScaleLoss
+from margin_core.losses.two_scale import TwoScaleLoss
 from margin_core.testing.exact import derivative
 from tests.margin_core.losses import oracle
 from tests.margin_core.losses.samples import Sample, number, one_hot, sample
@@ -67,9 +68,9 @@ def test_the_scales_gradients_are_those_of_equation_15() -> None:
 
 def test_the_gradient_with_respect_to_the_network_s_scale_is_that_of_the_paper() -> None:
     log_scale = torch.tensor(0.75, dtype=torch.float64, requires_grad=True)
-    two_scale(X[1], Y[1], eta=0.05, ratio=2.0, log_r1=0.25, log_scale=log_scale).backward()
+    two_scale(X[1], Y[1], eta=0.05, ratio=2.0, r1=1.25, log_scale=log_scale).backward()
     row = [mpf(value) for value in X[1].tolist()]
-    scales = {"eta": mpf(0.05), "r1": exp(mpf(0.25)), "r2": 2 * exp(mpf(0.25))}
+    scales = {"eta": mpf(0.05), "r1": mpf(1.25), "r2": mpf(2.5)}
     slope = derivative(lambda value: oracle.two_scale_of(row, 0, row, scale=exp(value), **scales), mpf(0.75))
     assert log_scale.grad is not None
     assert abs(mpf(log_scale.grad.item()) - slope) < 1e-14
@@ -82,7 +83,7 @@ def test_a_sample_exactly_at_eta_is_judged_at_the_second_scale() -> None:
 
 
 def test_the_confidence_is_that_of_the_raw_scores_not_of_the_normalised_ones() -> None:
-    raw = two_scale(X[0], Y[0], eta=1.0, log_r1=3.0, log_r2=4.0, log_scale=3.0)
+    raw = two_scale(X[0], Y[0], eta=1.0, r1=math.exp(3.0), r2=math.exp(4.0), log_scale=3.0)
     torch.testing.assert_close(raw, ce(math.e * X[0], Y[0]))
 
 
@@ -279,12 +280,12 @@ def test_a_sample_moves_the_scale_it_is_judged_at_and_up_where_it_is_classified_
 ) -> None:
     x, y = s
     confidence = x[y] - torch.where(one_hot(x, y) == 1, -math.inf, x).max()
-    log_r1 = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    log_r2 = torch.tensor(math.log(ratio), dtype=torch.float64, requires_grad=True)
-    two_scale(x, y, eta=eta, log_r1=log_r1, log_r2=log_r2, log_scale=log_scale).backward()
-    assert log_r1.grad is not None
-    assert log_r2.grad is not None
-    judged, other = (log_r2.grad, log_r1.grad) if confidence >= eta else (log_r1.grad, log_r2.grad)
+    r1 = torch.ones((), dtype=torch.float64, requires_grad=True)
+    r2 = torch.tensor(ratio, dtype=torch.float64, requires_grad=True)
+    two_scale(x, y, eta=eta, r1=r1, r2=r2, log_scale=log_scale).backward()
+    assert r1.grad is not None
+    assert r2.grad is not None
+    judged, other = (r2.grad, r1.grad) if confidence >= eta else (r1.grad, r2.grad)
     assert other == 0.0
     if confidence > 1e-9:
         assert judged < 0.0
