@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 Scale = Literal["linear", "log"]
-ScheduleKind = Literal["constant", "linear", "cosine", "step", "path"]
-SCHEDULE_KINDS: tuple[ScheduleKind, ...] = ("constant", "linear", "cosine", "step")
+ScheduleKind = Literal["constant", "linear", "cosine", "inverse", "step", "path"]
+SCHEDULE_KINDS: tuple[ScheduleKind, ...] = ("constant", "linear", "cosine", "inverse", "step")
 """The kinds that lead from one value to another, among which a study may look for the best; a path is what it is."""
 
 
@@ -102,11 +102,12 @@ class Schedule:
     """A knob that changes over training, as a pure function of progress.
 
     ``linear`` is the warm-up of the gradient-decay paper, eq. (24), which it states per iteration up to an end iteration; here
-    ``length`` is that end iteration as a share of the training's steps, and the end value holds after it.
+    ``length`` is that end iteration as a share of the training's steps, and the end value holds after it. ``inverse`` is the annealing of
+    SphereFace's code, base / (1 + gamma step) down to a minimum: the value's inverse is linear.
 
     Args:
-        kind: ``constant`` (``start`` throughout), ``linear``, ``cosine`` (half a cosine), ``step`` (jumps at ``length``) or ``path``
-            (any number of jumps).
+        kind: ``constant`` (``start`` throughout), ``linear``, ``cosine`` (half a cosine), ``inverse`` (between values > 0), ``step`` (jumps
+            at ``length``) or ``path`` (any number of jumps).
         start: Value at the first step.
         end: Value from ``length`` on; not used by ``constant`` and ``path``.
         length: Share of the training's steps after which ``end`` holds, in (0, 1].
@@ -135,6 +136,8 @@ class Schedule:
             raise ValueError(f"schedule kind must be one of {', '.join(SCHEDULE_KINDS)}, path, got {self.kind!r}")
         if self.kind not in ("constant", "path") and self.end is None:
             raise ValueError(f"a {self.kind} schedule needs an end value")
+        if self.kind == "inverse" and not all(value > 0.0 for value in self.values):
+            raise ValueError(f"an inverse schedule's start and end must be > 0, got {self.start!r} and {self.end!r}")
         if not 0.0 < self.length <= 1.0:
             raise ValueError(f"schedule length must be in (0, 1], got {self.length!r}")
         object.__setattr__(self, "then", _jumps(self.then))
@@ -159,6 +162,8 @@ class Schedule:
             return self.end
         if self.kind == "step":
             return self.start
+        if self.kind == "inverse":
+            return self.start / (1.0 + done * (self.start / self.end - 1.0))
         weight = done if self.kind == "linear" else (1.0 - math.cos(math.pi * done)) / 2.0
         return self.start + weight * (self.end - self.start)
 

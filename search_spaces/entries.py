@@ -109,6 +109,9 @@ def _schedule_parameters(name: str, key: str, knob: Knob, entry: Mapping[str, ob
     changing = Condition(f"{name}.kind", tuple(value for value in kind.values if value in CHANGING))
     if changing.values:
         end = knob_dimension(f"{key}.end", knob, entry.get("end", "grid"))
+        for part, values in (("start", parameters[1].dimension), ("end", end)) if "inverse" in kind.values else ():
+            if (lowest := values.low if isinstance(values, Range) else min(map(float, values.values))) <= 0.0:
+                raise ValueError(f"{key}.{part} must be > 0 with kind inverse, got {lowest!r}")
         length = knob_dimension(f"{key}.length", LENGTH, entry.get("length", LENGTH.default))
         return [*parameters, Parameter(f"{name}.end", end, changing), Parameter(f"{name}.length", length, changing)]
     for part in ("end", "length"):

@@ -56,7 +56,8 @@ def annealing(step: int, base: float = 1000.0, gamma: float = 0.12, power: float
     """The annealing weight lambda at a step of training: max(minimum, base (1 + gamma step)^-power).
 
     A pure function of the step, so that a training that is continued goes on with the right one: ``loss.set_knobs(lam=annealing(step))``.
-    The defaults are those of the authors' Caffe code. Set ``minimum`` to 0 to end with the margin alone.
+    The defaults are those of the authors' Caffe code. Set ``minimum`` to 0 to end with the margin alone. With ``power`` 1 it is the knob's
+    schedule ``Schedule("inverse", base, minimum, length)``, whose length is (base / minimum - 1) / gamma steps.
 
     Args:
         step: Steps of the optimiser done, >= 0.
@@ -102,7 +103,7 @@ FAMILY = Family(
             high=float("inf"),
             grid=(0.0,),
             search=(0.0, 10.0),
-            source="SphereFace's code anneals it from 1000 to 5, which `annealing` computes; 0 is the margin alone",
+            source="SphereFace's code anneals it from 1000 to 5, as `annealing` or an inverse schedule does; 0 is the margin alone",
         ),
     ),
     options=(GRADIENT, BEYOND_PI),

@@ -145,7 +145,7 @@ class Cell:
 def _check_schedule(knob: Knob, schedule: Schedule, owner: str) -> None:
     for value in schedule.values:
         knob.check(value, owner)
-    if knob.integer and schedule.kind in ("linear", "cosine"):
+    if knob.integer and schedule.kind in ("linear", "cosine", "inverse"):
         raise ValueError(f"{owner}: {knob.name} takes whole numbers only, its schedule must be constant, step or path, got {schedule.kind}")
 
 

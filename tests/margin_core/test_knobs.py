@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from margin_core.knobs import SCHEDULE_KINDS, Knob, Option, Schedule, ScheduleKind
+from margin_core.losses.sphere_face import annealing
 
 KNOB = Knob(name="beta", symbol="β", default=1.0, low=0.0, high=2.0, grid=(0.5, 1.0), search=(0.1, 2.0))
 
@@ -98,18 +99,29 @@ def test_the_linear_schedule_is_the_warm_up_of_equation_24_and_does_not_run_on_b
 
 
 def test_the_kinds_differ_in_how_they_get_there() -> None:
-    halfway = {kind: Schedule(kind, start=0.0, end=1.0).value(0.25) for kind in SCHEDULE_KINDS}
-    assert halfway == {"constant": 0.0, "linear": 0.25, "cosine": pytest.approx((1 - math.sqrt(0.5)) / 2), "step": 0.0}
+    a_quarter = {kind: Schedule(kind, start=1.0, end=2.0).value(0.25) for kind in SCHEDULE_KINDS}
+    cosine = pytest.approx(1 + (1 - math.sqrt(0.5)) / 2)
+    assert a_quarter == {"constant": 1.0, "linear": 1.25, "cosine": cosine, "inverse": pytest.approx(8 / 7), "step": 1.0}
+
+
+def test_the_inverse_schedule_is_the_annealing_of_sphere_face() -> None:
+    steps, length = 5000, (1000.0 / 5.0 - 1.0) / 0.12
+    schedule = Schedule("inverse", start=1000.0, end=5.0, length=length / steps)
+    for step in range(0, steps, 50):
+        assert schedule.value(step / steps) == pytest.approx(annealing(step), rel=1e-12)
 
 
 def test_a_schedule_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match="schedule kind must be one of constant, linear, cosine, step, path, got 'wavy'"):
+    with pytest.raises(ValueError, match="schedule kind must be one of constant, linear, cosine, inverse, step, path, got 'wavy'"):
         Schedule("wavy", start=1.0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a linear schedule needs an end value"):
         Schedule("linear", start=1.0)
     for length in (0.0, -1.0, 1.5, math.nan):
         with pytest.raises(ValueError, match=r"schedule length must be in \(0, 1\]"):
             Schedule("step", start=1.0, end=2.0, length=length)
+    for ends in ((0.0, 1.0), (1.0, 0.0), (-1.0, -2.0), (math.nan, 1.0)):
+        with pytest.raises(ValueError, match="an inverse schedule's start and end must be > 0, got"):
+            Schedule("inverse", *ends)
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=5, unique=True), st.floats(0.0, 1.0))

@@ -165,8 +165,16 @@ def beta(**schedule: object) -> dict[str, object]:
         (beta(length=[0.5, 1.5]), "families.gradient_decay.beta.schedule.length must be in (0, 1], got 1.5"),
         (
             beta(kind="cosin"),
-            "families.gradient_decay.beta.schedule.kind must be one of constant, linear, cosine, step or a list of them,"
-            " got 'cosin' (did you mean 'cosine'?)",
+            "families.gradient_decay.beta.schedule.kind must be one of constant, linear, cosine, inverse, step or a list of"
+            " them, got 'cosin' (did you mean 'cosine'?)",
+        ),
+        (
+            {"sphere_face": {"lam": {"schedule": {"kind": ["linear", "inverse"], "start": 10, "end": [1, 0]}}}},
+            "families.sphere_face.lam.schedule.end must be > 0 with kind inverse, got 0.0",
+        ),
+        (
+            {"sphere_face": {"lam": {"schedule": {"kind": "inverse", "start": {"low": 0, "high": 10}, "end": 1}}}},
+            "families.sphere_face.lam.schedule.start must be > 0 with kind inverse, got 0.0",
         ),
         (beta(kind="constant"), "families.gradient_decay.beta.schedule.end is never used: kind is always constant, got 1.0"),
         (
@@ -175,8 +183,8 @@ def beta(**schedule: object) -> dict[str, object]:
         ),
         (
             {"gradient_decay": {"beta": {"schedule": {"start": 1}}}},
-            "families.gradient_decay.beta.schedule.kind is missing; it must be path, or one of constant, linear, cosine, step or a list of"
-            " them",
+            "families.gradient_decay.beta.schedule.kind is missing; it must be path, or one of constant, linear, cosine, inverse, step or"
+            " a list of them",
         ),
         (
             {"gradient_decay": {"beta": {"schedule": "linear"}}},

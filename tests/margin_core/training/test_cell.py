@@ -19,7 +19,11 @@ from margin_core.regularizers import list_regularizers
 from margin_core.training import Cell, Recipe
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5)
-schedules = st.builds(Schedule, st.sampled_from(SCHEDULE_KINDS), numbers, numbers, st.floats(0.01, 1.0))
+lengths = st.floats(0.01, 1.0)
+kinds = st.sampled_from([kind for kind in SCHEDULE_KINDS if kind != "inverse"])
+schedules = st.builds(Schedule, kinds, numbers, numbers, lengths) | st.builds(
+    Schedule, st.just("inverse"), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), lengths
+)
 datasets = st.builds(
     DatasetConfig,
     st.sampled_from(["digits", "mnist"]),
