@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -30,12 +30,13 @@ from studies.looks import afterthoughts, looks
 from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.pareto import pareto_front
-from studies.plan import Arm, Stage, confirm_arms, response_knob
+from studies.plan import Arm, ScreenResult, Stage, confirm_arms, confirmed_arms, response_knob, surface_arms
 from studies.relating import topology_of
 from studies.screened import Screened, measured_in, screen_means, screen_table, screen_winner
 from studies.shifting import shifts_between
 from studies.spec import StudySpec
 from studies.spending import costs, spent
+from studies.surfaces import surfaces_of
 from studies.tracking.ledger import Ledger
 from studies.tracking.page import RunsPage
 from studies.warm_start import recorded_warm_start
@@ -136,27 +137,30 @@ def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
     trials, changes = ledger.trials(), ledger.changes()
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
     arms = confirm_arms(spec, results) if spec.confirm is not None else []
+    pairs = surface_arms(spec, results) if spec.confirm is not None else []
     beforehand = chosen_beforehand(spec, ledger, trials, arms)
     confirm = _Measured("confirm", spec, arms, table, spec.metric, beforehand, looks("confirm", changes, trials))
+    whole = _with_surfaces(confirm, results)
     curves = _curves(confirm)
     finer = zoom_arms(spec, arms, curves)
     zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer), looks("zoom", changes, trials))
     screened = screen_means(trials, table, spec.metric)
     closer = _curves(zoom)
     shifts = shifts_between(curves, closer, alpha=spec.alpha)
-    tested = _tested(ledger, looks("test", changes, trials), screened, confirm, zoom)
+    tested = _tested(ledger, looks("test", changes, trials), screened, whole, zoom)
     return Answer(
         spec=spec,
         curves=tuple(curves),
+        surfaces=tuple(surfaces_of(spec, pairs, whole.values, whole.baseline, whole.looks)),
         zooms=tuple(closer),
         shifts=shifts,
         topology=topology_of(ledger, spec, curves, shifts),
         tested=tuple(tested),
-        followed=tuple(_followed(screened, confirm, zoom, tested)),
+        followed=tuple(_followed(screened, whole, zoom, tested)),
         choices=tuple(metric_choices(spec, arms, table)),
         baselines=confirm.baselines(),
         zoom_baselines=zoom.baselines(),
-        winners=tuple(_winners(confirm, zoom, screened)),
+        winners=tuple(_winners(whole, zoom, screened)),
         screen=screen_table(spec, results),
         front=pareto_front(spec, trials, table),
         counts=pd.DataFrame(ledger.counts(), columns=["stage", "status", "trials"]),
@@ -170,7 +174,7 @@ def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
         afterthoughts=afterthoughts(changes, trials),
         parent=ledger.parent(),
         copied=ledger.copied(),
-        superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in arms])).sum()),
+        superseded=int((~table.loc[table["stage"] == "confirm", "cell_id"].isin([arm.cell.cell_id for arm in whole.arms])).sum()),
         warm_start=recorded_warm_start(ledger),
         runs_page=RunsPage.of(ledger.path),
     )
@@ -183,18 +187,19 @@ def stage_arms(spec: StudySpec, stage: Stage, ledger: Ledger) -> list[Arm]:
     is measured later.
     """
     results = ledger.screen_results(spec.metric) if spec.screen is not None else []
-    arms = confirm_arms(spec, results)
     if stage == "confirm":
-        return arms
+        return confirmed_arms(spec, results)
+    arms = confirm_arms(spec, results)
     table, trials, changes = ledger.final_metrics(), ledger.trials(), ledger.changes()
     confirm = _Measured("confirm", spec, arms, table, spec.metric, looks=looks("confirm", changes, trials))
     finer = zoom_arms(spec, arms, _curves(confirm))
     if stage == "zoom":
         return finer
     zoom = _Measured("zoom", spec, finer, table, spec.metric)
+    whole = _with_surfaces(confirm, results)
     chosen = _chosen(ledger)
-    for winner in _winners(confirm, zoom, {}):
-        configs = {arm.cell.cell_id: arm.config for arm in (*finer, *arms)}
+    for winner in _winners(whole, zoom, {}):
+        configs = {arm.cell.cell_id: arm.config for arm in (*finer, *whole.arms)}
         ce = [arm.config for arm in confirm.of(winner.dataset) if arm.family == "ce"]
         chosen.setdefault(winner.dataset, [*ce, *([] if winner.family == "ce" else [configs[winner.cell_id]])])
     ledger.set_meta(_CHOSEN, json.dumps(chosen))
@@ -209,6 +214,11 @@ def open_answer(path: Path) -> Answer:
     """The answer of the study in directory ``path``."""
     with Ledger(path / "ledger.sqlite", read_only=True) as ledger:
         return answer(ledger)
+
+
+def _with_surfaces(confirm: _Measured, results: Sequence[ScreenResult]) -> _Measured:
+    """The confirm stage with the cells that are on no curve."""
+    return replace(confirm, arms=confirmed_arms(confirm.spec, results)) if confirm.spec.confirm is not None else confirm
 
 
 def _curves(measured: _Measured) -> list[Curve]:

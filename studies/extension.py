@@ -11,7 +11,7 @@ from typing import Any
 
 from studies.difference import Difference
 from studies.plain_yaml import StudyFileError
-from studies.plan import build_cell, confirm_arms, curve_values, screen_configs
+from studies.plan import build_cell, confirmed_arms, curve_values, screen_configs
 from studies.spec import StudySpec
 
 _SPACE = ("families", "regularizers", "nuisance")
@@ -90,6 +90,8 @@ def _only_adds(difference: Difference, was: StudySpec, now: StudySpec, *, space:
         return difference.now is not None and (difference.was is None or difference.now > difference.was)
     if key == "confirm.families":
         return space and _families_grow(was, now)
+    if key.startswith("confirm.surfaces"):
+        return difference.was is None or (difference.now is not None and set(difference.was) <= set(difference.now))
     return key.startswith("confirm.values") and curves
 
 
@@ -114,7 +116,7 @@ def _grid_ids(spec: StudySpec) -> set[str]:
 
 
 def _arm_ids(spec: StudySpec) -> set[str]:
-    return set() if spec.confirm is None else {arm.cell.cell_id for arm in confirm_arms(spec)}
+    return set() if spec.confirm is None else {arm.cell.cell_id for arm in confirmed_arms(spec)}
 
 
 def _curves_grow(was: StudySpec, now: StudySpec) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from margin_core.knobs import Knob
-from studies.analysis import Gain, ShiftVerdict, Summary, Verdict
+from studies.analysis import Gain, ShiftVerdict, Summary, SurfaceVerdict, Verdict
 from studies.difference import Difference
 from studies.disagreement import MetricChoice
 from studies.lost_cells import LostCell
@@ -74,6 +74,29 @@ class Curve:
     contender: Contender | None
     held: Mapping[str, float | str]
     tuned: Mapping[str, Mapping[float, float | str]]
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Two knobs of one family on one dataset, every pair of their values a cell.
+
+    Attributes:
+        dataset: What the study calls the dataset.
+        family: The family's name.
+        knobs: The declarations of both knobs.
+        means: The mean of the metric over the replicates that ended well, by pair of values.
+        lost: Replicates that diverged or failed, by pair of values.
+        held: The other values of the cells.
+        verdict: What the analysis says.
+    """
+
+    dataset: str
+    family: str
+    knobs: tuple[Knob, Knob]
+    means: Mapping[tuple[float, float], float]
+    lost: Mapping[tuple[float, float], int]
+    held: Mapping[str, float | str]
+    verdict: SurfaceVerdict
 
 
 @dataclass(frozen=True)
@@ -187,6 +210,7 @@ class Answer:
     Attributes:
         spec: The study file.
         curves: One per confirmed dataset and family.
+        surfaces: One per dataset and family of which two knobs were asked for at once.
         zooms: One per dataset and family that the zoom stage looked at closer.
         shifts: One per family with curves on several datasets.
         topology: What the datasets are like, and whether the optima go with it.
@@ -217,6 +241,7 @@ class Answer:
 
     spec: StudySpec
     curves: tuple[Curve, ...]
+    surfaces: tuple[Surface, ...]
     zooms: tuple[Curve, ...]
     shifts: tuple[Shift, ...]
     topology: Topology
@@ -261,6 +286,7 @@ class Answer:
             "alpha": self.spec.alpha,
             **({"changed_after_confirming": [str(entry) for entry in self.afterthoughts]} if self.afterthoughts else {}),
             "verdicts": [_curve_dict(curve) for curve in self.curves],
+            **({"surfaces": [_surface_dict(surface) for surface in self.surfaces]} if self.surfaces else {}),
             **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),
             **({"shifts": [_shift_dict(shift) for shift in self.shifts]} if self.shifts else {}),
             **({"topology": self.topology.to_dict()} if self.topology else {}),
@@ -294,6 +320,17 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         **({"tuned": {name: dict(values) for name, values in curve.tuned.items()}} if curve.tuned else {}),
         **curve.verdict.to_dict(),
         "contender": _contender_dict(curve.contender),
+    }
+
+
+def _surface_dict(surface: Surface) -> dict[str, Any]:
+    return {
+        "dataset": surface.dataset,
+        "family": surface.family,
+        "knobs": [knob.name for knob in surface.knobs],
+        "held": dict(surface.held),
+        "means": [[*pair, mean] for pair, mean in surface.means.items()],
+        **surface.verdict.to_dict(),
     }
 
 

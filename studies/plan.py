@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from typing import Any, Literal
 
 from margin_core.data import DatasetConfig
@@ -114,6 +115,7 @@ class Arm:
         nominee: Whether an earlier stage chose this cell, before the seeds that now measure it.
         config: The configuration.
         cell: The cell.
+        pair: The values of both knobs, of a cell that is on a surface and on no curve.
     """
 
     dataset: str
@@ -122,6 +124,7 @@ class Arm:
     nominee: bool
     config: Config
     cell: Cell
+    pair: tuple[float, float] | None = None
 
 
 def build_cell(spec: StudySpec, dataset: DatasetConfig, config: Config) -> Cell:
@@ -244,9 +247,32 @@ def confirm_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[
     return arms
 
 
+def surface_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[Arm]:
+    """The cells of every surface on each dataset, pair by pair; the other values are those of the family's best screened configuration."""
+    arms = []
+    for entry in spec.datasets:
+        dataset = entry.config()
+        for family, values_of in _confirm(spec).surfaces.items():
+            base = _base(spec, results, dataset.key, family, free=tuple(values_of))
+            names = [f"{family}.{knob}" for knob in values_of]
+            rest = {key: held for key, held in (base or {}).items() if not any(key == name or key.startswith(f"{name}.") for name in names)}
+            first, second = map(sorted, values_of.values())
+            for one, other in product(first, second) if base is not None else ():
+                config = {**rest, names[0]: float(one), names[1]: float(other)}
+                arms.append(Arm(dataset.key, family, None, False, config, build_cell(spec, dataset, config), (float(one), float(other))))
+    return arms
+
+
+def confirmed_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[Arm]:
+    """Every cell of the confirm stage, each once: those of curves, and those that are on a surface alone."""
+    curves = confirm_arms(spec, results)
+    there = {arm.cell.cell_id for arm in curves}
+    return curves + [arm for arm in surface_arms(spec, results) if arm.cell.cell_id not in there]
+
+
 def confirm_trials(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[PlannedTrial]:
     """The trials of the confirm stage."""
-    return arm_trials(spec, "confirm", confirm_arms(spec, results))
+    return arm_trials(spec, "confirm", confirmed_arms(spec, results))
 
 
 def arm_trials(spec: StudySpec, stage: Stage, arms: Sequence[Arm]) -> list[PlannedTrial]:
@@ -321,17 +347,20 @@ def _plain(config: Config) -> Config:
     return {name: 0.0 if name == "ce.label_smoothing" or name.endswith(".weight") else value for name, value in kept.items()}
 
 
-def _base(spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str) -> Config | None:
+def _base(
+    spec: StudySpec, results: Sequence[ScreenResult], dataset: str, family: str, free: tuple[str, ...] | None = None
+) -> Config | None:
+    """What a family's cells share; without a screen all but the ``free`` knobs, by default the curve's own."""
     if spec.screen is not None:
         best = _best(spec, results, dataset, family)
         if best is None and family == "ce":
             return _nuisance_alone(spec, results, dataset)
         return best.config if best else None
-    knobs = get_family(family).knobs
-    name = f"{family}.{knobs[0].name}" if knobs else ""  # the curve's own knob, or the label smoothing that the ce arm is without
+    # The curve's own knob, or the label smoothing that the ce arm is without.
+    names = [f"{family}.{knob}" for knob in free or [knob.name for knob in get_family(family).knobs[:1]]]
     configs: list[Config] = []
     for config in grid(spec.space()):
-        rest = {key: value for key, value in config.items() if key != name and not key.startswith(f"{name}.")}
+        rest = {key: value for key, value in config.items() if not any(key == name or key.startswith(f"{name}.") for name in names)}
         if config["family"] == family and rest not in configs:
             configs.append(rest)
     if len(configs) > 1:

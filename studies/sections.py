@@ -267,12 +267,14 @@ class ConfirmSection(Section):
         values: Knob values of a family's curve; by default the papers' grid of its first knob.
         tuned: What has other knobs and nuisance values of its own, those of its best configuration in the screen: each ``family``, or each
             ``value`` of its curve.
+        surfaces: For a family the values of two of its knobs, every pair of which is run and compared besides.
     """
 
     families: int | list[str] = 3
     seeds: int = Field(5, ge=1, le=MOST_SEEDS)
     values: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(default_factory=dict)
     tuned: Literal["family", "value"] = "family"
+    surfaces: dict[str, dict[str, Annotated[list[float], Field(min_length=2)]]] = Field(default_factory=dict)
 
     @field_validator("families", mode="before")
     @classmethod

@@ -200,7 +200,7 @@ class StudySpec(Section):
         if "ce" not in self.families:
             raise ValueError("families: ce must be among them, for confirm measures every gain against it")
         named = self.confirm.families if isinstance(self.confirm.families, list) else []
-        for name in [*named, *self.confirm.values]:
+        for name in [*named, *self.confirm.values, *self.confirm.surfaces]:
             if name not in self.families:
                 raise ValueError(f"confirm: {name!r} is not among the study's families{_suggestion(name, self.families)}")
         for name, values in self.confirm.values.items():
@@ -216,8 +216,28 @@ class StudySpec(Section):
                     joint_space({name: {**(entries or {}), knob.name: curve}})
                 except ValueError as error:
                     raise ValueError(f"confirm: on the curve of {knob.name}, {error}") from None
+        for name, values_of in self.confirm.surfaces.items():
+            self._check_surface(name, values_of)
         if self.confirm.tuned == "value":
             self._check_tuned(named or [name for name in self.families if name != "ce"])
+
+    def _check_surface(self, name: str, values_of: Mapping[str, list[float]]) -> None:
+        """See that every pair of values of two knobs makes a cell."""
+        key, family, there = f"confirm.surfaces.{name}", get_family(name), [knob.name for knob in get_family(name).knobs]
+        if len(values_of) != 2 or len(there) < 2 or name == "ce":
+            has = f"two of {', '.join(there)}" if len(there) > 1 and name != "ce" else "left out, for the family has no two knobs"
+            raise ValueError(f"{key} must be {has}, got {', '.join(values_of) or 'none'}")
+        for knob, values in values_of.items():
+            if knob not in there:
+                raise ValueError(f"{key}.{knob} is no knob of {name}{_suggestion(knob, there)}")
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}.{knob}: each value once, got {values!r}")
+            for value in values:
+                family.knob(knob).check(value, key)
+        try:
+            joint_space({name: {**(self.families[name] or {}), **values_of}})
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
 
     def _check_tuned(self, confirmed: Iterable[str]) -> None:
         """See that the screen tries every value of the curves that are to have nuisance values of their own."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from math import prod
 
 from search_spaces import grid_size, replaced
-from studies.plan import Stage, confirm_arms, curve_values, first_members, race_rounds, screen_configs
+from studies.plan import Stage, confirmed_arms, curve_values, first_members, race_rounds, screen_configs
 from studies.screen_section import ScreenSection
 from studies.spec import StudySpec
 
@@ -43,14 +44,15 @@ def stage_sizes(spec: StudySpec) -> list[StageSize]:
     if spec.screen is not None:
         sizes.append(_screen_size(spec, spec.screen))
     if spec.confirm is not None and spec.screen is None:
-        arms = len(confirm_arms(spec))
+        arms = len(confirmed_arms(spec))
         sizes.append(_size("confirm", arms, spec.confirm.seeds, at_most=False))
     elif spec.confirm is not None:
         wanted = spec.confirm.families
         families = [family for family in spec.families if family != "ce"]
         curves = sorted((len(curve_values(spec, family)) + 1 for family in families), reverse=True)
         lengths = curves[:wanted] if isinstance(wanted, int) else [len(curve_values(spec, name)) + 1 for name in wanted if name != "ce"]
-        cells = (1 + sum(lengths)) * len(spec.datasets)
+        pairs = sum(prod(map(len, values_of.values())) for values_of in spec.confirm.surfaces.values())
+        cells = (1 + sum(lengths) + pairs) * len(spec.datasets)
         sizes.append(_size("confirm", cells, spec.confirm.seeds))
     if spec.zoom is not None:
         cells = (1 + spec.zoom.families * spec.zoom.points) * len(spec.datasets)

@@ -1,4 +1,4 @@
-"""The verdicts on one knob over several datasets, so that the chance of any false claim among them is that of one.
+"""The verdicts on one knob, or two, over several datasets, so that the chance of any false claim among them is that of one.
 
 Rule (Holm, Scandinavian Journal of Statistics 6, 1979). Of D datasets, R are found better than their baseline. All are judged at
 alpha / (D - R), or at alpha where R = D, for the greatest R for which that is so: start at alpha / D and go on while there are more.
@@ -8,15 +8,19 @@ A dataset without a difference is called better, FLAT or WORSE with probability 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
+from studies.analysis.surface import SurfaceVerdict
 from studies.analysis.verdict import Verdict
 
+AnyVerdict = TypeVar("AnyVerdict", Verdict, SurfaceVerdict)
 
-def judge_each(judged: Mapping[str, Callable[[float], Verdict]], *, alpha: float, datasets: int = 0) -> dict[str, Verdict]:
+
+def judge_each(judged: Mapping[str, Callable[[float], AnyVerdict]], *, alpha: float, datasets: int = 0) -> dict[str, AnyVerdict]:
     """Judge each dataset at the level that Holm's rule gives them all.
 
     Args:
-        judged: For each dataset, `studies.analysis.judge` as a function of its ``alpha`` alone.
+        judged: For each dataset, `studies.analysis.judge` or `judge_surface` as a function of its ``alpha`` alone.
         alpha: The chance of any false claim among them, in (0, 0.5).
         datasets: How many there will be, where some cannot be judged yet.
 
