@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from margin_core.data.files import Files
-from margin_core.data.photos import Photos, declare, in_order, middle, samples_of, superclasses
+from margin_core.data.photos import Photos, declare, in_files, middle, samples_of, superclasses
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +43,7 @@ def photos(root: Path) -> Photos:
         return [of_variant[label] for label in range(len(train.classes))]
 
     families, manufacturers = (superclasses(above(level)) for level in ("family", "manufacturer"))
-    return Photos(in_order(root, samples_of(train)), in_order(root, samples_of(test)), train.classes, families, manufacturers)
+    return Photos(in_files(samples_of(train)), in_files(samples_of(test)), train.classes, families, manufacturers)
 
 
 def download(data_root: Path) -> None:

@@ -215,13 +215,17 @@ def read_photos(
 
 def by_class(samples: Iterable[tuple[str, int]]) -> list[tuple[Picture, int]]:
     """Files of images and their classes, class by class and each in the order of the files' names."""
-    ordered = sorted(samples, key=lambda sample: (sample[1], os.path.basename(sample[0])))
-    return [(ImageFile(path), label) for path, label in ordered]
+    return in_files(sorted(samples, key=lambda sample: (sample[1], os.path.basename(sample[0]))))
 
 
 def in_order(folder: Path, samples: Iterable[tuple[str, int]]) -> list[tuple[Picture, int]]:
     """Files of images below a folder and their classes, in this order."""
-    return [(ImageFile(os.path.join(folder, path)), label) for path, label in samples]
+    return in_files((os.path.join(folder, path), label) for path, label in samples)
+
+
+def in_files(samples: Iterable[tuple[str, int]]) -> list[tuple[Picture, int]]:
+    """Files of images and their classes, in this order."""
+    return [(ImageFile(path), label) for path, label in samples]
 
 
 def samples_of(listed: Any) -> list[tuple[str, int]]:
