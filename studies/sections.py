@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from margin_core.data import (
+    OFFICIAL,
     VALIDATION,
     Choice,
     DatasetConfig,
@@ -18,6 +19,7 @@ from margin_core.data import (
     Manifold,
     ManifoldKind,
     Merge,
+    Official,
     Pretext,
 )
 from margin_core.knobs import Schedule
@@ -90,7 +92,8 @@ class DatasetEntry(Section):
         manifold: Of the dataset ``manifold``: what its pictures are drawn by.
         size: Pixels of the shorter side of photos; by default the dataset's own.
         pretext: ``rotation`` to ask how each image is turned, in the place of its class.
-        validation: Share of the examples outside an official test split that validate; at 0 none does.
+        validation: Share of the examples outside an official test split that validate, in [0, 1), at 0 none; or ``official`` for the
+            official validation split.
     """
 
     dataset: str
@@ -107,7 +110,15 @@ class DatasetEntry(Section):
     manifold: ManifoldSection | None = None
     size: int | None = Field(None, ge=1)
     pretext: Pretext | None = None
-    validation: float = Field(VALIDATION, ge=0.0, lt=1.0)
+    validation: float | Official = VALIDATION
+
+    @field_validator("validation", mode="before")
+    @classmethod
+    def _is_a_share_or_official(cls, value: object) -> object:
+        share = isinstance(value, int | float) and not isinstance(value, bool) and 0.0 <= value < 1.0
+        if not share and value != OFFICIAL:
+            raise ValueError(f"must be in [0, 1) or {OFFICIAL}, got {value!r}")
+        return value
 
     def config(self) -> DatasetConfig:
         """The same as `margin_core` reads it."""

@@ -2,6 +2,7 @@
 
 from margin_core.data.class_sizes import Imbalance, ImbalanceKind
 from margin_core.data.dataset import (
+    OFFICIAL,
     VALIDATION,
     Choice,
     Dataset,
@@ -9,6 +10,7 @@ from margin_core.data.dataset import (
     DatasetSource,
     Merge,
     Noise,
+    Official,
     Pretext,
     Superclasses,
     resolve_data_root,
@@ -20,6 +22,7 @@ from margin_core.data.prepared import Prepared, prepare
 from margin_core.data.tasks import RetrievalTask, TaskName, VerificationTask
 
 __all__ = [
+    "OFFICIAL",
     "SOURCES",
     "VALIDATION",
     "Choice",
@@ -32,6 +35,7 @@ __all__ = [
     "ManifoldKind",
     "Merge",
     "Noise",
+    "Official",
     "PictureError",
     "Prepared",
     "Pretext",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ Pretext = Literal["rotation"]
 PRETEXTS: tuple[Pretext, ...] = get_args(Pretext)
 VALIDATION = 0.2
 """The share that validates where nothing else is asked for."""
+Official = Literal["official"]
+OFFICIAL: Official = "official"
+"""What is asked for in the place of a share where the official validation split validates."""
 DATA_ROOT_VARIABLE = "MARGIN_DATA"
 
 
@@ -65,6 +68,7 @@ class Dataset:
         labels: int64 classes in [0, num_classes), of each example, (N,). A test image of a dataset with a task may be of none of them: -1.
         class_names: One name per class.
         test_indices: int64 places of the official test split, or None where there is none.
+        val_indices: int64 places of the official validation split, none of which tests, or None where there is none.
         mean: Of each channel on the scale [0, 1], C of them; of bytes only.
         std: Standard deviation of each channel on the scale [0, 1]; of bytes only.
         superclasses: The superclass of each class, or None where there are none.
@@ -73,7 +77,8 @@ class Dataset:
         pretext: None where an example is an image, or ``rotation`` where each image is four examples, see `pretext.rotation_task`.
 
     Raises:
-        ValueError: Where bytes have no mean and std of each channel, or other images have them, or a task is on images that do not test.
+        ValueError: Where bytes have no mean and std of each channel, or other images have them, a task is on images that do not test, or
+            an example of the official validation split tests.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Dataset:
     labels: Tensor
     class_names: tuple[str, ...]
     test_indices: Tensor | None = None
+    val_indices: Tensor | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     superclasses: Superclasses | None = None
@@ -96,6 +102,8 @@ class Dataset:
         tests = torch.zeros(0, dtype=torch.int64) if self.test_indices is None else self.test_indices
         if self.task is not None and not bool(torch.isin(self.task.images, tests).all()):
             raise ValueError(f"{self.name}: test_indices must hold every image of the task {self.task.name}")
+        if self.val_indices is not None and bool(torch.isin(self.val_indices, tests).any()):
+            raise ValueError(f"{self.name}: val_indices must hold no example that is among test_indices")
 
     @property
     def num_classes(self) -> int:
@@ -150,6 +158,7 @@ class DatasetSource:
         superclasses: The number of superclasses, or 0 where its classes have none.
         groups: The number of groups, or 0 where its classes have none.
         task: ``retrieval`` or ``verification`` where `Dataset.task` is one.
+        official_validation: Whether `Dataset.val_indices` are some, or None where only its files tell.
         decodes: Whether ``read`` may decode pictures into the cache, which takes long: a study has it done before its trials start.
         size: The size of photos that was asked for, in pixels of the shorter side, or None.
         resize: Makes the same dataset at another size, or None where its images have one size.
@@ -169,6 +178,7 @@ class DatasetSource:
     superclasses: int = 0
     groups: int = 0
     task: TaskName = "classification"
+    official_validation: bool | None = False
     decodes: bool = False
     size: int | None = None
     resize: Callable[[int], DatasetSource] | None = None
@@ -201,7 +211,8 @@ class DatasetConfig:
         manifold: Of the dataset ``manifold``: what its pictures are drawn by, or None for the default.
         size: Pixels of the shorter side that photos are resized to, or None for the dataset's own default.
         pretext: ``rotation`` where each image is shown in four turns and the turn is its label, or None for the dataset's own labels.
-        validation: Share of the examples outside an official test split that validate, in [0, 1); at 0 all of them may train.
+        validation: Share of the examples outside an official test split that validate, in [0, 1); at 0 all of them may train. Or
+            ``official``: in every replicate the official validation split validates, and none of its examples trains.
 
     Example:
         >>> DatasetConfig("digits", label_noise=0.2, noise="nearest").key
@@ -224,7 +235,7 @@ class DatasetConfig:
     manifold: Manifold | None = None
     size: int | None = None
     pretext: Pretext | None = None
-    validation: float = VALIDATION
+    validation: float | Official = VALIDATION
 
     def __post_init__(self) -> None:
         if not _is_number(self.label_noise) or not 0.0 <= self.label_noise < 1.0:
@@ -233,8 +244,8 @@ class DatasetConfig:
             raise ValueError(f"{self.name}: clutter must be 0 or in [0.0625, 0.9375], got {self.clutter!r}")
         if not _is_number(self.deform) or not 0.0 <= self.deform <= 1.0:
             raise ValueError(f"{self.name}: deform must be in [0, 1], got {self.deform!r}")
-        if not _is_number(self.validation) or not 0.0 <= self.validation < 1.0:
-            raise ValueError(f"{self.name}: validation must be in [0, 1), got {self.validation!r}")
+        if self.validation != OFFICIAL and (not _is_number(self.validation) or not 0.0 <= self.validation < 1.0):
+            raise ValueError(f"{self.name}: validation must be in [0, 1) or {OFFICIAL}, got {self.validation!r}")
         if self.noise not in NOISES:
             raise ValueError(f"{self.name}: noise must be one of {', '.join(NOISES)}, got {self.noise!r}")
         if self.label is not None and (self.label in ("", ".", "..") or "/" in str(self.label)):  # it names files
@@ -281,7 +292,7 @@ class DatasetConfig:
         if self.manifold is not None:
             parts.append(self.manifold.key)
         if self.validation != VALIDATION:
-            parts.append(f"val{self.validation:g}")
+            parts.append(f"val-{OFFICIAL}" if self.validation == OFFICIAL else f"val{self.validation:g}")
         if self.merge is not None:
             parts.append(self.merge)
         if self.classes is not None:
@@ -313,7 +324,7 @@ class DatasetConfig:
             "manifold": None if self.manifold is None else self.manifold.to_dict(),
             "size": self.size,
             "pretext": self.pretext,
-            "validation": None if self.validation == VALIDATION else float(self.validation),
+            "validation": None if self.validation == VALIDATION else OFFICIAL if self.validation == OFFICIAL else float(self.validation),
         }
         turned = {name: value for name, value in dials.items() if value is not None}
         return {"name": self.name, "label_noise": float(self.label_noise), "noise": self.noise, "label": self.label, **turned}
@@ -334,7 +345,12 @@ class DatasetConfig:
         return cls(**data)  # type: ignore[arg-type]  # checked by __post_init__
 
 
-def _is_number(value: object) -> bool:
+def no_official_validation(name: str) -> ValueError:
+    """What is raised where the official validation split is asked for of a dataset that has none."""
+    return ValueError(f"{name}: validation must be in [0, 1), for there is no official validation split, got {OFFICIAL!r}")
+
+
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from margin_core.data.files import Files
-from margin_core.data.photos import Photos, declare, in_order, middle, samples_of, superclasses
+from margin_core.data.photos import Photos, declare, in_files, middle, samples_of, superclasses
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,7 +18,11 @@ BANNER = 20
 FILES = Files(
     "fgvc_aircraft",
     "fgvc-aircraft-2013b/data",
-    ("images", *(f"images_{level}_{part}.txt" for level in ("variant", "family", "manufacturer") for part in ("trainval", "test"))),
+    (
+        "images",
+        *(f"images_{level}_{part}.txt" for level in ("variant", "family", "manufacturer") for part in ("trainval", "test")),
+        "images_variant_val.txt",
+    ),
     "margin-studies datasets --download fgvc_aircraft puts them there (2.75 GB)",
 )
 
@@ -33,8 +37,9 @@ def photos(root: Path) -> Photos:
     from torchvision.datasets import FGVCAircraft
 
     # Given a loader that hands on the path, torchvision lists the files and opens none.
-    train, test = (FGVCAircraft(root, split=split, loader=str) for split in ("trainval", "test"))
-    variants = dict(samples_of(train))
+    train, val, test = (FGVCAircraft(root, split=split, loader=str) for split in ("trainval", "val", "test"))
+    samples, validates = samples_of(train), {path for path, _ in samples_of(val)}
+    variants = dict(samples)
 
     def above(level: str) -> list[str]:
         """The family or manufacturer of each variant, told by the photos that have both."""
@@ -43,7 +48,14 @@ def photos(root: Path) -> Photos:
         return [of_variant[label] for label in range(len(train.classes))]
 
     families, manufacturers = (superclasses(above(level)) for level in ("family", "manufacturer"))
-    return Photos(in_order(root, samples_of(train)), in_order(root, samples_of(test)), train.classes, families, manufacturers)
+    return Photos(
+        in_files(samples),
+        in_files(samples_of(test)),
+        train.classes,
+        families,
+        manufacturers,
+        val=[place for place, (path, _) in enumerate(samples) if path in validates],
+    )
 
 
 def download(data_root: Path) -> None:
@@ -61,6 +73,7 @@ SOURCE = declare(
     reference="Maji, Kannala, Rahtu, Blaschko and Vedaldi, Fine-grained visual classification of aircraft, arXiv:1306.5151",
     find=FILES.find,
     listed=photos,
+    official_validation=True,
     fit=without_banner,
     superclasses=70,
     groups=30,

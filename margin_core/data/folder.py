@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from margin_core.data.dataset import DatasetSource
-from margin_core.data.photos import Photos, below, declare, declare_kind, folder_of_classes
+from margin_core.data.photos import VALIDATION_PARTS, Photos, below, declare, declare_kind, folder_of_classes
 
 TITLE, REFERENCE = "A folder of images", "your own"
 HOW = "a folder below the data root that holds a folder of images for each class, or train, test and perhaps val that do"
-VALIDATION = ("val", "valid", "validation")
 
 
 def named(path: str) -> DatasetSource:
@@ -22,7 +21,9 @@ def named(path: str) -> DatasetSource:
             raise FileNotFoundError(f"{name}: no folders of two or more classes were found in {folder}; it is to be {HOW}")
         return folder
 
-    return declare(name=name, title=TITLE, num_classes=None, examples=None, reference=REFERENCE, find=find, listed=photos)
+    return declare(
+        name=name, title=TITLE, num_classes=None, examples=None, reference=REFERENCE, find=find, listed=photos, official_validation=None
+    )
 
 
 def class_names(folder: Path) -> list[str]:
@@ -33,13 +34,15 @@ def class_names(folder: Path) -> list[str]:
 
 
 def photos(folder: Path) -> Photos:
-    """All images: the training part, then the validation part, then the test part, which is the official test split."""
+    """All images: the training part, then the official validation part, then the test part, which is the official test split."""
     if not (folder / "train").is_dir():
         names = class_names(folder)
         return Photos(folder_of_classes(folder, names), [], names)
     names = class_names(folder / "train")
-    train = [sample for part in ("train", *VALIDATION) for sample in folder_of_classes(folder / part, names)]
-    return Photos(train, folder_of_classes(folder / "test", names), names)
+    train = folder_of_classes(folder / "train", names)
+    val = [sample for part in VALIDATION_PARTS for sample in folder_of_classes(folder / part, names)]
+    test = folder_of_classes(folder / "test", names)
+    return Photos([*train, *val], test, names, val=range(len(train), len(train) + len(val)))
 
 
 SOURCE = declare_kind(name="folder", title=TITLE, reference=REFERENCE, arguments=":<path>", how=f"<path> is {HOW}", named=named)

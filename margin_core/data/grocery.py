@@ -47,6 +47,7 @@ def photos(root: Path) -> Photos:
         names,
         superclasses([superclass for _, superclass, _ in classes]),
         superclasses([group for _, _, group in classes]),
+        val=range(len(train), len(train) + len(val)),
     )
 
 
@@ -76,6 +77,7 @@ SOURCE = declare(
     reference="Klasson, Zhang and Kjellström, A hierarchical grocery store image dataset with visual and semantic labels, WACV 2019",
     find=find,
     listed=photos,
+    official_validation=True,
     size=64,
     mean=MEAN,
     std=STD,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from margin_core.cache import cache_directory
 from margin_core.data.dataset import DATA_ROOT_VARIABLE, DatasetSource
 from margin_core.data.decoded import Picture, PictureError
-from margin_core.data.photos import Photos, declare, declare_kind
+from margin_core.data.photos import VALIDATION_PARTS, Photos, declare, declare_kind
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -73,12 +73,20 @@ def named(repository: str) -> DatasetSource:
         snapshot_download(repository, repo_type="dataset", local_dir=data_root / "hf" / repository)
 
     return declare(
-        name=name, title=TITLE, num_classes=None, examples=None, reference=REFERENCE, find=find, listed=listed, download=download
+        name=name,
+        title=TITLE,
+        num_classes=None,
+        examples=None,
+        reference=REFERENCE,
+        find=find,
+        listed=listed,
+        download=download,
+        official_validation=None,
     )
 
 
 def photos(name: str, folder: Path) -> Photos:
-    """All images; those of the split ``test`` are the official test split, if their labels are published."""
+    """All images; those of the splits ``test`` and ``validation`` are the official ones, if their labels are published."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -93,10 +101,15 @@ def photos(name: str, folder: Path) -> Photos:
     number = {value: place for place, value in enumerate(range(len(names)) if hasattr(feature, "names") else names)}
     version = _version(folder)
     parts: dict[bool, list[tuple[Picture, int]]] = {False: [], True: []}
+    val: list[int] = []
     for split, table in splits.items():
         rows = (Row(table, image, place, f"{split} in {folder}", version) for place in range(len(table)))
-        parts[split == "test"] += [(row, number[value]) for row, value in zip(rows, labels[split], strict=True) if value != UNKNOWN]
-    return Photos(parts[False], parts[True], [str(value) for value in names])
+        part = parts[split == "test"]
+        known = len(part)
+        part += [(row, number[value]) for row, value in zip(rows, labels[split], strict=True) if value != UNKNOWN]
+        if split in VALIDATION_PARTS:
+            val += range(known, len(part))
+    return Photos(parts[False], parts[True], [str(value) for value in names], val=val)
 
 
 def columns(name: str, features: Any) -> tuple[str, str]:

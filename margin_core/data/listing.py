@@ -36,7 +36,7 @@ from margin_core.data import (
     svhn,
     webdataset,
 )
-from margin_core.data.dataset import Dataset, DatasetConfig, DatasetSource, Pretext, resolve_data_root
+from margin_core.data.dataset import OFFICIAL, Dataset, DatasetConfig, DatasetSource, Pretext, no_official_validation, resolve_data_root
 from margin_core.data.pretext import TURNS
 from margin_core.entry_points import Declarations
 
@@ -127,7 +127,7 @@ def check_dataset(name: str, data_root: str | Path | None = None) -> None:
 
 
 def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
-    """Check, without loading, that a dataset has the level it is merged into, the classes, the size and the pretext asked for.
+    """Check, without loading, that a dataset has the level it is merged into, the classes, the size, the pretext and the splits asked for.
 
     Args:
         config: Which dataset, and its dials.
@@ -143,8 +143,11 @@ def check_dials(config: DatasetConfig, num_classes: int | None = None) -> None:
     if config.classes is not None and there is not None and config.classes > there:
         of = f"its {config.merge}" if config.merge is not None else "its classes"
         raise ValueError(f"{config.name}: classes must be at most {there}, the number of {of}, got {config.classes}")
+    source = dataset_info(config.name, config.size)
     if config.pretext is not None:
-        _check_pretext(dataset_info(config.name, config.size), config.pretext)
+        _check_pretext(source, config.pretext)
+    if config.validation == OFFICIAL and source.official_validation is False:
+        raise no_official_validation(config.name)
 
 
 def _check_pretext(source: DatasetSource, pretext: Pretext) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from margin_core.data.files import Files
-from margin_core.data.photos import Photos, declare, in_order, samples_of
+from margin_core.data.photos import Photos, declare, in_files, samples_of
 
 FILES = Files(
     "oxford_flowers",
@@ -21,7 +21,7 @@ def photos(root: Path) -> Photos:
 
     # Given a loader that hands on the path, torchvision lists the files and opens none.
     train, val, test = (samples_of(Flowers102(root, split=split, loader=str)) for split in ("train", "val", "test"))
-    return Photos(in_order(root, [*train, *val]), in_order(root, test), Flowers102.classes)
+    return Photos(in_files([*train, *val]), in_files(test), Flowers102.classes, val=range(len(train), len(train) + len(val)))
 
 
 def download(data_root: Path) -> None:
@@ -39,5 +39,6 @@ SOURCE = declare(
     reference="Nilsback and Zisserman, Automated flower classification over a large number of classes, ICVGIP 2008",
     find=FILES.find,
     listed=photos,
+    official_validation=True,
     download=download,
 )

@@ -37,6 +37,7 @@ def restrict(dataset: Dataset, classes: Sequence[int]) -> tuple[Dataset, Tensor]
         labels=torch.where(of_none, -1, labels[dataset.labels])[kept],
         class_names=tuple(dataset.class_names[label] for label in classes),
         test_indices=None if dataset.test_indices is None else present(places[dataset.test_indices]),
+        val_indices=None if dataset.val_indices is None else present(places[dataset.val_indices]),
         superclasses=dataset.superclasses and dataset.superclasses.keep(classes),
         groups=dataset.groups and dataset.groups.keep(classes),
         task=dataset.task and dataset.task.keep(places),
@@ -98,7 +99,7 @@ def part_of(
     superclasses: int = 0,
     groups: int = 0,
 ) -> DatasetSource:
-    """The declaration of a dataset that is some of the classes of another one, in that one's order and with its official test split.
+    """The declaration of a dataset that is some of the classes of another one, in that one's order and with its official splits.
 
     Args:
         whole: The other dataset; it is read from that one's files.
@@ -150,6 +151,7 @@ def part_of(
         check=check,
         superclasses=superclasses,
         groups=groups,
+        official_validation=whole.official_validation,
         decodes=whole.decodes,
         size=whole.size,
         resize=None if whole.resize is None else at,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Of the photos of a dataset, in pixels, where nothing else is said: what most networks for photos are made for.
 SIZE = 224
+# What a part that is the official validation split may be called.
+VALIDATION_PARTS = ("val", "valid", "validation")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
@@ -36,6 +38,7 @@ class Photos:
         superclasses: The superclass of each class, or None.
         groups: The group of each class, or None.
         task: What test pictures are measured by beside classification, or None; its places count ``train`` first.
+        val: Places in ``train`` of the official validation split; empty where there is none.
     """
 
     train: Sequence[tuple[Picture, int]]
@@ -44,6 +47,7 @@ class Photos:
     superclasses: Superclasses | None = None
     groups: Superclasses | None = None
     task: Task | None = None
+    val: Sequence[int] = ()
 
 
 def middle(image: Image.Image, height: int, width: int) -> Image.Image:
@@ -80,6 +84,7 @@ def declare(
     groups: int = 0,
     download: Callable[[Path], object] | None = None,
     task: TaskName = "classification",
+    official_validation: bool | None = False,
 ) -> DatasetSource:
     """A dataset of photos, which can be had at any size.
 
@@ -100,6 +105,7 @@ def declare(
         groups: As of `DatasetSource`.
         download: As of `DatasetSource`.
         task: As of `DatasetSource`.
+        official_validation: As of `DatasetSource`.
     """
 
     def at(asked: int | None) -> DatasetSource:
@@ -125,6 +131,7 @@ def declare(
             resize=at,
             download=download,
             task=task,
+            official_validation=official_validation,
         )
 
     return at(None)
@@ -205,6 +212,7 @@ def read_photos(
         labels=torch.tensor([label for _, label in samples], dtype=torch.int64),
         class_names=tuple(photos.class_names),
         test_indices=torch.arange(len(photos.train), len(samples)) if photos.test else None,
+        val_indices=torch.tensor(photos.val) if photos.val else None,
         mean=mean or measured_mean,
         std=std or measured_std,
         superclasses=photos.superclasses,
@@ -215,13 +223,17 @@ def read_photos(
 
 def by_class(samples: Iterable[tuple[str, int]]) -> list[tuple[Picture, int]]:
     """Files of images and their classes, class by class and each in the order of the files' names."""
-    ordered = sorted(samples, key=lambda sample: (sample[1], os.path.basename(sample[0])))
-    return [(ImageFile(path), label) for path, label in ordered]
+    return in_files(sorted(samples, key=lambda sample: (sample[1], os.path.basename(sample[0]))))
 
 
 def in_order(folder: Path, samples: Iterable[tuple[str, int]]) -> list[tuple[Picture, int]]:
     """Files of images below a folder and their classes, in this order."""
-    return [(ImageFile(os.path.join(folder, path)), label) for path, label in samples]
+    return in_files((os.path.join(folder, path), label) for path, label in samples)
+
+
+def in_files(samples: Iterable[tuple[str, int]]) -> list[tuple[Picture, int]]:
+    """Files of images and their classes, in this order."""
+    return [(ImageFile(path), label) for path, label in samples]
 
 
 def samples_of(listed: Any) -> list[tuple[str, int]]:

@@ -11,14 +11,14 @@ from torch import Tensor
 from margin_core.data import manifold
 from margin_core.data.class_sizes import class_sizes, thin
 from margin_core.data.clutter import clutter_images
-from margin_core.data.dataset import Dataset, DatasetConfig
+from margin_core.data.dataset import OFFICIAL, Dataset, DatasetConfig, no_official_validation
 from margin_core.data.deform import deform_images
 from margin_core.data.granularity import keep_classes
 from margin_core.data.label_noise import corrupt_labels
 from margin_core.data.listing import check_dials, load_dataset
 from margin_core.data.parts import merge, present
 from margin_core.data.pretext import rotation_task, turned_examples
-from margin_core.data.splits import split
+from margin_core.data.splits import official_split, split
 from margin_core.seeds import numpy_generator, torch_generator
 
 
@@ -31,7 +31,8 @@ class Prepared:
     Args:
         dataset: Where the examples come from: as it was read, or what the dials make of it.
         train_indices: Places of the training examples in ``dataset``, in rising order.
-        val_indices: Places of the validation examples; none where the config's ``validation`` is 0.
+        val_indices: Places of the validation examples; none where the config's ``validation`` is 0, and the same in every replicate
+            where it is ``official``.
         test_indices: Places of the test examples; the same in every replicate.
         train_y: Training labels, (N,) int64, label noise included.
         val_y: Validation labels, as they are in the dataset.
@@ -87,10 +88,12 @@ def prepare(
         data_root: Folder of the datasets; by default the environment's ``MARGIN_DATA``.
         study_seed: The study's seed.
         replicate: Number of the replicate.
-        test: Share of all examples that test, where there is no official test split.
+        test: Share of all examples that test, or of those outside the official validation split where that validates; not used where
+            there is an official test split.
 
     Raises:
-        ValueError: On an unknown dataset, a share out of range, or a dial that asks for more than there is.
+        ValueError: On an unknown dataset, a share out of range, an official validation split that is not there, or a dial that asks
+            for more than there is.
         FileNotFoundError: Where the dataset's files are not there.
 
     Example:
@@ -102,9 +105,7 @@ def prepare(
     """
     check_dials(config)
     dataset = load_dataset(config.name, data_root, size=config.size) if config.manifold is None else manifold.build(config.manifold)
-    train, val, tests = split(
-        dataset.labels, dataset.test_indices, study_seed=study_seed, replicate=replicate, validation=config.validation, test=test
-    )
+    train, val, tests = _split(config, dataset, study_seed=study_seed, replicate=replicate, test=test)
     # After the split, so that merged classes have the training, validation and test examples of those that they are made of.
     if config.merge is not None:
         dataset = merge(dataset, config.merge)
@@ -112,7 +113,7 @@ def prepare(
         check_dials(config, dataset.num_classes)
         dataset, places = keep_classes(dataset, tests, config.classes, config.choose)
         train, val, tests = (present(places[indices]) for indices in (train, val, tests))
-        if config.validation > 0.0 and not len(val):
+        if config.validation != 0.0 and not len(val):
             raise ValueError(
                 f"{config.key}: validation must be 0 or leave an example of the {config.classes} classes, got {config.validation!r}"
             )
@@ -146,6 +147,15 @@ def prepare(
         train_y=train_y,
         val_y=dataset.labels[val],
     )
+
+
+def _split(config: DatasetConfig, dataset: Dataset, *, study_seed: int, replicate: int, test: float) -> tuple[Tensor, Tensor, Tensor]:
+    tests, validation = dataset.test_indices, config.validation
+    if validation != OFFICIAL:
+        return split(dataset.labels, tests, study_seed=study_seed, replicate=replicate, validation=validation, test=test)
+    if dataset.val_indices is None:
+        raise no_official_validation(config.name)
+    return official_split(dataset.labels, dataset.val_indices, tests, study_seed=study_seed, test=test)
 
 
 def _thinned(config: DatasetConfig, dataset: Dataset, labels: Tensor, generator: np.random.Generator) -> Tensor:

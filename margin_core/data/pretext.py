@@ -48,12 +48,13 @@ def turned_examples(places: Tensor) -> Tensor:
 
 def rotation_task(dataset: Dataset) -> Dataset:
     """The same images, each of them four examples: example 4 i + k is image i turned k times by 90 degrees, and its label is k."""
-    tests = dataset.test_indices
+    tests, val = dataset.test_indices, dataset.val_indices
     return replace(
         dataset,
         labels=torch.arange(TURNS).repeat(len(dataset.images)),
         class_names=tuple(f"{degrees} degrees" for degrees in DEGREES),
         test_indices=None if tests is None else turned_examples(tests),
+        val_indices=None if val is None else turned_examples(val),
         superclasses=None,
         groups=None,
         pretext="rotation",

@@ -73,11 +73,42 @@ def split(
     if validation > 0.0 and not bool(validates.any()):
         raise ValueError(f"validation must be 0 or choose at least one of {len(rest)} examples, got {validation!r}")
     train = rest[~validates]
+    _check_trained(labels, train, f"validation={validation!r} and test={test!r}")
+    return train, rest[validates], torch.nonzero(tests).squeeze(1)
+
+
+def official_split(
+    labels: Tensor, validation: Tensor, official_test: Tensor | None, *, study_seed: int, test: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `split`, with an official validation split: all replicates have the same splits.
+
+    Args:
+        labels: int64 classes of all examples, (N,).
+        validation: Places of the official validation split.
+        official_test: Places of the official test split, or None: then a stratified choice of the other examples tests.
+        study_seed: The study's seed.
+        test: Share of the examples outside the validation split that test, in (0, 1); not used where there is an official test split.
+
+    Raises:
+        ValueError: Where the share is out of range, or a class is left without an example to train on.
+    """
+    if not 0.0 < test < 1.0:
+        raise ValueError(f"test must be in (0, 1), got {test!r}")
+    validates, tests = torch.zeros(2, len(labels), dtype=torch.bool)
+    validates[validation] = True
+    if official_test is None:
+        tests[~validates] = _choice_of_several(labels[~validates], test, numpy_generator(study_seed, "test"))
+    else:
+        tests[official_test] = True
+    train, val, tested = (torch.nonzero(mask).squeeze(1) for mask in (~(validates | tests), validates, tests))
+    _check_trained(labels, train, "the official validation split")
+    return train, val, tested
+
+
+def _check_trained(labels: Tensor, train: Tensor, splits: str) -> None:
     trained = torch.bincount(labels[train], minlength=int(labels.max()) + 1)
     if bool((trained == 0).any()):
-        empty = int(torch.nonzero(trained == 0)[0])
-        raise ValueError(f"class {empty} has no example left to train on with validation={validation!r} and test={test!r}")
-    return train, rest[validates], torch.nonzero(tests).squeeze(1)
+        raise ValueError(f"class {int(torch.nonzero(trained == 0)[0])} has no example left to train on with {splits}")
 
 
 def _choice_of_several(labels: Tensor, share: float, generator: np.random.Generator) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from margin_core.data.files import Files
-from margin_core.data.photos import Photos, declare, in_order, samples_of
+from margin_core.data.photos import Photos, declare, in_files, samples_of
 
 FILES = Files(
     "stanford_cars",
@@ -21,7 +21,7 @@ def photos(root: Path) -> Photos:
 
     # Given a loader that hands on the path, torchvision lists the files and opens none.
     train, test = (StanfordCars(root, split=split, loader=str) for split in ("train", "test"))
-    return Photos(in_order(root, samples_of(train)), in_order(root, samples_of(test)), train.classes)
+    return Photos(in_files(samples_of(train)), in_files(samples_of(test)), train.classes)
 
 
 SOURCE = declare(

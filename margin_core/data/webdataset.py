@@ -69,21 +69,28 @@ def named(path: str) -> DatasetSource:
         except (tarfile.TarError, ValueError) as error:
             raise PictureError(f"{name}: {error}") from None
 
-    return declare(name=name, title=TITLE, num_classes=None, examples=None, reference=REFERENCE, find=find, listed=listed)
+    return declare(
+        name=name, title=TITLE, num_classes=None, examples=None, reference=REFERENCE, find=find, listed=listed, official_validation=None
+    )
 
 
 def photos(folder: Path) -> Photos:
-    """All images in the order of the shards; those of shards whose path starts with ``test`` are the official test split."""
+    """All images in the order of the shards; a path that starts with ``val`` or ``test`` tells the official split that a shard is of."""
     parts: dict[bool, list[tuple[Picture, int]]] = {False: [], True: []}
+    val: list[int] = []
     for shard in sorted(folder.rglob("*.tar")):
-        tests = shard.relative_to(folder).as_posix().startswith("test")
-        parts[tests] += samples(shard)
+        path = shard.relative_to(folder).as_posix()
+        part = parts[path.startswith("test")]
+        known = len(part)
+        part += samples(shard)
+        if path.startswith("val"):
+            val += range(known, len(part))
     listing = folder / "classnames.txt"
     highest = max((label for part in parts.values() for _, label in part), default=-1)
     names = listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else [str(label) for label in range(highest + 1)]
     if highest >= len(names):
         raise ValueError(f"{listing} must name every class up to {highest}, the highest in the shards, got {len(names)} names")
-    return Photos(parts[False], parts[True], names)
+    return Photos(parts[False], parts[True], names, val=val)
 
 
 def samples(shard: Path) -> Iterator[tuple[Picture, int]]:

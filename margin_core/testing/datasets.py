@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from margin_core.data import (
+    OFFICIAL,
     Dataset,
     DatasetConfig,
     DatasetSource,
@@ -145,6 +146,26 @@ class DatasetConformance:
             assert set(data.train_y.tolist()) == set(range(dataset.num_classes))
         if dataset.test_indices is not None:
             assert torch.equal(replicates[0].test_indices, dataset.test_indices.sort().values)
+
+    def test_an_official_validation_split_validates_in_every_replicate_and_where_there_is_none_it_is_refused(
+        self, source: DatasetSource
+    ) -> None:
+        dataset, config = self.load(source), replace(self.config(source), validation=OFFICIAL)
+        assert source.official_validation in (None, dataset.val_indices is not None)
+        if dataset.val_indices is None:
+            with pytest.raises(ValueError, match=f"{source.name}: validation must be .* there is no official validation split"):
+                prepare(config, data_root=self.root, study_seed=0, replicate=0)
+            return
+        assert dataset.val_indices.dtype == torch.int64
+        for replicate in range(3):
+            data = prepare(config, data_root=self.root, study_seed=0, replicate=replicate)
+            places = torch.cat([data.train_indices, data.val_indices, data.test_indices])
+            assert torch.equal(places.sort().values, torch.arange(len(dataset.labels)))
+            assert torch.equal(data.val_indices, dataset.val_indices.sort().values)
+            assert data.val_y.min() >= 0
+            assert set(data.train_y.tolist()) == set(range(dataset.num_classes))
+            if dataset.test_indices is not None:
+                assert torch.equal(data.test_indices, dataset.test_indices.sort().values)
 
     @pytest.mark.parametrize("noise", ["symmetric", "nearest"])
     def test_label_noise_makes_training_labels_wrong_and_no_other(self, source: DatasetSource, noise: str) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
 from margin_core.data import SOURCES, DatasetSource, dataset_info, resolve_data_root
 from margin_core.testing import DatasetConformance
@@ -45,3 +47,12 @@ class TestSmallCopies(DatasetConformance):
 def test_each_dataset_in_files_has_a_small_copy_and_so_has_each_kind() -> None:
     assert [source.name for source in TestSmallCopies.sources if refusal(source, TestSmallCopies.data_root) is not None] == []
     assert {name.partition(":")[0] for name in NAMED} == {source.name for source in SOURCES.ours.values() if source.named}
+
+
+@pytest.mark.usefixtures("copies")
+@pytest.mark.parametrize("source", TestSmallCopies.sources, ids=lambda source: source.name)
+def test_a_data_root_may_be_relative(source: DatasetSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = TestSmallCopies.data_root
+    assert root is not None
+    monkeypatch.chdir(root.parent)
+    assert torch.equal(source.read(Path(root.name)).images, source.read(root).images)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from margin_core.cache import cache_directory
 from margin_core.models import build_model, save_weights
 from studies.preflight import CallError, check_call
 from studies.running.address import check_address
+from tests.margin_core.data.photo_copies import write_folder
 from tests.margin_core.data.small_copies import write_cifar10_images
 from tests.studies.builders import WITHOUT_SCREEN, study
 
@@ -94,6 +96,14 @@ def test_a_class_with_too_few_examples_is_told(tmp_path: Path, dials: dict[str, 
 )
 def test_a_share_that_leaves_too_few_examples_is_told(tmp_path: Path, validation: float, sentence: str) -> None:
     assert told(tmp_path, changes={"datasets": [{"dataset": "digits", "validation": validation}]}) == sentence
+
+
+def test_an_official_validation_split_that_the_files_do_not_have_is_told(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    rmtree(tmp_path / "leaves" / "val")
+    changes = {"datasets": [{"dataset": "folder:leaves", "size": 8, "validation": "official"}], "model": "mlp-50-20"}
+    sentence = "folder:leaves: validation must be in [0, 1), for there is no official validation split, got 'official'"
+    assert told(tmp_path, changes=changes, data_root=tmp_path) == sentence
 
 
 def test_a_dataset_whose_files_are_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,9 @@ WORDS = {
     "datasets=[{dataset: digits, pretext: jigsaw}]": ("datasets.0.pretext: ", "'rotation'", "got 'jigsaw'"),
     "datasets=[{dataset: digits, pretext: rotation, classes: 4}]": ("digits: classes must be left out with a pretext", "got 4"),
     "datasets=[{dataset: market1501, pretext: rotation}]": ("market1501: pretext must be left out", "256x128", "not square"),
-    "datasets=[{dataset: digits, validation: 1}]": ("datasets.0.validation: ", "less than 1", "got 1"),
+    "datasets=[{dataset: digits, validation: 1}]": ("datasets.0.validation: ", "must be in [0, 1) or official", "got 1"),
+    "datasets=[{dataset: digits, validation: offical}]": ("datasets.0.validation: ", "must be in [0, 1) or official", "got 'offical'"),
+    "datasets=[{dataset: digits, validation: official}]": ("digits: validation must be in", "there is no official validation split"),
     "datasets=[{dataset: digits, size: 16}]": ("digits: size must be left out, for its images have one size", "got 16"),
     "datasets=[{dataset: cub, size: 0}]": ("datasets.0.size: ", "greater than or equal to 1", "got 0"),
     "datasets=['folder:']": ("dataset must be written folder:<path>", "got 'folder:'"),
@@ -435,6 +437,12 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "datasets of few classes": {"datasets": [{"dataset": "digits", "classes": 4, "choose": "nearest"}]},
     "datasets of turned pictures": {"datasets": ["digits", {"dataset": "digits", "pretext": "rotation"}]},
     "datasets of other splits": {"datasets": ["digits", {"dataset": "digits", "validation": 0.02}]},
+    "datasets with their official validation split": {
+        "datasets": [
+            {"dataset": "oxford_flowers", "validation": "official", "label_noise": 0.2},
+            {"dataset": "folder:a", "validation": "official"},
+        ]
+    },
     "datasets of which nothing validates": {"datasets": [{"dataset": "digits", "validation": 0}], "metric": "class_margin", "sesoi": 1},
     "datasets of other pictures": {"datasets": [{"dataset": "digits", "clutter": 0.25, "deform": 1}]},
     "a schedule, ranges and None": {

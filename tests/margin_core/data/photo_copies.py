@@ -161,9 +161,14 @@ def write_hugging_face(root: Path) -> None:
 
 
 def write_webdataset(root: Path) -> None:
-    """Three classes, 2 + 1 photos of each, in three shards (layout: https://github.com/webdataset/webdataset)."""
+    """Three classes, 2 + 1 + 1 photos of each, in four shards (layout: https://github.com/webdataset/webdataset)."""
     (root / "shards").mkdir(parents=True)
-    for shard, part, labels in (("train-000", TRAIN, [2, 0, 1]), ("train-001", TRAIN, [0, 1, 2]), ("test-000", TEST, [0, 1, 2])):
+    for shard, part, labels in (
+        ("train-000", TRAIN, [2, 0, 1]),
+        ("train-001", TRAIN, [0, 1, 2]),
+        ("val-000", VAL, [1, 0, 2]),
+        ("test-000", TEST, [0, 1, 2]),
+    ):
         write_shard(root / "shards" / f"{shard}.tar", [(f"{number:06d}", label) for number, label in enumerate(labels)], part)
     (root / "shards" / "classnames.txt").write_text("ash\nelm\noak\n")
 

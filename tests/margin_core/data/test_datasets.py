@@ -130,6 +130,8 @@ def test_grocery_is_read_from_a_clone_or_from_folders_of_images(tmp_path: Path, 
     assert dataset.labels.tolist() == [*np.repeat(range(81), 2), *range(0, 81, 2), *range(81)]
     assert dataset.test_indices is not None
     assert dataset.test_indices.tolist() == list(range(203, 284))
+    assert dataset.val_indices is not None
+    assert dataset.val_indices.tolist() == list(range(162, 203))
     assert dataset.class_names == tuple(f"Class-{label:02d}" for label in range(81))
     assert dataset.superclasses is not None and dataset.groups is not None
     assert dataset.superclasses.of_class.tolist() == list(GROCERY_COARSE)
@@ -228,6 +230,7 @@ def test_an_unknown_dataset_is_named_with_the_ones_there_are() -> None:
         (DatasetConfig("cub", size=96, deform=0.2, pretext="rotation"), "cub-96px-deform0.2-rotation"),
         (DatasetConfig("digits", validation=0), "digits-val0"),
         (DatasetConfig("digits", imbalance=Imbalance("step", 5), validation=0.02), "digits-val0.02-step5"),
+        (DatasetConfig("oxford_flowers", 0.2, validation="official"), "oxford_flowers-val-official-noise0.2"),
         (DatasetConfig("folder:my photos/leaves"), "folder-my-photos-leaves"),
         (DatasetConfig("hf:owner/trees", 0.2), "hf-owner-trees-noise0.2"),
     ],
@@ -237,16 +240,17 @@ def test_a_key_says_what_was_asked_for_and_a_config_survives_writing(config: Dat
     assert DatasetConfig.from_dict(config.to_dict()) == config
 
 
-def test_the_share_that_validates_is_written_only_where_it_is_not_a_fifth() -> None:
+def test_what_validates_is_written_only_where_it_is_not_a_fifth() -> None:
     assert DatasetConfig("digits", validation=0.2).to_dict() == {"name": "digits", "label_noise": 0.0, "noise": "symmetric", "label": None}
     assert DatasetConfig("digits", validation=0).to_dict()["validation"] == 0.0
+    assert DatasetConfig("cub", validation="official").to_dict()["validation"] == "official"
 
 
 def test_bad_values_of_a_config_are_named() -> None:
     for share in (1.0, -0.1, float("nan"), True, "half"):
         with pytest.raises(ValueError, match=r"digits: label_noise must be in \[0, 1\), got"):
             DatasetConfig("digits", share)
-        with pytest.raises(ValueError, match=r"digits: validation must be in \[0, 1\), got"):
+        with pytest.raises(ValueError, match=r"digits: validation must be in \[0, 1\) or official, got"):
             DatasetConfig("digits", validation=share)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="noise must be one of symmetric, nearest, got 'pairs'"):
         DatasetConfig("digits", 0.1, "pairs")  # type: ignore[arg-type]

@@ -93,13 +93,19 @@ def test_other_dials_act_on_the_merged_classes(copies: Path) -> None:
 
 def test_the_classes_that_are_kept_can_come_in_any_order() -> None:
     dataset = Dataset(
-        "lines", torch.arange(4.0).reshape(4, 1, 1, 1), torch.arange(4), ("a", "b", "c", "d"), test_indices=torch.tensor([1, 3])
+        "lines",
+        torch.arange(4.0).reshape(4, 1, 1, 1),
+        torch.arange(4),
+        ("a", "b", "c", "d"),
+        test_indices=torch.tensor([1, 3]),
+        val_indices=torch.tensor([2, 0]),
     )
     part, places = restrict(dataset, [3, 0])
     assert part.class_names == ("d", "a")
     assert part.labels.tolist() == [1, 0]
     assert places.tolist() == [0, -1, -1, 1]
     assert part.test_indices is not None and part.test_indices.tolist() == [1]
+    assert part.val_indices is not None and part.val_indices.tolist() == [0]
 
 
 def test_a_level_that_is_not_there_is_named() -> None:

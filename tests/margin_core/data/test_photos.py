@@ -34,20 +34,21 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def assert_is_read(dataset: Dataset, parts: dict[int, int]) -> None:
-    """Every photo is there, in its class, and the test part alone tests."""
+    """Every photo is there, in its class, and the official splits are the parts."""
     classes, greens = told(dataset.images)
     assert torch.equal(dataset.labels, classes)
-    tests = torch.zeros(len(greens), dtype=torch.bool)
-    if dataset.test_indices is not None:
-        tests[dataset.test_indices] = True
-    assert torch.equal(tests, greens == TEST)
+    for places, part in ((dataset.test_indices, TEST), (dataset.val_indices, VAL)):
+        official = torch.zeros(len(greens), dtype=torch.bool)
+        if places is not None:
+            official[places] = True
+        assert torch.equal(official, greens == part)
     for green, count in parts.items():
         assert dataset.labels[greens == green].bincount(minlength=dataset.num_classes).tolist() == [count] * dataset.num_classes
     assert len(dataset.labels) == sum(parts.values()) * dataset.num_classes
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_every_photo_is_read_in_its_class_and_the_official_test_part_alone_tests(copies: Path, name: str) -> None:
+def test_every_photo_is_read_in_its_class_and_its_official_part(copies: Path, name: str) -> None:
     dataset = load_dataset(name, copies, size=16)
     parts, sixth = OFFICIAL[name]
     assert_is_read(dataset, parts)
@@ -172,9 +173,9 @@ def test_more_classes_than_a_folder_has_are_refused_when_it_is_read(tmp_path: Pa
 def test_shards_are_read_in_their_order_and_those_called_test_test(tmp_path: Path) -> None:
     write_webdataset(tmp_path)
     dataset = load_dataset("webdataset:shards", tmp_path, size=16)
-    assert_is_read(dataset, {TRAIN: 2, TEST: 1})
+    assert_is_read(dataset, {TRAIN: 2, VAL: 1, TEST: 1})
     assert dataset.class_names == ("ash", "elm", "oak")
-    assert dataset.labels.tolist() == [2, 0, 1, 0, 1, 2, 0, 1, 2]
+    assert dataset.labels.tolist() == [2, 0, 1, 0, 1, 2, 1, 0, 2, 0, 1, 2]
     (tmp_path / "shards" / "classnames.txt").unlink()
     assert dataset_info("webdataset:shards").read(tmp_path).class_names == ("0", "1", "2")
 
