@@ -90,7 +90,9 @@ class DatasetConformance:
         assert images.isfinite().all()
         if self.whole:
             assert abs(images.mean().item()) < 0.1
-            assert abs(images.std().item() - 1.0) < 0.1
+            spread = images.std().item()
+            # A declared deviation is that of the pictures at their own size; smaller ones are smoother.
+            assert abs(spread - 1.0) < 0.1 if source.in_shape == dataset_info(source.name).in_shape else 0.5 < spread < 1.1
 
     def test_superclasses_and_groups_have_names_and_every_class_is_in_one(self, source: DatasetSource) -> None:
         dataset = self.load(source)
