@@ -266,6 +266,7 @@ def _question(
         baseline=measured.baseline(dataset) if on_curve is None else on_curve,
         sesoi=spec.smallest_effect,
         alpha=alpha,
+        strict=spec.strict,
         maximize=spec.maximize,
         scale=knob.scale,
         extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),

@@ -207,7 +207,7 @@ class Answer:
         spent: What the study's runs have taken.
         ended_early: Why the last run ended before the study was complete, by its budget or its failed trials; or empty.
         history: How the study came to be what it is, where it was branched or extended.
-        afterthoughts: What ``alpha`` and ``sesoi`` were changed to when trials of the confirm stage had ended already.
+        afterthoughts: What ``alpha``, ``sesoi`` and ``strict`` were changed to when trials of the confirm stage had ended already.
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
@@ -259,6 +259,7 @@ class Answer:
             "metric": self.spec.metric,
             "sesoi": self.spec.smallest_effect,
             "alpha": self.spec.alpha,
+            **({"strict": True} if self.spec.strict else {}),
             **({"changed_after_confirming": [str(entry) for entry in self.afterthoughts]} if self.afterthoughts else {}),
             "verdicts": [_curve_dict(curve) for curve in self.curves],
             **({"zoom": [_curve_dict(curve) for curve in self.zooms]} if self.zooms else {}),

@@ -23,7 +23,7 @@ MOST_FAMILIES = 3
 SEEDS = 5
 CONFIGS = 16
 """Configurations that the screen is given for each family."""
-_KEPT = ("model", "recipe", "regularizers", "nuisance", "metric", "sesoi", "alpha", "resources")
+_KEPT = ("model", "recipe", "regularizers", "nuisance", "metric", "sesoi", "alpha", "strict", "resources")
 
 
 @dataclass(frozen=True)

@@ -340,8 +340,7 @@ def method(answer: Answer) -> list[str]:
         said += [
             "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are "
             "differences seed by seed and can be surer than the bars around two means suggest.",
-            f"“May be best” is Hsu’s set: with {confidence} confidence it holds the best of the values tried. A set of many values "
-            "means that more seeds are needed, not that the values are equal.",
+            f"{set_sentence(answer)} A set of many values means that more seeds are needed, not that the values are equal.",
             "FLAT is a finding, with a bound on what was missed; UNDECIDED is not, and says how many more seeds might decide.",
             "A family’s verdicts on several datasets share one alpha by Holm’s rule. "
             f"Each interval holds at {confidence} by itself, not for all families and datasets at once.",
@@ -356,6 +355,15 @@ def method(answer: Answer) -> list[str]:
     if not spec.unvalidated:
         said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
     return said
+
+
+def set_sentence(answer: Answer) -> str:
+    """By which rule values may be best, and what it promises of values that are equally best."""
+    if answer.spec.strict:
+        held = "every value that is truly best, all of those that tie"
+        return f"“May be best” is the strict set, by Tukey’s range: with {confidence_words(answer)} confidence it holds {held}."
+    held = "the best of the values tried, of those that tie any one but not always all"
+    return f"“May be best” is Hsu’s set: with {confidence_words(answer)} confidence it holds {held}."
 
 
 def confidence_words(answer: Answer) -> str:

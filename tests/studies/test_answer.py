@@ -157,6 +157,25 @@ def test_the_verdict_is_the_judgement_on_the_curves_own_table(answered: Answered
     assert curve_of(found, "cos_face").verdict.question.extendable == (True, True)
 
 
+def test_a_strict_study_keeps_ties_by_the_strict_rule(answered: Answered) -> None:
+    usual, strict = (answered(screened(**changes), constructed(AHEAD, CE)) for changes in ({}, {"strict": True}))
+    for family, knob, baseline in (("gds", "lam", 0.0), ("cos_face", "m", strict.baselines["digits"])):
+        before, after = curve_of(usual, family).verdict, curve_of(strict, family).verdict
+        assert after == judge(
+            curve_of(strict, family).table,
+            knob=knob,
+            metric="val_accuracy",
+            baseline=baseline,
+            strict=True,
+            fixed=after.question.fixed,
+            extendable=after.question.extendable,
+        )
+        assert all((wide.half_width or 0) > (narrow.half_width or 0) for wide, narrow in zip(after.cells, before.cells, strict=True))
+        assert "of values that are equally best all are kept" in after.reason
+    assert "strict" not in usual.to_dict() and strict.to_dict()["strict"] is True
+    assert strict.to_dict()["verdicts"][0]["question"]["strict"] is True
+
+
 def test_a_curve_tells_what_was_held_along_it(answered: Answered) -> None:
     held = dict(curve_of(answered(study()), "gds").held)
     assert held.pop("lr") in (0.05, 0.1)

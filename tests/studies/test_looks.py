@@ -72,8 +72,9 @@ def test_what_results_are_judged_by_is_told_where_it_was_changed_after_confirm_t
     before = open_answer(tmp_path / "small")
     assert before.afterthoughts == ()
     assert "changed_after_confirming" not in before.to_dict()
-    run(tmp_path, study(**seeds(3), sesoi=0.5, alpha=0.1))
+    run(tmp_path, study(**seeds(3), sesoi=0.5, alpha=0.1, strict=True))
     after = open_answer(tmp_path / "small")
-    assert after.to_dict()["changed_after_confirming"] == ["sesoi: was 0.3, is 0.5", "alpha: was 0.05, is 0.1"]
+    changed = ["sesoi: was 0.3, is 0.5", "alpha: was 0.05, is 0.1", "strict: was false, is true"]
+    assert after.to_dict()["changed_after_confirming"] == changed
     assert "Changed after confirm trials had ended, when their results could be known: sesoi: was 0.3, is 0.5." in notes(after)
     assert curves(tmp_path)["digits"].verdict.question.looks == 1
