@@ -133,8 +133,7 @@ def _arm_may_be_best(curve: Curve) -> bool:
 
 
 def _compared(claim: Claim, curve: Curve, answer: Answer) -> tuple[Status, str]:
-    of_family = curve.contender.gain if curve.contender else None
-    gain = of_family if claim.value is None else _gain(claim.value, claim.compared_with, curve, answer)
+    gain = answer.gain_of(curve) if claim.value is None else _gain(claim.value, claim.compared_with, curve, answer)
     if gain is None:
         return "undecided", "the two settings were not both measured"
     if gain.low is None or gain.high is None:

@@ -67,10 +67,10 @@ def _verdict_row(curve: Curve, gain: Gain | None) -> Row:
 
 
 def _contender_cells(contender: Contender, gain: Gain | None) -> Row:
-    again = " and measured again in the zoom" if gain is not contender.gain else ""
+    picked, zoomed = not contender.chosen_before, gain is not contender.gain
     return {
         "setting": contender.setting,
-        "setting_note": "" if contender.chosen_before else f"picked on these seeds{again}",
+        "setting_note": "; ".join(["picked on these seeds"] * picked + ["its gain is that of the zoom"] * zoomed),
         "mean": mean_words(contender.summary),
         "gain": gain_words(gain),
     }
@@ -154,8 +154,8 @@ def no_verdicts(answer: Answer) -> str:
 def gains_note(answer: Answer) -> str:
     """Whether the settings whose gains are shown were chosen before the seeds that show them."""
     chosen = {curve.contender.chosen_before for curve in answer.curves if curve.contender is not None}
-    picked = "; of one that was picked on them no gain is told" if False in chosen else ""
-    return f"Each setting was chosen before these seeds were run{picked}."
+    picked = "; of one that was picked on them none is told" if False in chosen else ""
+    return f"Each gain is of a setting that was chosen before these seeds were run{picked}."
 
 
 def screen_leaders(answer: Answer) -> list[tuple[str, list[Row]]]:

@@ -61,7 +61,7 @@ def print_result(answer: Answer, console: Console) -> None:
                 console.print(result_table(answer.closer(), dataset, f"{dataset}, a closer look on fresh seeds"))
         if any(row["setting_note"] for row in rows):
             console.print(
-                "* picked on these same seeds: the mean is optimistic, and a gain is told where fresh seeds measured it again",
+                "* picked on these same seeds: the mean is optimistic, and a gain is told only where a zoom measured it again",
                 style="dim",
                 highlight=False,
             )
