@@ -276,6 +276,7 @@ def _question(
         baseline=measured.baseline(dataset) if on_curve is None else on_curve,
         sesoi=spec.smallest_effect,
         alpha=alpha,
+        strict=spec.strict,
         maximize=spec.maximize,
         scale=knob.scale,
         extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
@@ -310,8 +311,9 @@ def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None, before
     summary = measured.summary(arm) if arm else None
     if arm is None or summary is None:
         return None
-    alpha = measured.alpha(arm.dataset) / (1 if beforehand else len(arms))
-    return Contender(arm.cell.cell_id, describe(arm.config), summary, measured.gain(arm, alpha), chosen_before=beforehand)
+    gain = measured.gain(arm, measured.alpha(arm.dataset) / (1 if beforehand else len(arms)))
+    fixed, picked = (gain, None) if beforehand else (None, gain)
+    return Contender(arm.cell.cell_id, describe(arm.config), summary, fixed, picked, chosen_before=beforehand)
 
 
 def _winners(confirm: _Measured, zoom: _Measured, screened: Screened) -> list[Winner]:
@@ -343,7 +345,7 @@ def _sureness(arm: Arm, gain: Gain | None) -> str:
     if gain is None:
         return "too few seeds to tell it from cross-entropy"
     told = "is told apart from none" if gain.different else "cannot be told from none"
-    return f"its gain over ce, optimistic for being the best of them, {told} ({gain.mean:+.2f}, {gain.low:+.2f} to {gain.high:+.2f})"
+    return f"its gain over ce {told}, at a level that allows for having been picked as the best of them"
 
 
 def _tested(ledger: Ledger, looked: Mapping[str, int], screened: Screened, *stages: _Measured) -> list[Tested]:
@@ -392,7 +394,7 @@ def _followed(screened: Screened, confirm: _Measured, zoom: _Measured, tested: S
         entry = judged.pop((arm.dataset, arm.cell.cell_id), None)
         if arm.family == "ce" or not (arm.nominee or entry) or any(one.cell_id == arm.cell.cell_id for one in found):
             continue
-        means = _stage_means(arm, screened, (confirm, zoom)) + ([StageMean("test", entry.summary, entry.gain)] if entry else [])
+        means = _stage_means(arm, screened, (confirm, zoom)) + ([StageMean("test", entry.summary, None)] if entry else [])
         if len(means) > 1:
             found.append(Followed(arm.dataset, arm.family, arm.cell.cell_id, describe(arm.config), tuple(means)))
     return found

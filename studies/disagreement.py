@@ -62,7 +62,7 @@ def metric_choices(spec: StudySpec, arms: Sequence[Arm], table: pd.DataFrame) ->
         for metric in there:
             scores = np.full((seeds.max() + 1, len(cells)), np.nan)
             scores[seeds, columns] = runs[metric].to_numpy(dtype=float)
-            found = _may_be_best(scores if metrics[metric] else -scores, spec.alpha)
+            found = _may_be_best(scores if metrics[metric] else -scores, spec.alpha, spec.strict)
             if found is not None:
                 kept, best = found
                 tried = tuple(mine[cell] for cell, (whole, _) in zip(cells, kept, strict=True) if whole)
@@ -70,7 +70,7 @@ def metric_choices(spec: StudySpec, arms: Sequence[Arm], table: pd.DataFrame) ->
                 yield MetricChoice(dataset, family, knob, metric, tried, mine[cells[best]], chosen)
 
 
-def _may_be_best(scores: Array, alpha: float) -> tuple[list[tuple[bool, bool]], int] | None:
+def _may_be_best(scores: Array, alpha: float, strict: bool) -> tuple[list[tuple[bool, bool]], int] | None:
     """For each cell whether it can be compared and whether it may be best, and which has the best mean; None where noise is unknown."""
     finished = np.isfinite(scores).sum(axis=0)
     whole = (finished >= 2) & (2 * finished > len(scores))
@@ -78,7 +78,7 @@ def _may_be_best(scores: Array, alpha: float) -> tuple[list[tuple[bool, bool]], 
     compared = compared[np.isfinite(compared).sum(axis=1) >= 2]
     if not compared.size or degrees_of_freedom(np.isfinite(compared)) < 1:
         return None
-    fit = compare_with_best(compared, alpha=alpha)
+    fit = compare_with_best(compared, alpha=alpha, strict=strict)
     kept = np.zeros(len(whole), dtype=bool)
     kept[whole] = fit.may_be_best(fit.allowance())
     return list(zip(whole.tolist(), kept.tolist(), strict=True)), int(np.flatnonzero(whole)[fit.means.argmax()])

@@ -16,6 +16,7 @@ from typing import Any
 
 from margin_core.data import DatasetConfig
 from margin_core.topology import Estimate, list_descriptors
+from studies.analysis import Gain
 from studies.answer import open_answer
 from studies.descriptors import Network, fingerprints
 from studies.findings import Answer, Curve
@@ -50,11 +51,18 @@ class Precedent:
 
     @property
     def gain(self) -> float | None:
-        """The family's gain over ``ce`` there, positive where it is better; None where it was not measured on two seeds."""
-        contender = self.curve.contender
-        if contender is None or contender.gain is None or contender.gain.low is None:
+        """The family's gain over ``ce`` there, positive where it is better; None without two seeds that did not pick its setting."""
+        return self._better(self.answer.gain_of(self.curve))
+
+    @property
+    def optimistic_gain(self) -> float | None:
+        """That of a setting that was picked on the seeds that measure it, which is too good on average."""
+        return self._better(self.curve.contender.optimistic_gain if self.curve.contender else None)
+
+    def _better(self, gain: Gain | None) -> float | None:
+        if gain is None:
             return None
-        return contender.gain.mean if self.answer.spec.maximize else -contender.gain.mean
+        return gain.mean if self.answer.spec.maximize else -gain.mean
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -68,6 +76,7 @@ class Precedent:
             "best": verdict.best,
             "optimum_set": list(verdict.optimum_set),
             "gain_over_ce": self.gain,
+            "optimistic_gain_over_ce": self.optimistic_gain,
             "seeds": verdict.n_seeds,
         }
 

@@ -21,6 +21,7 @@ _JUDGED_BY = (
     "describe",
     "alpha",
     "sesoi",
+    "strict",
     "tolerance",
     "failures",
     "budget",
@@ -135,7 +136,7 @@ def _families_grow(was: StudySpec, now: StudySpec) -> bool:
 
 
 def _leaves(spec: StudySpec) -> dict[str, Any]:
-    data = spec.model_dump(mode="json", exclude={"name", "datasets", "families"})
+    data = spec.model_dump(mode="json", exclude={"name", "datasets", "families"}) | {"strict": spec.strict}
     datasets = {f"datasets.{entry.config().key}": entry.model_dump(mode="json", exclude_defaults=True) for entry in spec.datasets}
     families = {f"families.{name}": entries or {} for name, entries in spec.families.items()}
     return dict(_flat(data, "")) | datasets | families

@@ -33,16 +33,23 @@ class Contender:
         cell_id: The cell.
         setting: Its knob values in words: ``λ = 1.5`` or ``β = 0.001 → 0.01 (linear, first 50 %)``.
         summary: Mean of the metric over its seeds, with an interval.
-        gain: Paired difference from the ``ce`` arm; None where they share fewer than two seeds.
-        chosen_before: Whether the cell was chosen before these seeds. If not, the interval is widened to hold for the best of all
-            the cells it was chosen among, and the mean gain is still optimistic.
+        gain: Paired difference from the ``ce`` arm; None where the cell was picked on these seeds or they share fewer than two.
+        optimistic_gain: The same of a cell that was picked on these seeds: too good on average, with an interval that is widened to hold
+            for the best of all the cells it was picked among.
+        chosen_before: Whether the cell was chosen before these seeds.
     """
 
     cell_id: str
     setting: str
     summary: Summary
     gain: Gain | None
+    optimistic_gain: Gain | None
     chosen_before: bool
+
+    @property
+    def any_gain(self) -> Gain | None:
+        """Either gain, for the side of zero that its interval lies on; its mean is not to be told."""
+        return self.gain or self.optimistic_gain
 
 
 @dataclass(frozen=True)
@@ -126,8 +133,8 @@ class Winner:
         cell_id: The winning cell.
         setting: Its knob values in words.
         summary: Its mean, interval and seeds.
-        gain: Its paired gain over ``ce``, optimistic since the cell was picked on the same seeds, with an interval that allows for that;
-            None for ``ce`` itself, in the screen and where there are fewer than two seeds.
+        optimistic_gain: Its paired gain over ``ce``, too good on average since the cell was picked on the same seeds, with an interval that
+            allows for that; None for ``ce`` itself, in the screen and where there are fewer than two seeds.
         stage: The stage that measured it.
         reason: Why this cell, and how surely, in one sentence.
     """
@@ -137,7 +144,7 @@ class Winner:
     cell_id: str
     setting: str
     summary: Summary
-    gain: Gain | None
+    optimistic_gain: Gain | None
     stage: str
     reason: str
 
@@ -149,12 +156,13 @@ class StageMean:
     Attributes:
         stage: The stage.
         summary: Mean of the metric over its seeds, with an interval.
-        gain: Paired difference from the stage's ``ce`` arm; None where it has none, in the screen, and with fewer than two seeds.
+        optimistic_gain: Paired difference from the stage's ``ce`` arm, too good on average where the cell came out best of the stage; None
+            where it has none, in the screen, on the test split, which picks nothing, and with fewer than two seeds.
     """
 
     stage: Stage
     summary: Summary
-    gain: Gain | None
+    optimistic_gain: Gain | None
 
 
 @dataclass(frozen=True)
@@ -231,7 +239,7 @@ class Answer:
         spent: What the study's runs have taken.
         ended_early: Why the last run ended before the study was complete, by its budget or its failed trials; or empty.
         history: How the study came to be what it is, where it was branched or extended.
-        afterthoughts: What ``alpha`` and ``sesoi`` were changed to when trials of the confirm stage had ended already.
+        afterthoughts: What ``alpha``, ``sesoi`` and ``strict`` were changed to when trials of the confirm stage had ended already.
         parent: The study that it is a branch of, or empty.
         copied: Trials that were run there.
         superseded: Confirm trials of cells that a screen which was extended no longer chooses; they count nowhere else.
@@ -277,6 +285,16 @@ class Answer:
         """The same with the curves and ``ce`` arms of the zoom stage in the place of those of the confirm stage."""
         return replace(self, curves=self.zooms, baselines=self.zoom_baselines)
 
+    def gain_of(self, curve: Curve) -> Gain | None:
+        """The gain of the setting that stands for a curve; of one that was picked there, what the zoom stage's fresh seeds say of it."""
+        contender = curve.contender
+        if contender is None:
+            return None
+        if contender.gain is not None:
+            return contender.gain
+        again = [zoom.contender for zoom in self.zooms if zoom.contender and zoom.dataset == curve.dataset]
+        return next((each.gain for each in again if each.cell_id == contender.cell_id), None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data: what ``verdicts.json`` holds."""
         return {
@@ -284,6 +302,7 @@ class Answer:
             "metric": self.spec.metric,
             "sesoi": self.spec.smallest_effect,
             "alpha": self.spec.alpha,
+            **({"strict": True} if self.spec.strict else {}),
             **({"changed_after_confirming": [str(entry) for entry in self.afterthoughts]} if self.afterthoughts else {}),
             "verdicts": [_curve_dict(curve) for curve in self.curves],
             **({"surfaces": [_surface_dict(surface) for surface in self.surfaces]} if self.surfaces else {}),
@@ -297,7 +316,7 @@ class Answer:
                     "cell_id": winner.cell_id,
                     "setting": winner.setting,
                     "stage": winner.stage,
-                    **_measured(winner.summary, winner.gain),
+                    **_measured(winner.summary, None, winner.optimistic_gain),
                     "reason": winner.reason,
                 }
                 for winner in self.winners
@@ -347,7 +366,7 @@ def _tested_dict(tested: Tested) -> dict[str, Any]:
         "metric": tested.metric,
         **_measured(tested.summary, tested.gain),
         "ce_mean": None if tested.baseline is None else tested.baseline.mean,
-        "stages": [{"stage": seen.stage, **_measured(seen.summary, seen.gain)} for seen in tested.stages],
+        "stages": [{"stage": seen.stage, **_measured(seen.summary, None, seen.optimistic_gain)} for seen in tested.stages],
     }
 
 
@@ -358,15 +377,18 @@ def _contender_dict(contender: Contender | None) -> dict[str, Any] | None:
         "cell_id": contender.cell_id,
         "setting": contender.setting,
         "chosen_before": contender.chosen_before,
-        **_measured(contender.summary, contender.gain),
+        **_measured(contender.summary, contender.gain, contender.optimistic_gain),
     }
 
 
-def _measured(summary: Summary, gain: Gain | None) -> dict[str, Any]:
-    return {
+def _measured(summary: Summary, gain: Gain | None, optimistic: Gain | None = None) -> dict[str, Any]:
+    plain = {
         "mean": summary.mean,
         "interval": [summary.low, summary.high],
         "seeds": summary.n,
         "gain_over_ce": None if gain is None else gain.mean,
         "gain_interval": None if gain is None else [gain.low, gain.high],
     }
+    if optimistic is not None:
+        plain |= {"optimistic_gain_over_ce": optimistic.mean, "optimistic_gain_interval": [optimistic.low, optimistic.high]}
+    return plain

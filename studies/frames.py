@@ -11,10 +11,12 @@ def verdict_frame(answer: Answer) -> pd.DataFrame:
     """One row for each curve: ``stage, dataset, family, knob, label, better, best, optimum_set`` and what its contender measured.
 
     ``setting``, ``mean``, ``mean_low``, ``mean_high``, ``gain``, ``gain_low``, ``gain_high`` and ``chosen_before`` are of the setting that
-    stands for the family; ``seeds`` and ``more_seeds`` of the verdict.
+    stands for the family; of one that was picked on these seeds there are ``optimistic_gain``, ``optimistic_gain_low`` and
+    ``optimistic_gain_high`` in the place of its gain. ``seeds`` and ``more_seeds`` of the verdict.
     """
     columns = ["stage", "dataset", "family", "knob", "label", "better", "best", "optimum_set", "seeds", "more_seeds"]
-    columns += ["setting", "chosen_before", "mean", "mean_low", "mean_high", "gain", "gain_low", "gain_high", "reason"]
+    columns += ["setting", "chosen_before", "mean", "mean_low", "mean_high", "gain", "gain_low", "gain_high"]
+    columns += ["optimistic_gain", "optimistic_gain_low", "optimistic_gain_high", "reason"]
     return pd.DataFrame([_verdict(curve) for curve in (*answer.curves, *answer.zooms)], columns=columns)
 
 
@@ -52,8 +54,9 @@ def _verdict(curve: Curve) -> dict[str, object]:
         "reason": verdict.reason,
     }
     if contender is not None:
-        summary, gain = contender.summary, contender.gain
+        summary = contender.summary
         row |= {"setting": contender.setting, "chosen_before": contender.chosen_before, "mean": summary.mean}
         row |= {"mean_low": summary.low, "mean_high": summary.high}
-        row |= {} if gain is None else {"gain": gain.mean, "gain_low": gain.low, "gain_high": gain.high}
+        for name, gain in (("gain", contender.gain), ("optimistic_gain", contender.optimistic_gain)):
+            row |= {} if gain is None else {name: gain.mean, f"{name}_low": gain.low, f"{name}_high": gain.high}
     return row

@@ -13,7 +13,7 @@ from studies.difference import Difference
 from studies.plan import Stage
 from studies.tracking.records import Change, TrialRecord
 
-_JUDGED_BY = ("alpha", "sesoi")
+_JUDGED_BY = ("alpha", "sesoi", "strict")
 _CHOOSING = ("screen", "families", "regularizers", "nuisance", "confirm")
 
 
@@ -34,7 +34,7 @@ def looks(stage: Stage, changes: Sequence[Change], trials: Sequence[TrialRecord]
 
 
 def afterthoughts(changes: Sequence[Change], trials: Sequence[TrialRecord]) -> tuple[Difference, ...]:
-    """What ``alpha`` and ``sesoi`` were changed to when trials of the confirm stage had ended already."""
+    """What ``alpha``, ``sesoi`` and ``strict`` were changed to when trials of the confirm stage had ended already."""
     seen = _seen(changes, [trial for trial in trials if trial.stage == "confirm"])
     found = [difference for change in seen for difference in change.differences]
     return tuple(difference for difference in found if difference.key in _JUDGED_BY)

@@ -23,7 +23,7 @@ MOST_FAMILIES = 3
 SEEDS = 5
 CONFIGS = 16
 """Configurations that the screen is given for each family."""
-_KEPT = ("model", "recipe", "regularizers", "nuisance", "metric", "sesoi", "alpha", "resources")
+_KEPT = ("model", "recipe", "regularizers", "nuisance", "metric", "sesoi", "alpha", "strict", "resources")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Suggestion:
     Attributes:
         family: Its name.
         knob: The knob that its curve is over.
-        gain: Its gain over ``ce`` in earlier studies, each counting by how near its dataset is; None where it was nowhere measured.
+        gain: Its gain over ``ce`` in earlier studies, each counting by how near its dataset is; None where it was nowhere measured
+            on seeds that did not pick its setting.
+        optimistic_gain: The same of settings that were picked on the seeds that measure them: it ranks families without any other.
         values: The knob values to measure, rising.
         because: The curves that speak for it, the nearest first.
     """
@@ -41,15 +43,21 @@ class Suggestion:
     family: str
     knob: Knob
     gain: float | None
+    optimistic_gain: float | None
     values: tuple[float, ...]
     because: tuple[Precedent, ...]
+
+    @property
+    def promise(self) -> float | None:
+        """What it is ranked by: the gain, and the optimistic one where there is no other."""
+        return self.optimistic_gain if self.gain is None else self.gain
 
     @property
     def sentence(self) -> str:
         """Why, in one sentence."""
         first = self.because[0]
         kept = ", ".join(f"{value:.4g}" for value in first.curve.verdict.optimum_set) or "none"
-        gain = "not measured" if self.gain is None else f"{self.gain:+.2f}"
+        gain = "not measured on seeds that did not pick the setting" if self.gain is None else f"{self.gain:+.2f}"
         return (
             f"{self.family}: gain over ce {gain}, weighed by nearness over {len(self.because)} curves; on the nearest, "
             f"{first.curve.dataset} of {first.study}, it is {first.curve.verdict.label}, and {self.knob.symbol} that may be best: {kept}"
@@ -94,6 +102,7 @@ class Recommendation:
                     "knob": suggestion.knob.name,
                     "values": list(suggestion.values),
                     "gain_over_ce": suggestion.gain,
+                    "optimistic_gain_over_ce": suggestion.optimistic_gain,
                     "because": [each.to_dict() for each in suggestion.because],
                 }
                 for suggestion in self.suggestions
@@ -116,8 +125,8 @@ def recommend(config: DatasetConfig, evidence: Evidence) -> Recommendation:
     """
     families = dict.fromkeys(each.curve.family for each in evidence.precedents)
     suggestions = [_suggestion(family, [each for each in evidence.precedents if each.curve.family == family]) for family in families]
-    ranked = sorted(suggestions, key=lambda each: (each.gain is None, -(each.gain or 0.0), each.family))
-    promising = [each for each in ranked if each.gain is not None and each.gain > 0.0] or ranked[:1]
+    ranked = sorted(suggestions, key=lambda each: (each.gain is None, each.promise is None, -(each.promise or 0.0), each.family))
+    promising = [each for each in ranked if each.promise is not None and each.promise > 0.0] or ranked[:1]
     chosen = tuple(promising[:MOST_FAMILIES])
     return Recommendation(
         config.key, chosen, evidence, tuple(_weaknesses(evidence, chosen)), _study(config, chosen, evidence.precedents[0])
@@ -125,10 +134,16 @@ def recommend(config: DatasetConfig, evidence: Evidence) -> Recommendation:
 
 
 def _suggestion(family: str, because: Sequence[Precedent]) -> Suggestion:
-    measured = [(each.weight, each.gain) for each in because if each.gain is not None]
+    gain, optimistic = (
+        _weighed([(each.weight, value) for each, value in zip(because, values, strict=True) if value is not None])
+        for values in ([each.gain for each in because], [each.optimistic_gain for each in because])
+    )
+    return Suggestion(family, because[0].curve.knob, gain, optimistic, _values(because), tuple(because))
+
+
+def _weighed(measured: Sequence[tuple[float, float]]) -> float | None:
     weight = sum(each for each, _ in measured)
-    gain = sum(each * gain for each, gain in measured) / weight if weight > 0.0 else None
-    return Suggestion(family, because[0].curve.knob, gain, _values(because), tuple(because))
+    return sum(each * value for each, value in measured) / weight if weight > 0.0 else None
 
 
 def _values(because: Sequence[Precedent]) -> tuple[float, ...]:

@@ -11,7 +11,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from margin_core.data import (
     SOURCES,
@@ -71,6 +79,7 @@ class StudySpec(Section):
     metric: str = "val_accuracy"
     sesoi: float | None = Field(None, gt=0.0)
     alpha: float = Field(0.05, gt=0.0, lt=0.5)
+    strict: bool = False
     runner: Literal["auto", "solo", "fused"] = "auto"
     resources: ResourceSection = ResourceSection()
     tolerance: ToleranceSection = ToleranceSection()
@@ -106,6 +115,14 @@ class StudySpec(Section):
     def space(self) -> Space:
         """The joint, conditional space of families, knobs, regularisers and nuisance values."""
         return joint_space(self.families, self.regularizers, self.nuisance)
+
+    @model_serializer(mode="wrap")
+    def _plain(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As plain data; the usual rule for ties is left out, so that a file that does not name it is recorded as it always was."""
+        plain: dict[str, Any] = write(self)
+        if not self.strict:
+            plain.pop("strict", None)
+        return plain
 
     @field_validator("metric")
     @classmethod

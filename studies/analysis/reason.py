@@ -22,6 +22,8 @@ def explain(question: Question, replicates: Replicates, fit: Comparison, label: 
     clauses = [f"over {len(replicates.scores)} seeds {_finding(question, replicates, fit, label)}"]
     if label == "UNDECIDED":
         clauses.append(f"{'at least' if more_seeds == MOST_SEEDS else 'about'} {more_seeds} more seeds would decide")
+    if question.strict:
+        clauses.append("of values that are equally best all are kept")
     if question.looks > 1:
         clauses.append(f"look {question.looks} at these seeds, so at a confidence of {1.0 - question.level:.4g}")
     if fit.residual_variance == 0.0:

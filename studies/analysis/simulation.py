@@ -124,21 +124,6 @@ class FollowUp:
     careless: float
 
 
-@dataclass(frozen=True)
-class Optimism:
-    """How much too good the number of a chosen cell is, in percentage points; positive where it looks better than it is.
-
-    Args:
-        screened: Of the mean that it was chosen by.
-        confirmed: Of its gain over the baseline on seeds that chose nothing: what is printed.
-        picked: Of the gain that the best of the cells has on the very seeds that it is picked by.
-    """
-
-    screened: float
-    confirmed: float
-    picked: float
-
-
 QUESTION = Question(knob="knob", metric="accuracy", baseline=GRID[0])
 
 
@@ -206,32 +191,6 @@ def follow_up(scenario: Scenario, *, repetitions: int, seed: int, looks: int = 2
     undecided_share = len(asked) / repetitions
     return FollowUp(
         undecided_share, float(np.median(asked or [0])), decided / max(len(asked), 1), better / repetitions, careless / repetitions
-    )
-
-
-def optimism(*, cells: int, spread: float, seeds: int, repetitions: int, seed: int, noise: float = 0.25) -> Optimism:
-    """Choose the best of many screened cells, one seed each, and measure its gain over a baseline on fresh seeds.
-
-    Args:
-        cells: How many are screened; their true means are normal around the baseline's.
-        spread: Standard deviation of the true means, in percentage points.
-        seeds: How many fresh seeds measure the chosen cell and the baseline.
-        repetitions: How many studies.
-        seed: Of the random numbers.
-        noise: Standard deviation of one run, in percentage points.
-    """
-    generator, rows = np.random.default_rng(seed), np.arange(repetitions)
-    truth = spread * generator.standard_normal((repetitions, cells))
-    screened = truth + noise * generator.standard_normal((repetitions, cells))
-    chosen = screened.argmax(axis=1)
-    mean_noise = noise / np.sqrt(seeds)
-    baseline = mean_noise * generator.standard_normal(repetitions)
-    fresh = truth + mean_noise * generator.standard_normal((repetitions, cells))
-    picked = fresh.argmax(axis=1)
-    return Optimism(
-        screened=float((screened[rows, chosen] - truth[rows, chosen]).mean()),
-        confirmed=float((fresh[rows, chosen] - baseline - truth[rows, chosen]).mean()),
-        picked=float((fresh[rows, picked] - baseline - truth[rows, picked]).mean()),
     )
 
 

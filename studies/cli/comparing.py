@@ -87,8 +87,8 @@ def _print_curves(found: Compared, console: Console) -> None:
     table = Table("dataset", "family", "study", "verdict", "may be best", "gain over ce", "seeds")
     for (dataset, family), by_study in found.curves().items():
         for name, curve in by_study.items():
+            gain = found.answers[name].gain_of(curve)
             kept = ", ".join(f"{value:g}" for value in curve.verdict.optimum_set)
-            gain = curve.contender.gain if curve.contender else None
             row = [curve.verdict.label, f"{curve.knob.symbol} = {kept}", gain_words(gain), str(curve.verdict.n_seeds)]
             table.add_row(escape(dataset), family, escape(name), *row)
     if table.rows:

@@ -61,15 +61,17 @@ def recommend(
 
 
 def _print(found: Recommendation) -> None:
-    table = Table("family", "gain over ce", "values to measure", "dataset", "of study", "distance", "verdict", "may be best")
+    table = Table(
+        "family", "gain over ce", "optimistic gain", "values to measure", "dataset", "of study", "distance", "verdict", "may be best"
+    )
     for suggestion in found.suggestions:
-        gain = "" if suggestion.gain is None else f"{suggestion.gain:+.2f}"
-        row = [suggestion.family, gain, ", ".join(f"{value:.4g}" for value in suggestion.values)]
+        gains = ["" if gain is None else f"{gain:+.2f}" for gain in (suggestion.gain, suggestion.optimistic_gain)]
+        row = [suggestion.family, *gains, ", ".join(f"{value:.4g}" for value in suggestion.values)]
         for each in suggestion.because:
             kept = ", ".join(f"{value:.4g}" for value in each.curve.verdict.optimum_set)
             known = [escape(each.curve.dataset), escape(each.study), f"{each.distance:.1f}", each.curve.verdict.label, kept]
             table.add_row(*row, *known)
-            row = [""] * 3
+            row = [""] * 4
     console = stdout()
     console.print(table)
     for sentence in found.weaknesses:

@@ -133,7 +133,7 @@ def _arm_may_be_best(curve: Curve) -> bool:
 
 
 def _compared(claim: Claim, curve: Curve, answer: Answer) -> tuple[Status, str]:
-    gain = _family_gain(curve) if claim.value is None else _gain(claim.value, claim.compared_with, curve, answer)
+    gain = answer.gain_of(curve) if claim.value is None else _gain(claim.value, claim.compared_with, curve, answer)
     if gain is None:
         return "undecided", "the two settings were not both measured"
     if gain.low is None or gain.high is None:
@@ -146,12 +146,6 @@ def _compared(claim: Claim, curve: Curve, answer: Answer) -> tuple[Status, str]:
     if far < 0:
         return "refuted", told
     return ("confirmed" if near > 0 else "undecided"), told
-
-
-def _family_gain(curve: Curve) -> Gain | None:
-    """That of the setting that was chosen for the family before it was measured."""
-    contender = curve.contender
-    return contender.gain if contender is not None and contender.chosen_before else None
 
 
 def _gain(value: float, other: float | str | None, curve: Curve, answer: Answer) -> Gain | None:

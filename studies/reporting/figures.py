@@ -25,6 +25,7 @@ from studies.reporting.sentences import (
     alt_of_screen,
     curve_sentence,
     curves_of,
+    gain_or_why,
     gains_sentence,
     screen_sentence,
     seeds_by_value,
@@ -47,7 +48,7 @@ from studies.reporting.strokes import (
 )
 from studies.reporting.surface import BEST, INK, LINE, LOST, MUTED, PAPER, Sheet
 from studies.reporting.windows import Window, gain_window, knob_positions, metric_window, sparse_labels
-from studies.reporting.wording import gain_words, metric_title, metric_words, number, plain
+from studies.reporting.wording import metric_title, metric_words, number, plain
 
 CURVE = Sheet(width=330, height=236, left=38, right=24, top=28, bottom=40)
 GAINS_ROW, SCREEN_ROW = 62, 30
@@ -208,11 +209,10 @@ def _paint_contender(axes: Axes, row: int, family: str, contender: Contender, wi
     level, gain = axes.get_yaxis_transform(), contender.gain
     axes.text(0.0, row + 0.29, family, transform=level, color=INK, fontsize=11.5, weight="bold")
     axes.text(0.0, row + 0.52, shortened(contender.setting, 46), transform=level, color=MUTED, fontsize=MEDIUM)
-    said = gain_words(gain) if gain is not None else "too few seeds"
-    axes.text(1.0, row + 0.29, said, transform=level, ha="right", color=INK if gain is not None else MUTED, fontsize=11.5)
+    axes.text(1.0, row + 0.29, gain_or_why(contender), transform=level, ha="right", color=INK if gain is not None else MUTED, fontsize=11.5)
     gain_track(axes, row + 0.77, window, sesoi)
     if gain is not None:
-        gain_mark(axes, row + 0.77, gain, window, hollow=not contender.chosen_before)
+        gain_mark(axes, row + 0.77, gain, window)
 
 
 def gain_track(axes: Axes, y: float, window: Window, sesoi: float) -> None:
@@ -223,15 +223,15 @@ def gain_track(axes: Axes, y: float, window: Window, sesoi: float) -> None:
     upright(axes, [0.0], ends, transform=axes.transData, color=MUTED, linewidth=1.2, zorder=1)
 
 
-def gain_mark(axes: Axes, y: float, gain: Gain, window: Window, *, hollow: bool) -> None:
-    """A gain with its interval, hollow where its setting was picked on the same seeds."""
+def gain_mark(axes: Axes, y: float, gain: Gain, window: Window) -> None:
+    """A gain with its interval."""
     if gain.low is not None and gain.high is not None:
         stroke(axes, [window.inside(gain.low), window.inside(gain.high)], [y, y], color=BEST, linewidth=1.6, solid_capstyle="butt")
         for end, marker in ((gain.low, "<"), (gain.high, ">")):
             if not window.holds(end):
                 mark(axes, window.inside(end), y, marker, 5, color=BEST, markeredgewidth=0, clip_on=False)
     if window.holds(gain.mean):
-        mark(axes, gain.mean, y, "o", 7, color=BEST, markerfacecolor=PAPER if hollow else BEST, markeredgewidth=1.5)
+        mark(axes, gain.mean, y, "o", 7, color=BEST, markeredgewidth=0)
 
 
 def _paint_screen(axes: Axes, answer: Answer, table: pd.DataFrame, families: Sequence[str]) -> None:

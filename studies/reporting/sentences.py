@@ -11,7 +11,7 @@ from statistics import fmean
 
 from studies.analysis import Gain, OptimumEvidence
 from studies.analysis.rule import MOST_SEEDS
-from studies.findings import Answer, Curve, Shift, Tested, Winner
+from studies.findings import Answer, Contender, Curve, Shift, Tested, Winner
 from studies.reporting.wording import (
     counted,
     gain_places,
@@ -63,7 +63,7 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     curves = curves_of(answer, dataset)
     better = [curve.family for curve in curves if curve.verdict.better]
     # Of several settings that were chosen before these seeds the screen's first: whoever takes the greatest gain tells too great a one.
-    chosen = _first_choice(answer, dataset)
+    chosen = _first_choice(answer, dataset) or _first_choice(answer.closer(), dataset)
     if chosen is not None and chosen.contender is not None and chosen.family in better and _good(answer, chosen.contender.gain):
         others = [family for family in better if family != chosen.family]
         also = f"; {listed(others)} {_does(others, 'beats', 'beat')} it too" if others else ""
@@ -71,12 +71,12 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
         return f"On {dataset}, {clause}: told apart from none{also}."
     if better:
         return f"On {dataset}, {listed(better)} {_does(better, 'beats', 'beat')} cross-entropy; {_size_unknown(winner)}."
-    if _good(answer, winner.gain) and winner.family not in {curve.family for curve in curves}:
+    if _good(answer, winner.optimistic_gain) and winner.family not in {curve.family for curve in curves}:
         return f"On {dataset}, {called(winner.family, winner.setting)} beats cross-entropy; {_size_unknown(winner)}."
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
     flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(curve.verdict.label == "FLAT" for curve in curves) else ""
-    gains = any(curve.contender and _good(answer, curve.contender.gain) for curve in curves)
+    gains = any(curve.contender and _good(answer, curve.contender.any_gain) for curve in curves)
     said = "no verdict says that a family beats cross-entropy" if gains else "no family can be told from cross-entropy"
     return f"On {dataset}, {said}{_best_mean(winner)}{_more_seeds(curves)}{flat}."
 
@@ -142,11 +142,10 @@ def optimum_stretch(evidence: OptimumEvidence) -> str:
 def gains_sentence(answer: Answer, dataset: str) -> str:
     """What the gains over ``ce`` on one dataset show: that of the screen's first choice in full, the others by which side they are on."""
     contenders = [(curve, curve.contender) for curve in curves_of(answer, dataset) if curve.contender is not None]
-    gainers = [(curve, contender) for curve, contender in contenders if _good(answer, contender.gain)]
-    losers = [
-        curve.family for curve, contender in contenders if contender.gain and contender.gain.different and not _good(answer, contender.gain)
-    ]
-    open_ = [curve.family for curve, contender in contenders if contender.gain is None or not contender.gain.different]
+    gainers = [(curve, contender) for curve, contender in contenders if _good(answer, contender.any_gain)]
+    apart = {curve.family: gain for curve, contender in contenders if (gain := contender.any_gain) and gain.different}
+    losers = [family for family, gain in apart.items() if not _good(answer, gain)]
+    open_ = [curve.family for curve, _ in contenders if curve.family not in apart]
     clauses = []
     first = _first_choice(answer, dataset)
     if told := [contender for curve, contender in gainers if curve is first]:
@@ -188,12 +187,15 @@ def alt_of_curve(answer: Answer, curve: Curve, besides: str = "") -> str:
 
 def alt_of_gains(answer: Answer, dataset: str) -> str:
     """The gains for those who do not see them."""
-    told = [
-        f"{curve.family} {gain_words(curve.contender.gain) if curve.contender.gain else 'too few seeds'}"
-        for curve in curves_of(answer, dataset)
-        if curve.contender is not None
-    ]
+    told = [f"{curve.family} {gain_or_why(curve.contender)}" for curve in curves_of(answer, dataset) if curve.contender is not None]
     return f"Difference from cross-entropy in {metric_words(answer.spec).name} on {dataset}: {'; '.join(told) or 'none measured'}."
+
+
+def gain_or_why(contender: Contender) -> str:
+    """The gain of a setting that was chosen before these seeds, or why none is told."""
+    if contender.gain is not None:
+        return gain_words(contender.gain)
+    return "too few seeds" if contender.optimistic_gain is None else "picked on these seeds"
 
 
 def alt_of_screen(answer: Answer, dataset: str) -> str:

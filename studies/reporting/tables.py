@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from margin_core.losses import get_family
+from studies.analysis import Gain
 from studies.analysis.rule import MOST_SEEDS
 from studies.failures import WORDS
 from studies.findings import Answer, Contender, Curve
@@ -43,7 +44,7 @@ def verdict_rows(answer: Answer) -> list[Row]:
 
     ``span`` is how many rows a dataset has, in the first of them.
     """
-    rows = [_verdict_row(curve) for curve in answer.curves]
+    rows = [_verdict_row(curve, answer.gain_of(curve)) for curve in answer.curves]
     known = {(row["dataset"], row["family"]) for row in rows}
     confirm = answer.lost[answer.lost["key"].str.startswith("confirm-")] if len(answer.lost) else answer.lost
     for dataset, family in dict.fromkeys(zip(confirm["dataset"], confirm["family"], strict=True)):
@@ -57,20 +58,21 @@ def verdict_rows(answer: Answer) -> list[Row]:
     ]
 
 
-def _verdict_row(curve: Curve) -> Row:
+def _verdict_row(curve: Curve, gain: Gain | None) -> Row:
     verdict, contender = curve.verdict, curve.contender
     row = _row(curve.dataset, curve.family, curve.title, label=str(verdict.label), optimum=optimum_words(curve), seeds=str(verdict.n_seeds))
     if verdict.more_seeds:
         row["more"] = (f"{MOST_SEEDS}+" if verdict.more_seeds >= MOST_SEEDS else f"+{verdict.more_seeds}") + " to decide"
-    return row if contender is None else {**row, **_contender_cells(contender)}
+    return row if contender is None else {**row, **_contender_cells(contender, gain)}
 
 
-def _contender_cells(contender: Contender) -> Row:
+def _contender_cells(contender: Contender, gain: Gain | None) -> Row:
+    picked, zoomed = not contender.chosen_before, gain is not contender.gain
     return {
         "setting": contender.setting,
-        "setting_note": "" if contender.chosen_before else "picked on these seeds",
+        "setting_note": "; ".join(["picked on these seeds"] * picked + ["its gain is that of the zoom"] * zoomed),
         "mean": mean_words(contender.summary),
-        "gain": gain_words(contender.gain),
+        "gain": gain_words(gain),
     }
 
 
@@ -152,11 +154,8 @@ def no_verdicts(answer: Answer) -> str:
 def gains_note(answer: Answer) -> str:
     """Whether the settings whose gains are shown were chosen before the seeds that show them."""
     chosen = {curve.contender.chosen_before for curve in answer.curves if curve.contender is not None}
-    if chosen == {True}:
-        return "Each setting was chosen by the screen, before these seeds were run."
-    if chosen == {False}:
-        return "Each is the best of its curve, picked on these same seeds: intervals are widened for that, means stay optimistic."
-    return "Filled: chosen by the screen before these seeds. Hollow: picked on them, its interval widened and its mean optimistic."
+    picked = "; of one that was picked on them none is told" if False in chosen else ""
+    return f"Each gain is of a setting that was chosen before these seeds were run{picked}."
 
 
 def screen_leaders(answer: Answer) -> list[tuple[str, list[Row]]]:
@@ -195,8 +194,9 @@ def tested_rows(answer: Answer) -> list[Row]:
     """
     rows = []
     for tested in answer.tested:
-        steps = [(seen.stage, answer.spec.metric, seen.summary, seen.gain) for seen in tested.stages]
-        for place, (stage, metric, summary, gain) in enumerate([*steps, ("test", tested.metric, tested.summary, tested.gain)]):
+        steps = [(seen.stage, answer.spec.metric, seen.summary, None, seen.optimistic_gain) for seen in tested.stages]
+        test = ("test", tested.metric, tested.summary, tested.gain, None)
+        for place, (stage, metric, summary, gain, optimistic) in enumerate([*steps, test]):
             rows.append(
                 {
                     "dataset": tested.dataset,
@@ -206,6 +206,7 @@ def tested_rows(answer: Answer) -> list[Row]:
                     "metric": metric,
                     "mean": mean_words(summary),
                     "gain": gain_words(gain),
+                    "optimistic_gain": gain_words(optimistic),
                     "seeds": str(summary.n),
                 }
             )
@@ -340,8 +341,7 @@ def method(answer: Answer) -> list[str]:
         said += [
             "Seeds are paired: one seed gives every cell of a dataset the same split, start and order of examples, so gains are "
             "differences seed by seed and can be surer than the bars around two means suggest.",
-            f"“May be best” is Hsu’s set: with {confidence} confidence it holds the best of the values tried. A set of many values "
-            "means that more seeds are needed, not that the values are equal.",
+            f"{set_sentence(answer)} A set of many values means that more seeds are needed, not that the values are equal.",
             "FLAT is a finding, with a bound on what was missed; UNDECIDED is not, and says how many more seeds might decide.",
             "A family’s verdicts on several datasets share one alpha by Holm’s rule. "
             f"Each interval holds at {confidence} by itself, not for all families and datasets at once.",
@@ -356,6 +356,15 @@ def method(answer: Answer) -> list[str]:
     if not spec.unvalidated:
         said.append("A trial’s result is that of its last epoch; the best epoch would have been chosen on the examples that measure it.")
     return said
+
+
+def set_sentence(answer: Answer) -> str:
+    """By which rule values may be best, and what it promises of values that are equally best."""
+    if answer.spec.strict:
+        held = "every value that is truly best, all of those that tie"
+        return f"“May be best” is the strict set, by Tukey’s range: with {confidence_words(answer)} confidence it holds {held}."
+    held = "the best of the values tried, of those that tie any one but not always all"
+    return f"“May be best” is Hsu’s set: with {confidence_words(answer)} confidence it holds {held}."
 
 
 def confidence_words(answer: Answer) -> str:

@@ -61,7 +61,9 @@ def print_result(answer: Answer, console: Console) -> None:
                 console.print(result_table(answer.closer(), dataset, f"{dataset}, a closer look on fresh seeds"))
         if any(row["setting_note"] for row in rows):
             console.print(
-                "* picked on these same seeds: the interval is widened for that, the mean stays optimistic", style="dim", highlight=False
+                "* picked on these same seeds: the mean is optimistic, and a gain is told only where a zoom measured it again",
+                style="dim",
+                highlight=False,
             )
         more = ", and how many more might decide" if any(row["more"] for row in rows) else ""
         console.print(f"gain: over ce, paired by seed; seeds: how many were compared{more}", style="dim", highlight=False)

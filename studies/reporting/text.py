@@ -16,7 +16,7 @@ from studies.reporting.figures import dataset_window, window_of_gains
 from studies.reporting.sections.surfaces import sentence as surface_sentence
 from studies.reporting.sentences import curve_sentence, curves_of, headline, seeds_by_value, shift_sentence
 from studies.reporting.strokes import shortened
-from studies.reporting.tables import confidence_words, facts, notes
+from studies.reporting.tables import confidence_words, facts, notes, set_sentence
 from studies.reporting.terminal import STYLES
 from studies.reporting.topology import topology_sentences
 from studies.reporting.windows import Window
@@ -56,7 +56,7 @@ def _blocks(answer: Answer) -> Iterator[list[Text]]:
     if answer.curves:
         sure = confidence_words(answer)
         key = f"{BEST} may be best   {OTHER} ruled out   {BAND} {sure} interval   {CE} mean of ce   {LEFT}{RIGHT} beyond"
-        yield [Text(), Text(key, style="dim")]
+        yield [Text(), Text(key, style="dim"), *(Text(line, style="dim") for line in wrap(set_sentence(answer), WIDTH))]
 
 
 def _said(sentence: str) -> list[Text]:

@@ -14,7 +14,7 @@ Protocol = Literal["whole", "shortened", "changed"]
 
 # Keys of a study file that change nothing in what a trial is.
 _NO_PROTOCOL = (
-    *("name", "description", "seed", "record", "describe", "metric", "sesoi", "alpha"),
+    *("name", "description", "seed", "record", "describe", "metric", "sesoi", "alpha", "strict"),
     *("runner", "resources", "tolerance", "failures", "budget"),
 )
 # What there can be less of; where the file says nothing it is all that there is.

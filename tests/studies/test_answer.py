@@ -124,12 +124,17 @@ def test_without_a_screen_the_interval_of_the_best_cell_is_widened_by_the_number
     contender = contender_of(found, "gds")
     assert not contender.chosen_before
     # Best of the two cells of its curve; as the winner, best of all five that were confirmed.
-    assert numbers(contender.gain) == pytest.approx(t_interval(AHEAD["gds", 1.0], 0.1 / 2))
+    assert contender.gain is None
+    assert numbers(contender.optimistic_gain) == pytest.approx(t_interval(AHEAD["gds", 1.0], 0.1 / 2))
     winner = winner_of(found)
     assert (winner.family, winner.cell_id) == ("gds", contender.cell_id)
-    assert numbers(winner.gain) == pytest.approx(t_interval(AHEAD["gds", 1.0], 0.1 / 5))
-    assert "optimistic for being the best of them" in winner.reason
+    assert numbers(winner.optimistic_gain) == pytest.approx(t_interval(AHEAD["gds", 1.0], 0.1 / 5))
+    assert winner.reason.endswith("told apart from none, at a level that allows for having been picked as the best of them")
     assert curve_of(found, "gds").verdict.gain is None
+    plain = found.to_dict()
+    for told in (plain["winners"][0], next(entry["contender"] for entry in plain["verdicts"] if entry["family"] == "gds")):
+        assert (told["gain_over_ce"], told["gain_interval"]) == (None, None)
+        assert told["optimistic_gain_over_ce"] == pytest.approx(np.mean(AHEAD["gds", 1.0]))
 
 
 def test_the_verdict_is_the_judgement_on_the_curves_own_table(answered: Answered) -> None:
@@ -155,6 +160,25 @@ def test_the_verdict_is_the_judgement_on_the_curves_own_table(answered: Answered
         assert curve.verdict == expected
     assert curve_of(found, "gds").verdict.question.extendable == (False, True)
     assert curve_of(found, "cos_face").verdict.question.extendable == (True, True)
+
+
+def test_a_strict_study_keeps_ties_by_the_strict_rule(answered: Answered) -> None:
+    usual, strict = (answered(screened(**changes), constructed(AHEAD, CE)) for changes in ({}, {"strict": True}))
+    for family, knob, baseline in (("gds", "lam", 0.0), ("cos_face", "m", strict.baselines["digits"])):
+        before, after = curve_of(usual, family).verdict, curve_of(strict, family).verdict
+        assert after == judge(
+            curve_of(strict, family).table,
+            knob=knob,
+            metric="val_accuracy",
+            baseline=baseline,
+            strict=True,
+            fixed=after.question.fixed,
+            extendable=after.question.extendable,
+        )
+        assert all((wide.half_width or 0) > (narrow.half_width or 0) for wide, narrow in zip(after.cells, before.cells, strict=True))
+        assert "of values that are equally best all are kept" in after.reason
+    assert "strict" not in usual.to_dict() and strict.to_dict()["strict"] is True
+    assert strict.to_dict()["verdicts"][0]["question"]["strict"] is True
 
 
 def test_a_curve_tells_what_was_held_along_it(answered: Answered) -> None:
@@ -225,7 +249,7 @@ def test_a_gain_needs_two_pairs(answered: Answered) -> None:
 def test_the_winner_is_the_highest_mean_among_cells_that_are_whole(answered: Answered) -> None:
     found = answered(screened(), constructed(AHEAD, CE))
     assert (winner_of(found).family, winner_of(found).setting, winner_of(found).stage) == ("gds", "λ = 1", "confirm")
-    assert winner_of(found).reason.startswith("highest mean val_accuracy of 5 confirmed cells over 3 seeds; its gain over ce, optimistic ")
+    assert winner_of(found).reason.startswith("highest mean val_accuracy of 5 confirmed cells over 3 seeds; its gain over ce ")
     # Its worst seed gone, the same cell has a higher mean than before, but it is not whole.
     again = answered(screened(), losing({("gds", 1.0, 1)}))
     assert (winner_of(again).family, winner_of(again).setting.split(",")[0]) == ("cos_face", "m = 0.1")
@@ -234,7 +258,7 @@ def test_the_winner_is_the_highest_mean_among_cells_that_are_whole(answered: Ans
 def test_cross_entropy_wins_where_nothing_is_above_it(answered: Answered) -> None:
     behind = {key: [-1.0, -1.2, -0.9] for key in AHEAD}
     winner = winner_of(answered(screened(), constructed(behind, CE)))
-    assert (winner.family, winner.gain) == ("ce", None)
+    assert (winner.family, winner.optimistic_gain) == ("ce", None)
     assert winner.reason == "highest mean val_accuracy of 5 confirmed cells over 3 seeds; no family was measured above cross-entropy"
 
 
@@ -251,7 +275,7 @@ def test_a_metric_to_be_minimised_is_turned_round(answered: Answered, changes: d
     spec = screened(**{**changes, "metric": "val_nll", "sesoi": 0.01})
     found = answered(spec, lambda trial: 1.0 - accuracy(trial) / 100.0)
     assert (winner_of(found).family, winner_of(found).setting) == ("gds", "λ = 1")
-    gain, verdict = contender_of(found, "gds").gain, curve_of(found, "gds").verdict
+    gain, verdict = contender_of(found, "gds").any_gain, curve_of(found, "gds").verdict
     assert gain is not None and gain.mean == pytest.approx(-0.02, abs=0.005)
     assert verdict.best == 1.0 and verdict.better
     assert found.screen["value"].is_monotonic_increasing
@@ -326,7 +350,7 @@ def test_before_the_confirm_stage_the_screens_best_is_named_as_optimistic(answer
     found = answered(study(confirm=None, screen={"searcher": "grid", "seeds": 2}))
     winner = winner_of(found)
     best = found.screen.iloc[0]
-    assert (winner.family, winner.stage, winner.gain) == (best["family"], "screen", None)
+    assert (winner.family, winner.stage, winner.optimistic_gain) == (best["family"], "screen", None)
     assert winner.setting == best["setting"] == describe(best["config"])
     assert winner.summary.mean == pytest.approx(best["value"])
     assert winner.summary.n == 2
@@ -342,7 +366,7 @@ def test_the_first_confirmed_trials_do_not_hide_that_there_is_no_gain_yet(new_le
     write_all(ledger, [trial for trial in confirmed(ledger, spec) if trial.replicate == 0], accuracy)
     found = answer(ledger)
     assert {curve.verdict.label for curve in found.curves} == {"UNDECIDED"}
-    assert winner_of(found).gain is None
+    assert winner_of(found).optimistic_gain is None
     assert winner_of(found).reason.endswith("over 1 seeds; too few seeds to tell it from cross-entropy")
 
 

@@ -388,6 +388,8 @@ def test_the_card_tells_the_mean_with_its_interval_and_what_is_in_the_directory(
     (metric,) = header["model-index"][0]["results"][0]["metrics"]
     assert metric["value"] == pytest.approx(winner.summary.mean)
     assert f"{mean_words(winner.summary)} %, 2 seeds" in card
+    assert ("| Gain over ce, optimistic for being picked on these seeds |" in card) == (winner.optimistic_gain is not None)
+    assert "| Gain over ce |" not in card
     for file in exported.iterdir():
         assert f"`{file.name}{'/' if file.is_dir() else ''}`" in card or file.name == "README.md"
 

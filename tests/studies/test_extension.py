@@ -27,7 +27,7 @@ def hinder(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
         {"confirm": {**STUDY["confirm"], "seeds": 10}},
         {"confirm": {**STUDY["confirm"], "values": {"gds": [0, 0.5, 1], "cos_face": [0.1, 0.2, 0.3]}}},
         {"confirm": {**STUDY["confirm"], "families": 3}},
-        {"description": "another", "alpha": 0.1, "sesoi": 0.5, "tolerance": {"retries": 5}, "budget": {"hours": 2}},
+        {"description": "another", "alpha": 0.1, "sesoi": 0.5, "strict": True, "tolerance": {"retries": 5}, "budget": {"hours": 2}},
         {"resources": {"cpu": 0.5}},
     ],
 )

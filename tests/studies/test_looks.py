@@ -47,9 +47,9 @@ def test_each_time_seeds_are_added_is_a_stricter_look_for_verdict_and_gain(tmp_p
     assert all(
         (late.half_width or 0) > (first.half_width or 0) for late, first in zip(curve.verdict.cells, once.verdict.cells, strict=True)
     )
-    assert curve.contender is not None and curve.contender.gain is not None and once.contender is not None
-    assert curve.contender.gain.low is not None and once.contender.gain is not None and once.contender.gain.low is not None
-    assert curve.contender.gain.low < once.contender.gain.low
+    gain, first = (each.contender and each.contender.optimistic_gain for each in (curve, once))
+    assert gain is not None and gain.low is not None and first is not None and first.low is not None
+    assert gain.low < first.low
 
 
 def test_another_dataset_is_looked_at_for_the_first_time_and_is_no_look_at_those_before(tmp_path: Path) -> None:
@@ -72,8 +72,9 @@ def test_what_results_are_judged_by_is_told_where_it_was_changed_after_confirm_t
     before = open_answer(tmp_path / "small")
     assert before.afterthoughts == ()
     assert "changed_after_confirming" not in before.to_dict()
-    run(tmp_path, study(**seeds(3), sesoi=0.5, alpha=0.1))
+    run(tmp_path, study(**seeds(3), sesoi=0.5, alpha=0.1, strict=True))
     after = open_answer(tmp_path / "small")
-    assert after.to_dict()["changed_after_confirming"] == ["sesoi: was 0.3, is 0.5", "alpha: was 0.05, is 0.1"]
+    changed = ["sesoi: was 0.3, is 0.5", "alpha: was 0.05, is 0.1", "strict: was false, is true"]
+    assert after.to_dict()["changed_after_confirming"] == changed
     assert "Changed after confirm trials had ended, when their results could be known: sesoi: was 0.3, is 0.5." in notes(after)
     assert curves(tmp_path)["digits"].verdict.question.looks == 1

@@ -55,8 +55,13 @@ def test_verdicts_have_a_row_for_each_curve(study: Study) -> None:
     assert "<table" in study._repr_html_()
 
 
+def test_without_a_screen_every_gain_stands_in_a_column_that_says_it_is_optimistic(study: Study) -> None:
+    assert study.verdicts["gain"].isna().all() and study.verdicts["optimistic_gain"].notna().all()
+    assert not any(name.startswith(("gains", "families")) for name in study.figures)
+
+
 def test_figures_are_matplotlibs_by_the_name_of_their_file(study: Study) -> None:
-    assert {"confirm-digits-gds", "gains-digits", "forest-gds", "cost-family"} <= set(study.figures)
+    assert {"confirm-digits-gds", "forest-gds", "cost-family"} <= set(study.figures)
     assert all(isinstance(figure, Figure) for figure in study.figures.values())
 
 

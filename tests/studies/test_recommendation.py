@@ -56,7 +56,8 @@ def test_the_dataset_itself_is_the_nearest_and_what_was_best_there_is_where_to_s
     found = recommend(DatasetConfig("digits"), known)
     (suggestion,) = found.suggestions
     assert (suggestion.family, suggestion.values) == ("gds", (0.0, 0.5, 1.0, 1.5))
-    assert suggestion.gain is not None and suggestion.gain > 1.0
+    assert suggestion.gain is None  # without a screen every setting was picked on the seeds that measure it
+    assert suggestion.optimistic_gain is not None and suggestion.optimistic_gain > 1.0
 
 
 def test_a_dataset_with_noisy_labels_is_nearer_to_the_noisy_one_and_starts_at_its_end(earlier: StudyFiles) -> None:

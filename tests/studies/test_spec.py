@@ -125,7 +125,7 @@ SENTENCES = {
     "model=lenet5": "lenet5 needs images of at least 12x12 pixels, got 8x8",
     "a..b=1": (
         "unknown key 'a' (known: name, description, seed, datasets, model, families, regularizers, nuisance, recipe, record, "
-        "describe, screen, confirm, zoom, test, metric, sesoi, alpha, runner, resources, tolerance, failures, budget)"
+        "describe, screen, confirm, zoom, test, metric, sesoi, alpha, strict, runner, resources, tolerance, failures, budget)"
     ),
     "noequals": "--set takes key=value, got 'noequals'",
     "=3": "--set takes key=value, got '=3'",
@@ -196,6 +196,7 @@ WORDS = {
     "metric=3": ("metric: ", "string", "got 3"),
     "sesoi=0": ("sesoi: ", "greater than 0", "got 0"),
     "sesoi=.nan": ("sesoi: ", "greater than 0", "got nan"),
+    "strict=1": ("strict: ", "valid boolean", "got 1"),
     "alpha=0.5": ("alpha: ", "less than 0.5", "got 0.5"),
     "seed=-1": ("seed: ", "greater than or equal to 0", "got -1"),
     "name=a/b": ("name: ", "match pattern", "got 'a/b'"),
@@ -505,3 +506,10 @@ def test_more_of_the_metric_is_better_only_where_it_is() -> None:
 def test_accuracy_alone_has_a_smallest_effect_of_its_own() -> None:
     assert study().smallest_effect == 0.2
     assert study(metric="val_nll", sesoi=0.01).smallest_effect == 0.01
+
+
+def test_a_file_that_leaves_the_rule_for_ties_as_it_is_is_recorded_as_one_that_does_not_name_it() -> None:
+    recorded = study().model_dump_json()
+    assert "strict" not in recorded
+    assert study(strict=False).model_dump_json() == recorded
+    assert study_from(json.loads(study(strict=True).model_dump_json())).strict

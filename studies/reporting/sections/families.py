@@ -71,4 +71,4 @@ def _paint(axes: Axes, answer: Answer, measured: Sequence[Measured]) -> None:
     for row, (curve, gain) in enumerate(measured):
         row_title(axes, row + 0.38, shortened(curve.dataset, LONGEST), gain_words(gain), quiet=not gain.different)
         gain_track(axes, row + 0.7, window, answer.spec.smallest_effect)
-        gain_mark(axes, row + 0.7, gain, window, hollow=not (curve.contender and curve.contender.chosen_before))
+        gain_mark(axes, row + 0.7, gain, window)

@@ -35,8 +35,8 @@ def section(answer: Answer) -> Section | None:
         return None
     lead = (
         "A line for each family: the least lead over its baseline that so many seeds tell apart from none, at the noise seen so far. "
-        "The dot is where the study stands, the ring the lead that it saw; a ring above the line is told apart. "
-        "Dashed: the smallest effect of interest."
+        "The dot is where the study stands, the ring the lead of its best value, optimistic for having been picked; a ring above the line "
+        "is told apart. Dashed: the smallest effect of interest."
     )
     return Section("seeds", "Were there seeds enough?", lead, [("", panels)])
 

@@ -13,6 +13,6 @@ def section(answer: Answer) -> Section | None:
         return None
     lead = (
         "What each stage said of the chosen setting, each on its own seeds, and at last the test split, which chose nothing. Where a stage "
-        "picked it, its number is too good by the luck of the draw."
+        "picked it, mean and gain are too good by the luck of the draw."
     )
     return Section("test", "On the test split", lead, template="test.html", facts={"tested": tested_rows(answer)})

@@ -14,7 +14,8 @@ def section(answer: Answer) -> Section:
     shown = [label for label in LABELS if any(row["label"] == label for row in rows)]
     lead = (
         "Is any value of a family’s knob better than cross-entropy (ce), and which values may be best? The gain is that of one setting, "
-        f"measured seed by seed against ce, with its {tables.confidence_words(answer)} interval."
+        f"measured seed by seed against ce, with its {tables.confidence_words(answer)} interval; it is told of a setting that was chosen "
+        "before the seeds that measure it."
     )
     return Section(
         "verdicts",

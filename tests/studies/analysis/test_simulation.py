@@ -11,7 +11,7 @@ import pytest
 
 from studies.analysis import judge
 from studies.analysis.best import compare_with_best
-from studies.analysis.simulation import GRID, QUESTION, Errors, Scenario, follow_up, optimism, simulate
+from studies.analysis.simulation import GRID, QUESTION, Errors, Scenario, follow_up, simulate
 
 REPETITIONS = 2000
 
@@ -103,13 +103,6 @@ def test_the_seeds_that_an_undecided_table_asks_for_mostly_decide_it() -> None:
     seen = follow_up(Scenario("quadratic", 0.1), repetitions=150, seed=15)
     assert seen.undecided > 0.3
     assert seen.decided >= 0.65
-
-
-def test_the_best_of_a_screen_looks_too_good_and_its_confirmed_gain_does_not() -> None:
-    seen = optimism(cells=50, spread=0.0, seeds=10, repetitions=REPETITIONS, seed=19)
-    assert seen.screened == pytest.approx(0.56, abs=0.03)
-    assert abs(seen.confirmed) < 0.01
-    assert seen.picked > 0.1
 
 
 def test_a_simulated_study_is_labelled_as_judge_labels_its_table() -> None:

@@ -9,6 +9,7 @@ import pytest
 from margin_core.knobs import Knob
 from studies.reporting.figures import curve_figure, gains_figure, goes_beyond, screen_figure
 from studies.reporting.surface import COLOURS
+from studies.reporting.wording import gain_words
 
 
 def texts(svg):
@@ -98,13 +99,16 @@ def test_zero_has_a_place_on_a_logarithmic_axis(found):
     assert {"0", "0.5", "2", "//"} <= set(shown)
 
 
-def test_a_setting_chosen_before_the_seeds_is_filled_and_one_picked_on_them_hollow(found):
-    def faces(chosen_before):
-        curves = tuple(replace(c, contender=replace(c.contender, chosen_before=chosen_before)) for c in found.curves)
-        svg = gains_figure(replace(found, curves=curves), "digits").svg()
-        return sum(element.get("style", "").startswith("fill:var(--best") for element in ElementTree.fromstring(svg).iter("use"))
-
-    assert (faces(True), faces(False)) == (2, 0)
+def test_of_a_setting_picked_on_the_seeds_that_measure_it_no_gain_is_drawn_or_told(found):
+    first, second = (curve for curve in found.curves if curve.dataset == "digits")
+    picked = replace(first.contender, gain=None, optimistic_gain=first.contender.gain, chosen_before=False)
+    figure = gains_figure(replace(found, curves=(replace(first, contender=picked), second)), "digits")
+    marks = [
+        element for element in ElementTree.fromstring(figure.svg()).iter("use") if element.get("style", "").startswith("fill:var(--best")
+    ]
+    assert len(marks) == 1
+    assert "picked on these seeds" in texts(figure.svg())
+    assert gain_words(picked.optimistic_gain) not in " ".join([*texts(figure.svg()), figure.alt, figure.sentence])
 
 
 def test_a_family_without_a_gain_is_listed_with_the_reason(build, peaked):

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from studies.analysis.rule import LABELS as VERDICTS
+from studies.reporting import tables
 from studies.reporting.report import render_report
 from studies.reporting.sections import sections_of
 from studies.reporting.wording import LABELS, MEANINGS
@@ -135,11 +136,18 @@ def lost_in(stage, family=None):
     return lose
 
 
+def test_on_the_way_to_the_test_split_gains_stand_in_a_column_that_says_they_are_optimistic(tested):
+    rows = [row for row in tables.tested_rows(tested) if row["dataset"] in ("digits", "")]
+    told = {row["stage"]: (row["gain"] != "–", row["optimistic_gain"] != "–") for row in rows}
+    assert told == {"screen": (False, False), "confirm": (False, True), "zoom": (False, True), "test": (True, False)}
+    assert "Where it was picked, optimistic" in words_of(render_report(tested))
+
+
 PARTIAL = {
     "nothing has started": ({"screened": False}, None, "No trial has started yet."),
     "the confirm stage has not begun": ({"seeds": 0}, None, "The confirm stage has not started"),
     "there is no confirm stage": ({"confirm": None}, None, "This study has no confirm stage"),
-    "there is no screen": ({"screen": None, "nuisance": {}}, None, "picked on these same seeds"),
+    "there is no screen": ({"screen": None, "nuisance": {}}, None, "picked on these seeds"),
     "there is one seed": ({"confirm": {"seeds": 1}}, None, "A single seed per cell: noise cannot be estimated"),
     "one seed of five has ended": ({"seeds": 1}, None, "On digits, 1 of 5 confirm seeds have ended for cross-entropy so far."),
     "two seeds have ended": ({"seeds": 2}, None, "On digits, 2 of 5 confirm seeds have ended"),

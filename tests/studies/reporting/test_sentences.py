@@ -8,6 +8,7 @@ import pytest
 from studies.analysis import Gain
 from studies.analysis.rule import LABELS, MOST_SEEDS
 from studies.reporting.sentences import curve_sentence, gains_sentence, headline, screen_sentence
+from studies.reporting.tables import verdict_rows
 from studies.reporting.wording import gain_words, interval_words, number
 
 
@@ -44,6 +45,16 @@ def test_of_a_setting_picked_on_its_own_seeds_no_gain_is_told(build, peaked):
     answer = build(peaked, screen=None, nuisance={})
     told = "by how much, seeds that did not choose the setting have to tell: the best mean is that of gds with λ = 1."
     assert headline(answer, "digits").endswith(f"beats cross-entropy; {told}")
+
+
+def test_of_a_setting_picked_on_its_own_seeds_the_gain_is_told_that_a_zoom_measured(build, peaked):
+    answer = build(peaked, screen=None, nuisance={}, zoom={"points": 5, "seeds": 5})
+    (again,) = (curve.contender for curve in answer.zooms if curve.dataset == "digits")
+    assert f"gains {number(again.gain.mean, 2)} points over cross-entropy ({interval_words(again.gain)}, 5 seeds)" in headline(
+        answer, "digits"
+    )
+    (row,) = (row for row in verdict_rows(answer) if (row["dataset"], row["family"]) == ("digits", "gds"))
+    assert (row["gain"], row["setting_note"]) == (gain_words(again.gain), "picked on these seeds; its gain is that of the zoom")
 
 
 def better(found, family, gain):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from studies.reporting.report import render_report
 from studies.reporting.sentences import headline
 from studies.reporting.text import WIDTH, interval, text_report
 from studies.reporting.windows import Window
@@ -48,3 +49,9 @@ def test_an_interval_that_goes_beyond_the_plot_has_an_arrow_there():
     assert interval(window, -3.0, 2.0, 4.0, mark="○", width=10) == "◀─○──     "
     assert interval(window, None, 12.0, None, mark="●", rule=4.0, width=10) == "    ┊    ▶"
     assert interval(window, 2.0, 6.0, 8.0, mark="●", rule=4.0, width=10) == "  ──┼─●── "
+
+
+def test_page_and_terminal_name_the_rule_for_ties(build, peaked, found):
+    for answer, rule in ((found, "“May be best” is Hsu’s set"), (build(peaked, strict=True), "“May be best” is the strict set")):
+        assert rule in " ".join(" ".join(lines(answer)).split())
+        assert rule in render_report(answer)
