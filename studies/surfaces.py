@@ -73,6 +73,7 @@ def _judge(spec: StudySpec, family: str, table: pd.DataFrame, baseline: pd.DataF
         baseline=baseline,
         sesoi=spec.smallest_effect,
         alpha=alpha,
+        strict=spec.strict,
         maximize=spec.maximize,
         extendable=(_extendable(first, table), _extendable(second, table)),
         scales=(first.scale, second.scale),
