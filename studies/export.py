@@ -29,6 +29,7 @@ from studies.flat_args import flat_args
 from studies.preflight import CallError
 from studies.runner import was_fused
 from studies.tracking.ledger import Ledger
+from studies.whole_cell import every_key, left_out, read_whole_cell, whole_cell
 from studies.workspace import StudyFiles
 
 TRIAL_KIND = "trial"
@@ -75,16 +76,17 @@ class ExportedTrial:
     fused: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data, with every key: another release, whose defaults may be others, trains the same by it."""
         return {
             "kind": TRIAL_KIND,
             "study_seed": self.study_seed,
             "replicate": self.replicate,
-            **({"phase": self.phase} if self.phase else {}),
+            "phase": self.phase,
             "threads": self.threads,
-            **({"fused": True} if self.fused else {}),
-            "cell": self.cell.to_dict(),
-            **({"record": asked} if (asked := self.record.to_dict()) else {}),
+            "fused": self.fused,
+            "cell": whole_cell(self.cell),
+            "left_out": left_out(self.cell),
+            "record": every_key(self.record),
             "result": self.result,
         }
 
@@ -92,7 +94,7 @@ class ExportedTrial:
     def from_dict(cls, data: dict[str, Any]) -> ExportedTrial:
         """The trial that ``data`` describes; raises `CallError` with one sentence."""
         try:
-            cell = Cell.from_dict(data["cell"])
+            cell = read_whole_cell(data["cell"], data.get("left_out", ()))
             cell.check()
             if int(data["threads"]) < 1:
                 raise ValueError(f"threads must be >= 1, got {data['threads']!r}")
