@@ -22,6 +22,7 @@ from margin_core.data import DatasetConfig
 from margin_core.knobs import Schedule
 from margin_core.losses import build_loss
 from margin_core.training import Cell, Recipe, Record, Trial
+from margin_core.training.array import TrialArray
 from studies.answer import open_answer
 from studies.cli import app
 from studies.export import ExportedTrial, export_study, loss_settings, read_export
@@ -70,18 +71,65 @@ def test_every_dataset_is_exported_into_its_own_directory(trained: StudyFiles) -
     assert config(written["noisy"])["cell"]["dataset"].items() > dataset.items()
 
 
-def test_an_export_of_a_fused_trial_keeps_its_phase_and_is_repeated_to_rounding(trained: StudyFiles, found: Answer) -> None:
-    key = winning_key(found)
-    with Ledger(trained.ledger) as ledger:
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export of a study whose trials were trained in one array, from phase 4 on."""
+    spec = builders.study(
+        **{
+            **builders.WITHOUT_SCREEN,
+            "recipe": {"epochs": 3, "batch_size": 64},
+            "families": {"ce": {"label_smoothing": 0}, "cos_face": {"s": 20}},
+            "confirm": {"families": 1, "seeds": 2, "values": {"cos_face": [0.1]}},
+        }
+    )
+    files = study_files(tmp_path_factory.mktemp("runs"), spec.name)
+    files.directory.mkdir()
+    array, planned = TrialArray(), confirm_trials(spec)
+    for each in planned:
+        array.join(Trial(each.cell, study_seed=spec.seed, replicate=each.replicate, phase=4))
+    with builders.new_ledger(files.ledger, spec) as ledger:
         ledger.set_meta("runner", "fused")
-        first = ledger.epochs(key)[0]
-        ledger.report(key, [{**first, "phase": 4}])
-    written = config(export_study(trained, data_root=None, dataset="digits")["digits"])
-    assert (written["phase"], written["fused"]) == (4, True)
-    read = ExportedTrial.from_dict(written)
-    assert read.open(None).phase == 4
+        for each in planned:
+            ledger.start(each)
+        for _ in range(spec.recipe.epochs):
+            for each, (_, report) in zip(planned, array.run_epoch(), strict=True):
+                ledger.report(each.key, [{**builders.epoch(report.epoch, report.metrics), "phase": 4}])
+        for each in planned:
+            ledger.end(each.key, "finished")
+    return export_study(files, data_root=None)["digits"]
+
+
+def test_an_export_of_a_fused_trial_keeps_its_phase_and_is_repeated_in_an_array_to_the_last_digit(fused: Path) -> None:
+    data = config(fused)
+    assert (data["phase"], data["fused"]) == (4, True)
+    said = json.loads(CliRunner().invoke(app, ["run", str(fused / "config.yaml"), "--json"]).stdout)
+    assert said["metrics"] == said["recorded"] == data["result"]
+    assert said["begins_alike"] is said["same"] is True
+
+
+def test_a_fused_trial_that_begins_otherwise_than_by_rounding_is_not_the_same(fused: Path) -> None:
+    data = config(fused)
+    near = data["first_epoch"]["val_nll"] * (1 + 1e-4)  # within a percent, beyond the rounding of 17 steps
+    result = CliRunner().invoke(app, ["run", str(fused / "config.yaml"), "--set", f"first_epoch.val_nll={near!r}", "--json"])
+    said = json.loads(result.stdout)
+    assert said["metrics"] == said["recorded"]
+    assert said["begins_alike"] is said["same"] is False
+    told = CliRunner().invoke(app, ["run", str(fused / "config.yaml"), "--set", f"first_epoch.val_nll={near!r}"]).stdout
+    assert "Its first epoch is another one than was recorded, by more than rounding." in " ".join(told.split())
+
+
+def test_a_fused_trial_that_is_changed_to_one_that_no_array_takes_is_run_alone(fused: Path) -> None:
+    result = CliRunner().invoke(app, ["run", str(fused / "config.yaml"), "--set", "cell.recipe.ema=0.9", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["same"] is False
+
+
+def test_metrics_are_repeated_to_the_last_digit_or_of_a_fused_trial_within_a_percent(fused: Path) -> None:
+    read = ExportedTrial.from_dict(config(fused))
     assert read.repeats(0.5001, 0.5) and not read.repeats(0.6, 0.5) and not read.repeats(None, 0.5)
     assert not replace(read, fused=False).repeats(0.5001, 0.5)
+    assert not read.begins_alike({}, 17)
+    assert not replace(read, fused=False).begins_alike({name: value * (1 + 1e-7) for name, value in read.first_epoch.items()}, 17)
 
 
 def test_the_backbone_s_weights_are_exported_by_their_digest_for_other_studies_to_name(
@@ -296,7 +344,7 @@ def test_a_configuration_of_an_earlier_release_which_left_out_defaults_is_still_
     data = config(exported)
     trial = ExportedTrial.from_dict(data)
     earlier = {name: data[name] for name in ("kind", "study_seed", "replicate", "threads", "result")}
-    assert ExportedTrial.from_dict({**earlier, "cell": trial.cell.to_dict()}) == trial
+    assert ExportedTrial.from_dict({**earlier, "cell": trial.cell.to_dict()}) == replace(trial, first_epoch={})
 
 
 def test_a_configuration_has_every_key(exported: Path) -> None:
