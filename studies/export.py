@@ -247,7 +247,10 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     _save_model(trial, directory / "model.safetensors")
     _save_backbone(trial, directory / "weights", winner.dataset)
     (directory / "requirements.txt").write_text(_requirements(json.loads(ledger.meta("environment") or "{}")))
-    (directory / "reproduce.sh").write_text(_REPRODUCE)
+    script = directory / "reproduce.sh"
+    script.write_text(_REPRODUCE)
+    readable = script.stat().st_mode & 0o444
+    script.chmod(script.stat().st_mode | readable >> 2)  # to be run by whoever may read it
     for file in FILES.values():
         (directory / file).unlink(missing_ok=True)  # of an earlier export, whose network may have been another
     graphs = [write_graph(trial, directory, name) for name in formats]
@@ -323,11 +326,11 @@ def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) 
 
 
 def _save_model(trial: Trial, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save  # whose save_file leaves a file to its owner alone, whatever the umask
 
     tensors = {name: tensor.contiguous() for name, tensor in trial.model.state_dict().items()}
     tensors |= {f"loss.{name}": tensor.contiguous() for name, tensor in trial.loss.state_dict().items()}
-    save_file(tensors, path)
+    path.write_bytes(save(tensors))
 
 
 def _save_backbone(trial: Trial, folder: Path, dataset: str) -> None:

@@ -152,6 +152,17 @@ def test_the_backbone_s_weights_are_exported_by_their_digest_for_other_studies_t
     assert list((exported / "weights").iterdir()) == [weights]
 
 
+def test_files_follow_the_umask_and_the_script_can_be_run(trained: StudyFiles) -> None:
+    before = os.umask(0o027)
+    try:
+        directory = export_study(trained, data_root=None, dataset="digits")["digits"]
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in directory.rglob("*") if file.is_file()}
+    assert modes.pop("reproduce.sh") == 0o750
+    assert set(modes.values()) == {0o640}
+
+
 def test_one_dataset_alone_can_be_exported(trained: StudyFiles) -> None:
     assert export_study(trained, data_root=None, dataset="noisy") == {"noisy": trained.export / "noisy"}
     assert [entry.name for entry in trained.export.iterdir()] == ["noisy"]
