@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from margin_core.data import DatasetConfig
-from margin_core.topology import Estimate, list_descriptors
+from margin_core.data import DatasetConfig, prepare
+from margin_core.topology import Estimate, class_sizes, comparable, list_descriptors
 from studies.analysis import Gain
 from studies.answer import open_answer
 from studies.descriptors import Network, fingerprints
@@ -90,12 +90,14 @@ class Evidence:
         networks: In whose eyes datasets were compared.
         spread: The mean distance between the known datasets; None where there is one only.
         left_out: Why studies say nothing of the new dataset, a sentence each.
+        smaller: Of which studies' samples the new dataset's is smaller, a sentence each.
     """
 
     precedents: tuple[Precedent, ...]
     networks: tuple[str, ...]
     spread: float | None
     left_out: tuple[str, ...]
+    smaller: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> list[tuple[str, str]]:
@@ -118,6 +120,7 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
         FileNotFoundError: Files of the dataset or weights are not there.
     """
     known, mine, left_out = dict[tuple[str, str, str], Values](), dict[str, Values](), list[str]()
+    smaller = dict[str, None]()
     answers = {of.directory.name: open_answer(of.directory) for of in files}
     metric = _commonest_metric(answers.values())
     for study, answer in answers.items():
@@ -126,7 +129,8 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
             try:
                 if described.network not in mine:
                     told(f"{config.key} in the eyes of {described.network}")
-                    mine[described.network] = _describe(config, described, answer.spec.seed, data_root)
+                    mine[described.network], fewer = _describe(config, described, answer.spec.seed, data_root)
+                    smaller |= {f"{study} {fewer}": None} if fewer else {}
                 known |= {(described.network, study, key): values for key, values in described.datasets.items()}
             except ValueError as error:
                 hindrance = f"it looked at {described.examples} examples of {described.classes} classes: {error}"
@@ -142,7 +146,7 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
     if not precedents:
         raise CallError(f"no earlier study says anything of {config.key}: {'; '.join(left_out) or 'there is none'}")
     ranked = tuple(sorted(precedents, key=lambda each: (each.distance, each.study, each.curve.dataset, each.curve.family)))
-    return Evidence(ranked, tuple(mine), _spread(known), tuple(left_out))
+    return Evidence(ranked, tuple(mine), _spread(known), tuple(left_out), tuple(smaller))
 
 
 def _commonest_metric(answers: Iterable[Answer]) -> str:
@@ -161,13 +165,16 @@ def _hindrance(answer: Answer, metric: str) -> str:
     return ""
 
 
-def _describe(config: DatasetConfig, described: Described, seed: int, data_root: Path | None) -> Values:
-    """The new dataset's descriptors, from as many examples of as many classes as the study looked at."""
-    network = Network.from_words(described.network)
-    found = fingerprints(
-        [config], [network], classes=described.classes, per_class=described.examples // described.classes, seed=seed, data_root=data_root
-    )
-    return dict(found[network][config.key].estimates)
+def _describe(config: DatasetConfig, described: Described, seed: int, data_root: Path | None) -> tuple[Values, str]:
+    """The new dataset's descriptors, from as many examples of as many classes as the study looked at, or as there are; and how few."""
+    network, asked = Network.from_words(described.network), (described.classes, described.examples // described.classes)
+    sizes = class_sizes(prepare(config, data_root=data_root, study_seed=seed, replicate=0))
+    classes = min(asked[0], len(sizes))
+    _, enough = comparable([sizes[:classes]])
+    taken = classes, min(asked[1], enough)
+    found = fingerprints([config], [network], classes=taken[0], per_class=taken[1], seed=seed, data_root=data_root)
+    fewer = f"looked at {asked[1]} examples of each of {asked[0]} classes, of {config.key} there are {taken[1]} of each of {taken[0]}"
+    return dict(found[network][config.key].estimates), "" if taken == asked else fewer
 
 
 def _distances(known: Mapping[tuple[str, str, str], Values], mine: Mapping[str, Values]) -> dict[tuple[str, str], float]:

@@ -21,6 +21,7 @@ from margin_core.knobs import Schedule
 from margin_core.losses import get_family
 from margin_core.models import Classifier, save_weights
 from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
+from margin_core.training.array import TrialArray, why_alone
 from studies.answer import answer
 from studies.export_graph import FILES, Format, Graph, check_format, write_graph
 from studies.extension import processor
@@ -29,9 +30,12 @@ from studies.flat_args import flat_args
 from studies.preflight import CallError
 from studies.runner import was_fused
 from studies.tracking.ledger import Ledger
+from studies.whole_cell import every_key, left_out, read_whole_cell, whole_cell
 from studies.workspace import StudyFiles
 
 TRIAL_KIND = "trial"
+ROUNDING = 2.0**-23
+"""The distance of two neighbouring float32, as a share of them."""
 _REPRODUCE = """#!/bin/sh
 # Trains the exported trial again and says whether it came to the recorded numbers.
 # Needs margin-studies; requirements.txt has the versions that the study ran with. Options go to `margin-studies run`: --data-root DIR.
@@ -62,7 +66,8 @@ class ExportedTrial:
         result: The metrics of its last epoch, as the study recorded them.
         record: What the study asked to be recorded.
         phase: At which epoch of its replicate's stream of batches it began: 0, but of a trial that took another's place in an array.
-        fused: Whether it was trained in an array. By itself it then comes to other last digits.
+        fused: Whether it was trained in an array. By itself it would come to other digits, so it is repeated in an array of its own.
+        first_epoch: The metrics of its first epoch, as the study recorded them; empty where that is not known.
     """
 
     cell: Cell
@@ -73,18 +78,21 @@ class ExportedTrial:
     record: Record = field(default_factory=Record)
     phase: int = 0
     fused: bool = False
+    first_epoch: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data, with every key: another release, whose defaults may be others, trains the same by it."""
         return {
             "kind": TRIAL_KIND,
             "study_seed": self.study_seed,
             "replicate": self.replicate,
-            **({"phase": self.phase} if self.phase else {}),
+            "phase": self.phase,
             "threads": self.threads,
-            **({"fused": True} if self.fused else {}),
-            "cell": self.cell.to_dict(),
-            **({"record": asked} if (asked := self.record.to_dict()) else {}),
+            "fused": self.fused,
+            "cell": whole_cell(self.cell),
+            "left_out": left_out(self.cell),
+            "record": every_key(self.record),
+            "first_epoch": self.first_epoch,
             "result": self.result,
         }
 
@@ -92,7 +100,7 @@ class ExportedTrial:
     def from_dict(cls, data: dict[str, Any]) -> ExportedTrial:
         """The trial that ``data`` describes; raises `CallError` with one sentence."""
         try:
-            cell = Cell.from_dict(data["cell"])
+            cell = read_whole_cell(data["cell"], data.get("left_out", ()))
             cell.check()
             if int(data["threads"]) < 1:
                 raise ValueError(f"threads must be >= 1, got {data['threads']!r}")
@@ -105,6 +113,7 @@ class ExportedTrial:
                 Record(**data.get("record", {})),
                 phase=int(data.get("phase", 0)),
                 fused=bool(data.get("fused", False)),
+                first_epoch=dict(data.get("first_epoch", {})),
             )
         except KeyError as error:
             raise CallError(f"the configuration lacks the key {error.args[0]!r}") from error
@@ -118,7 +127,7 @@ class ExportedTrial:
         return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, phase=self.phase, data_root=root, record=self.record)
 
     def repeats(self, value: float | None, recorded: float) -> bool:
-        """Whether a metric of the trial, trained again, is the recorded one; of a fused trial, within one percent.
+        """Whether a last metric of the trial, trained again, is the recorded one; of a fused trial, within one percent.
 
         Example:
             >>> from margin_core.data import DatasetConfig
@@ -131,17 +140,43 @@ class ExportedTrial:
             return False
         return math.isclose(value, recorded, rel_tol=0.01) if self.fused else value == recorded
 
+    def begins_alike(self, metrics: Mapping[str, float], steps: int) -> bool:
+        """Whether the first epoch, trained again, is the recorded one; of a fused trial, within the rounding of its steps.
+
+        A step may round otherwise by the distance of two neighbouring float32: in all by ``steps`` times 2^-23 of a metric.
+
+        Args:
+            metrics: Those of the first epoch.
+            steps: How many it has.
+
+        Example:
+            >>> from margin_core.data import DatasetConfig
+            >>> from margin_core.training import Recipe
+            >>> cell = Cell(DatasetConfig("digits"), "mlp-8", "ce", {}, {}, Recipe(1))
+            >>> trial = ExportedTrial(cell, 0, 0, 1, {}, fused=True, first_epoch={"val_nll": 0.5})
+            >>> trial.begins_alike({"val_nll": 0.500001}, steps=20), trial.begins_alike({"val_nll": 0.50001}, steps=20)
+            (True, False)
+        """
+        allowed = steps * ROUNDING if self.fused else 0.0
+        return all(name in metrics and math.isclose(metrics[name], value, rel_tol=allowed) for name, value in self.first_epoch.items())
+
     def train(self, trial: Trial, data_root: Path | None) -> Iterator[tuple[int, dict[str, float]]]:
-        """Train what `open` gave to its end; the number and the metrics of each epoch, as they are made."""
+        """Train what `open` gave to its end, a fused trial in an array of its own; the number and the metrics of each epoch, as made."""
         if self.cell.recipe.processes > 1 and not trial.done:
             from studies.running.repeat import train_together  # imports Ray: not for what one process does
 
             for row in train_together(trial, threads=self.threads, record=self.record, data_root=data_root):
                 yield row["epoch"], row["metrics"]
             return
+        array = TrialArray()
+        together = self.fused and not trial.done and not why_alone(self.cell)
+        if together:
+            array.join(trial)
         while not trial.done:
-            epoch = trial.run_epoch()
+            epoch = array.run_epoch()[0][1] if together else trial.run_epoch()
             yield epoch.epoch, epoch.metrics
+        if together:
+            array.leave(trial)
 
 
 def export_study(
@@ -212,7 +247,10 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
     _save_model(trial, directory / "model.safetensors")
     _save_backbone(trial, directory / "weights", winner.dataset)
     (directory / "requirements.txt").write_text(_requirements(json.loads(ledger.meta("environment") or "{}")))
-    (directory / "reproduce.sh").write_text(_REPRODUCE)
+    script = directory / "reproduce.sh"
+    script.write_text(_REPRODUCE)
+    readable = script.stat().st_mode & 0o444
+    script.chmod(script.stat().st_mode | readable >> 2)  # to be run by whoever may read it
     for file in FILES.values():
         (directory / file).unlink(missing_ok=True)  # of an earlier export, whose network may have been another
     graphs = [write_graph(trial, directory, name) for name in formats]
@@ -267,10 +305,12 @@ def _first_replicate(winner: Winner, found: Answer, ledger: Ledger) -> tuple[Exp
     table = ledger.final_metrics(winner.stage, winner.cell_id)
     rows = table[table[found.spec.metric].notna()].sort_values("seed")
     seed, key = int(rows["seed"].iloc[0]), str(rows["key"].iloc[0])
-    result = ledger.epochs(key)[-1]["metrics"]
+    epochs = ledger.epochs(key)
     (threads, _), record = processor(found.spec), found.spec.record.record()
     cell, phase = Cell.from_dict(ledger.cell(winner.cell_id)), ledger.trial(key).phase
-    return ExportedTrial(cell, found.spec.seed, seed, threads, result, record, phase, was_fused(ledger)), key
+    first = epochs[0]["metrics"] if epochs[0]["epoch"] == 1 else {}
+    fused = was_fused(ledger)
+    return ExportedTrial(cell, found.spec.seed, seed, threads, epochs[-1]["metrics"], record, phase, fused, first), key
 
 
 def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) -> Trial:
@@ -286,11 +326,11 @@ def _trained(exported: ExportedTrial, checkpoint: Path, data_root: Path | None) 
 
 
 def _save_model(trial: Trial, path: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import save  # whose save_file leaves a file to its owner alone, whatever the umask
 
     tensors = {name: tensor.contiguous() for name, tensor in trial.model.state_dict().items()}
     tensors |= {f"loss.{name}": tensor.contiguous() for name, tensor in trial.loss.state_dict().items()}
-    save_file(tensors, path)
+    path.write_bytes(save(tensors))
 
 
 def _save_backbone(trial: Trial, folder: Path, dataset: str) -> None:

@@ -1,7 +1,7 @@
 """An exported trial in the flat style of timm's ``args.yaml``: what timm's training script calls by the same name, under that name.
 
-It is to be read, and to start from in a pipeline of one's own: ``config.yaml`` alone is complete. What timm has no name for, the loss and
-the dials of the dataset, stands under names of its own.
+It is to be read, and to start from in a pipeline of one's own: ``config.yaml`` alone is complete. Where timm's default is not what was
+done, its name is here with what was. What timm has no name for, the loss and the dials of the dataset, stands under names of its own.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from typing import Any
 
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family
-from margin_core.training import Cell, Trial
+from margin_core.training import Cell, Recipe, Trial
 
 _AMP = ("bfloat16", "float16")
 
 
 def flat_args(trial: Trial) -> dict[str, Any]:
-    """The arguments, each a number, a name, a list of numbers or None."""
+    """The arguments, each a number, a name, a list of numbers or None; ``opt_kwargs`` alone is a mapping, as it is in timm."""
     cell, recipe, dataset = trial.cell, trial.cell.recipe, trial.data.dataset
-    step = recipe.lr_schedule == "step"
     return {
         "model": cell.model.removeprefix("timm:"),
         "pretrained": cell.weights == "pretrained",
@@ -26,30 +25,94 @@ def flat_args(trial: Trial) -> dict[str, Any]:
         "dataset": cell.dataset.name,
         "num_classes": trial.data.num_classes,
         "input_size": list(trial.data.in_shape),
+        "crop_pct": 1.0,
         "mean": list(dataset.mean),
         "std": list(dataset.std),
-        "epochs": recipe.epochs,
         "batch_size": recipe.batch_size // recipe.accumulate,
         "grad_accum_steps": recipe.accumulate,
-        "opt": recipe.optimizer,
-        "lr": recipe.lr.start if isinstance(recipe.lr, Schedule) else recipe.lr,
-        "momentum": recipe.momentum,
-        "weight_decay": recipe.weight_decay,
-        "sched": "multistep" if step else recipe.lr_schedule,
-        "decay_milestones": [round(place * recipe.epochs) if place < 1 else place for place in recipe.lr_steps] if step else None,
-        "decay_rate": recipe.lr_factor if step else None,
-        "warmup_epochs": recipe.warm_up * recipe.epochs if recipe.warm_up < 1 else recipe.warm_up,
-        "clip_grad": recipe.clip_norm,
+        **_optimizer(recipe),
+        **_schedule(recipe),
+        **_augmentation(recipe),
+        "smoothing": _smoothing(cell),
+        "bce_loss": False,
+        "jsd_loss": False,
         "amp": recipe.precision in _AMP,
         "amp_dtype": recipe.precision if recipe.precision in _AMP else "float32",
         "channels_last": recipe.channels_last,
         "torchcompile": "inductor" if recipe.compile else None,
         "model_ema": recipe.ema is not None,
         "model_ema_decay": recipe.ema,
-        "mixup": recipe.mixup or 0.0,
+        "model_ema_warmup": False,
         "seed": trial.study_seed,
         **_ours(trial),
     }
+
+
+def _optimizer(recipe: Recipe) -> dict[str, Any]:
+    """Without Nesterov's momentum, which timm means by ``sgd``, and with decay of all weights, where timm leaves out biases and norms."""
+    sgd = recipe.optimizer == "sgd"
+    return {
+        "opt": "momentum" if sgd else recipe.optimizer,
+        "opt_betas": None if sgd else [0.9, 0.999],
+        "opt_eps": None if sgd else 1e-8,
+        "opt_kwargs": {"filter_bias_and_bn": False},
+        "momentum": recipe.momentum,
+        "weight_decay": recipe.weight_decay,
+        "layer_decay": None,
+        "clip_grad": recipe.clip_norm,
+        "clip_mode": "norm",
+    }
+
+
+def _schedule(recipe: Recipe) -> dict[str, Any]:
+    """The learning rate, moved after each step from 0 up and, by a cosine, down to 0.
+
+    A cosine that begins after the warm-up is one whose warm-up timm does not count among ``epochs``.
+    """
+    step, warm_up = recipe.lr_schedule == "step", recipe.share(recipe.warm_up) * recipe.epochs
+    before = recipe.lr_schedule == "cosine" and warm_up > 0.0
+    return {
+        "sched": "multistep" if step else recipe.lr_schedule,
+        "sched_on_updates": True,
+        "lr": recipe.lr.start if isinstance(recipe.lr, Schedule) else recipe.lr,
+        "min_lr": 0.0,
+        "warmup_lr": 0.0,
+        "epochs": _whole(recipe.epochs - warm_up) if before else recipe.epochs,
+        "warmup_epochs": _whole(warm_up),
+        "warmup_prefix": before,
+        "cooldown_epochs": 0,
+        "decay_milestones": [round(place * recipe.epochs) if place < 1 else int(place) for place in recipe.lr_steps],
+        "decay_rate": recipe.lr_factor,
+    }
+
+
+def _augmentation(recipe: Recipe) -> dict[str, Any]:
+    """The random changes that timm knows; ``augment``, ours, says which crop and turn there were."""
+    return {
+        "no_aug": recipe.augment == "none",
+        "scale": [1.0, 1.0],
+        "ratio": [1.0, 1.0],
+        "hflip": 0.0 if recipe.augment == "none" else 0.5,
+        "vflip": 0.0,
+        "color_jitter": None,
+        "aa": None,
+        "reprob": 0.0,
+        "mixup": recipe.mixup or 0.0,
+        "mixup_prob": 1.0,
+        "mixup_mode": "batch",
+        "cutmix": 0.0,
+    }
+
+
+def _smoothing(cell: Cell) -> float:
+    """Cross-entropy's, at the beginning where it follows a schedule; of the other families none."""
+    setting = cell.knobs.get("label_smoothing", 0.0) if cell.family == "ce" else 0.0
+    return float(setting.start if isinstance(setting, Schedule) else setting)
+
+
+def _whole(number: float) -> float:
+    """A whole number as an int, as timm's script counts epochs."""
+    return int(number) if number == int(number) else number
 
 
 def _ours(trial: Trial) -> dict[str, Any]:
@@ -61,6 +124,7 @@ def _ours(trial: Trial) -> dict[str, Any]:
         "backbone": cell.backbone,
         "replicate": trial.replicate,
         "augment": recipe.augment,
+        "precision": recipe.precision,
         "processes": recipe.processes,
         **sharpness,
         **dials,

@@ -207,6 +207,10 @@ def _weaknesses(evidence: Evidence, chosen: Sequence[Suggestion]) -> list[str]:
         told.append("With one dataset nobody can say what is near.")
     elif nearest.distance > evidence.spread:
         told.append(f"The known datasets are {evidence.spread:.1f} from each other: the new one is like none of them.")
+    if evidence.smaller:
+        told.append(
+            f"{'; '.join(evidence.smaller)}: label_noise, as a rule, and the error of every descriptor go with the size of the sample."
+        )
     studies = {each.study: each.answer for each in evidence.precedents}
     for suggestion in chosen:
         relations = [

@@ -40,6 +40,7 @@ def recommend(
         if not names:
             raise CallError(f"{workdir} holds no study to learn from; name one with --study")
         try:
+            _check_name(dataset)
             config = DatasetConfig(dataset, size=size)
             files = [open_files(workdir, name) for name in names]
             evidence = gather(
@@ -58,6 +59,23 @@ def recommend(
     _print(found)
     say(stdout(), f"study     {path}")
     say(stdout(), f"  look at it:  margin-studies preview {path}")
+
+
+def _check_name(dataset: str) -> None:
+    """Raise `ValueError` on a kind of dataset that there is not, with those that are spelt nearly so and how a folder is given."""
+    from difflib import get_close_matches
+
+    from margin_core.data import list_datasets
+
+    names = list_datasets()
+    kinds = [name.partition(":")[0] for name in names]
+    if dataset.partition(":")[0] not in kinds:
+        near = get_close_matches(dataset.lower(), kinds, n=3)
+        meant = f"did you mean {', '.join(near)}? " if near else ""
+        raise ValueError(
+            f"there is no dataset {dataset!r}: {meant}margin-studies datasets lists all; "
+            "images of your own are folder:<path below the data root>"
+        )
 
 
 def _print(found: Recommendation) -> None:

@@ -166,13 +166,17 @@ def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> N
         check_dataset(exported.cell.dataset.name, data_root)
         trial = exported.open(data_root)
     metrics: dict[str, float] = {}
+    begins_alike = True
     console = stdout()
     with one_sentence(), stdout_kept_clean(as_json), console.status("training") as shown:
-        for number, metrics in exported.train(trial, data_root):  # noqa: B007 -- the last epoch's are told
+        for number, metrics in exported.train(trial, data_root):
             shown.update(f"epoch {number}/{exported.cell.recipe.epochs}")
+            if number == 1:
+                begins_alike = exported.begins_alike(metrics, trial.steps_per_epoch)
     same = {name: exported.repeats(metrics.get(name), value) for name, value in exported.result.items()}
     if as_json:
-        print_json({"metrics": metrics, "recorded": exported.result, "same": all(same.values()), "fused": exported.fused})
+        alike = {"begins_alike": begins_alike, "same": begins_alike and all(same.values()), "fused": exported.fused}
+        print_json({"metrics": metrics, "recorded": exported.result, **alike})
         return
     table = Table("metric", "now", "recorded", "same")
     for name, value in metrics.items():
@@ -180,5 +184,11 @@ def _repeat(exported: ExportedTrial, data_root: Path | None, as_json: bool) -> N
         told = "" if name not in same else "no" if not same[name] else "yes" if value == recorded else "nearly"
         table.add_row(name, repr(value), "" if recorded is None else repr(recorded), told)
     console.print(table)
-    if exported.fused:
-        say(console, "It was trained in an array: by itself its numbers differ by rounding, which grows with training.")
+    if not begins_alike:
+        say(
+            console,
+            f"Its first epoch is another one than was recorded{', by more than rounding' if exported.fused else ''}.",
+            style="yellow",
+        )
+    elif exported.fused and metrics != exported.result:
+        say(console, "It was trained in an array, and began as recorded: the rest is rounding, which grows with training.")

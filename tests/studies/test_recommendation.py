@@ -103,9 +103,23 @@ def test_a_study_that_says_nothing_of_the_dataset_is_told_why(tmp_path: Path, ea
         write_all(ledger, confirmed(ledger, spec), lambda trial: 90.0 + noise(trial.key, scale=0.1))
     with pytest.raises(CallError, match=r"its datasets are not described .margin-studies describe --study blind"):
         gather(DatasetConfig("digits"), [files], None, lambda what: None)
-    few = DatasetConfig("digits", classes=3)
-    with pytest.raises(CallError, match=r"earlier says nothing of it: it looked at .* examples of 10 classes"):
-        gather(few, [earlier], None, lambda what: None)
+
+
+@pytest.mark.parametrize("few", [{"classes": 3}, {"images_per_class": 20}])
+def test_a_smaller_dataset_is_described_from_what_it_has_and_that_is_told(earlier: StudyFiles, few: dict[str, int]) -> None:
+    config = DatasetConfig("digits", **few)
+    known = evidence(earlier, config)
+    assert known.datasets and known.precedents[0].distance > 0.0
+    (sentence,) = known.smaller
+    assert sentence.startswith("earlier looked at ") and f"of {config.key} there are " in sentence
+    assert any(sentence in told for told in recommend(config, known).weaknesses)
+    assert evidence(earlier, DatasetConfig("digits")).smaller == ()
+
+
+def test_an_unknown_dataset_is_one_sentence_with_near_names_and_how_a_folder_is_given(earlier: StudyFiles) -> None:
+    told = CliRunner().invoke(app, ["recommend", "digit", "--workdir", str(earlier.directory.parent)])
+    assert told.exit_code == 2 and told.stderr.count("\n") == 1
+    assert "there is no dataset 'digit': did you mean digits? " in told.stderr and "folder:<path below the data root>" in told.stderr
 
 
 def test_gains_in_another_metric_are_not_weighed_with_the_rest(tmp_path: Path, earlier: StudyFiles) -> None:
