@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pandas as pd
 
+from studies.analysis import Gain, Summary
 from studies.findings import Answer, Curve
+from studies.published import check_claims, shipped_claims
+
+
+def answer_frames(answer: Answer) -> dict[str, pd.DataFrame]:
+    """Every table of an answer that has a row, by name: what the tables of the report are made of.
+
+    ``verdicts`` and ``curves`` (`verdict_frame`, `curve_frame`), ``surfaces`` with a row for each pair of values, ``shifts``,
+    ``descriptors``, ``claims``, ``test`` with what each stage said of the chosen setting, ``exported`` with the cell to export for each
+    dataset, ``screen`` and its Pareto ``front``, ``lost`` trials, and ``costs``.
+    """
+    frames = {
+        "verdicts": verdict_frame(answer),
+        "curves": curve_frame(answer),
+        "surfaces": pd.DataFrame([row for surface in answer.to_dict().get("surfaces", ()) for row in _pairs(surface)]),
+        "shifts": pd.DataFrame(_shifts(answer)),
+        "descriptors": pd.DataFrame(_descriptors(answer)),
+        "claims": pd.DataFrame([checked.to_dict() for checked in check_claims(shipped_claims(), answer)]),
+        "test": pd.DataFrame(_tested(answer)),
+        "exported": pd.DataFrame(_exported(answer)),
+        "screen": answer.screen.drop(columns="config"),
+        "front": answer.front,
+        "lost": answer.lost,
+        "costs": answer.costs,
+    }
+    return {name: frame for name, frame in frames.items() if len(frame) or name in ("verdicts", "curves")}
 
 
 def verdict_frame(answer: Answer) -> pd.DataFrame:
@@ -59,4 +88,61 @@ def _verdict(curve: Curve) -> dict[str, object]:
         row |= {"mean_low": summary.low, "mean_high": summary.high}
         for name, gain in (("gain", contender.gain), ("optimistic_gain", contender.optimistic_gain)):
             row |= {} if gain is None else {name: gain.mean, f"{name}_low": gain.low, f"{name}_high": gain.high}
+    return row
+
+
+def _pairs(surface: dict[str, Any]) -> Iterator[dict[str, object]]:
+    kept = {tuple(pair) for pair in surface["optimum_set"]}
+    for first, second, mean in surface["means"]:
+        yield {
+            "dataset": surface["dataset"],
+            "family": surface["family"],
+            **dict(zip(("first_knob", "second_knob"), surface["knobs"], strict=True)),
+            "first": first,
+            "second": second,
+            "mean": mean,
+            "may_be_best": (first, second) in kept,
+            "label": surface["label"],
+        }
+
+
+def _shifts(answer: Answer) -> Iterator[dict[str, object]]:
+    for shift in answer.shifts:
+        told = {name: getattr(shift.verdict, name) for name in ("label", "shared", "p_bare", "p_guarded", "p_zoom", "disjoint", "reason")}
+        yield {"family": shift.family, "knob": shift.knob.name, **told}
+
+
+def _descriptors(answer: Answer) -> Iterator[dict[str, object]]:
+    for described in answer.topology.described:
+        for dataset, estimates in described.datasets.items():
+            for name, estimate in estimates.items():
+                yield {
+                    "network": described.network,
+                    "dataset": dataset,
+                    "descriptor": name,
+                    "value": estimate.value,
+                    "error": estimate.error,
+                }
+
+
+def _tested(answer: Answer) -> Iterator[dict[str, object]]:
+    for tested in answer.tested:
+        about = {"dataset": tested.dataset, "family": tested.family, "setting": tested.setting, "cell_id": tested.cell_id}
+        for seen in tested.stages:
+            yield {**about, "stage": seen.stage, "metric": answer.spec.metric, **_numbers(seen.summary, None, seen.optimistic_gain)}
+        yield {**about, "stage": "test", "metric": tested.metric, **_numbers(tested.summary, tested.gain, None)}
+
+
+def _exported(answer: Answer) -> Iterator[dict[str, object]]:
+    for winner in answer.winners:
+        about = {name: getattr(winner, name) for name in ("dataset", "family", "setting", "cell_id", "stage")}
+        yield {**about, **_numbers(winner.summary, None, winner.optimistic_gain), "reason": winner.reason}
+
+
+def _numbers(summary: Summary, gain: Gain | None, optimistic: Gain | None) -> dict[str, object]:
+    """A mean and a gain with their intervals, and the number of seeds."""
+    row: dict[str, object] = {"mean": summary.mean, "mean_low": summary.low, "mean_high": summary.high, "seeds": summary.n}
+    for name, each in (("gain", gain), ("optimistic_gain", optimistic)):
+        low, mean, high = (None, None, None) if each is None else (each.low, each.mean, each.high)
+        row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
     return row

@@ -14,7 +14,7 @@ import pandas as pd
 
 from studies.answer import answer
 from studies.findings import Answer
-from studies.frames import curve_frame, verdict_frame
+from studies.frames import answer_frames, curve_frame, verdict_frame
 from studies.recorded import path_table
 from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles
@@ -56,6 +56,11 @@ class Study:
         return verdict_frame(self.answer)
 
     @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table of the report that has a row, by name; see `studies.frames.answer_frames`."""
+        return answer_frames(self.answer)
+
+    @cached_property
     def figures(self) -> dict[str, Figure]:
         """The report's figures by name, as Matplotlib's, for a notebook to show and for `Figure.savefig`."""
         return {panel.name: panel.drawing for panel in self.panels}
@@ -89,8 +94,7 @@ def write_files(study: Study, directory: Path) -> list[Path]:
         for suffix, content in ((".svg", panel.svg_file.encode()), (".png", panel.png)):
             written.append(directory / f"{panel.name}{suffix}")
             written[-1].write_bytes(content)
-    tables = {"verdicts": study.verdicts, "curves": study.curves, "trials": study.trials, "costs": study.answer.costs}
-    for name, table in tables.items():
+    for name, table in {**study.tables, "trials": study.trials}.items():
         written.append(directory / f"{name}.csv")
         table.to_csv(written[-1], index=False, lineterminator="\n")
     return written

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from studies.extension import hindrances
+from studies.frames import answer_frames
 from studies.plain_yaml import StudyFileError
 from studies.plan import confirm_arms, confirm_trials, confirmed_arms, surface_arms
 from studies.reporting.report import render_report
@@ -126,3 +127,13 @@ def test_a_surface_may_be_added_and_grow_and_may_not_shrink():
         "confirm.surfaces.cos_face.m"
     ]
     assert hindrances(spec_of(), without)
+
+
+def test_a_surface_s_table_has_a_row_for_each_pair(ridged):
+    table = answer_frames(ridged)["surfaces"]
+    assert len(table) == 9 * len(ridged.datasets)
+    best = table[table["may_be_best"]]
+    assert [tuple(row) for row in best[["dataset", "first_knob", "first", "second_knob", "second"]].itertuples(index=False)] == [
+        (dataset, "m", 0.2, "s", 20.0) for dataset in ridged.datasets
+    ]
+    assert best["mean"].tolist() == [surface.means[0.2, 20.0] for surface in ridged.surfaces]
