@@ -233,7 +233,7 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
         "winner": next(entry for entry in plain["winners"] if entry["dataset"] == winner.dataset),
         **{
             kind: [entry for entry in plain[kind] if entry["dataset"] == winner.dataset]
-            for kind in ("verdicts", "zoom", "test")
+            for kind in ("verdicts", "surfaces", "zoom", "test")
             if kind in plain
         },
         "study": found.spec.name,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from studies.findings import Answer, Winner
+from studies.reporting.sections.surfaces import sentence as surface_sentence
 from studies.reporting.sentences import called, curve_sentence, curves_of, headline, tested_sentence
 from studies.reporting.tables import recipe
 from studies.reporting.wording import gain_words, mean_words, metric_words
@@ -60,7 +61,10 @@ def model_card(
             *told,
         ],
         reason=f"{winner.reason[:1].upper()}{winner.reason[1:]}.",
-        curves=[curve_sentence(answer, curve) for curve in curves_of(answer, winner.dataset)],
+        curves=[
+            *(curve_sentence(answer, curve) for curve in curves_of(answer, winner.dataset)),
+            *(surface_sentence(answer, surface) for surface in answer.surfaces if surface.dataset == winner.dataset),
+        ],
         tested="" if tested is None else tested_sentence(answer, tested),
         seed=seed,
         own=f"{result[answer.spec.metric]:.6g}{words.unit}",
