@@ -11,7 +11,7 @@ from pathlib import Path
 
 import figures
 
-from margin_core.knobs import Knob, Option
+from margin_core.knobs import SCHEDULE_KINDS, Knob, Option
 from margin_core.losses import FAMILIES, Family
 from margin_core.papers import Reported
 from margin_core.regularizers import Regularizer, get_regularizer, list_regularizers
@@ -22,9 +22,10 @@ What a study may vary: each has a page with its formula, its knobs, the curve of
 How a family is added: [adding-a-family.md](adding-a-family.md).
 """
 KNOB_COLUMNS = ("knob", "symbol", "default", "allowed", "grid", "search", "baseline", "source")
+KINDS = ", ".join(f"`{kind}`" for kind in SCHEDULE_KINDS[:-1]) + f" or `{SCHEDULE_KINDS[-1]}`"
 ABOUT_KNOBS = (
     "*Grid* is what a study tries where it names no values, *search* the range of a continuous search, and *baseline* the value at which "
-    "{}. Any of them may also follow a schedule over training: `constant`, `linear`, `cosine` or `step`.\n"
+    f"{{}}. Any of them may also follow a schedule over training: {KINDS}.\n"
 )
 NOTATION = {
     "logits": "x are the logits of K classes, p is their softmax, and y is the target.",
@@ -82,7 +83,11 @@ def _family_page(family: Family) -> str:
         f"![How hard a sample pulls at its target]({family.name}.svg)\n",
     ]
     parts += [TAKEN[family.reads] + "\n", *(f"{note}\n" for name, note in figures.NOTES.items() if name == family.name)]
-    parts += ["## Knobs\n", _table(KNOB_COLUMNS, map(_knob_row, family.knobs)), ABOUT_KNOBS.format("the gradient is that of cross-entropy")]
+    parts += [
+        "## Knobs\n",
+        _table(KNOB_COLUMNS, map(_knob_row, family.knobs)),
+        ABOUT_KNOBS.format("the gradient is that of cross-entropy"),
+    ]
     if family.options:
         parts += ["## Options\n", _table(("option", "default", "allowed", "source"), map(_option_row, family.options))]
     given = [f"{how} `{name}`" for how, names in (("built with", family.needs), ("called with", family.inputs)) for name in names]

@@ -317,11 +317,12 @@ def _contender(measured: _Measured, arms: list[Arm], nominee: Arm | None, before
 
 
 def _winners(confirm: _Measured, zoom: _Measured, screened: Screened) -> list[Winner]:
-    """For each dataset the best mean of the last stage that measured it, each stage by itself."""
+    """For each dataset the best mean of the last stage that measured it, each stage by itself; a zoom has nothing to say of pairs."""
     winners = []
     for entry in confirm.spec.datasets:
         dataset = entry.config().key
-        found = _leader_of(zoom, dataset) or _leader_of(confirm, dataset)
+        first = confirm.leader(confirm.of(dataset))
+        found = (None if first and first.pair else _leader_of(zoom, dataset)) or _leader_of(confirm, dataset)
         winners += [found] if found else screen_winner(confirm.spec, dataset, screened)
     return winners
 

@@ -103,6 +103,8 @@ def _pairs(surface: dict[str, Any]) -> Iterator[dict[str, object]]:
             "mean": mean,
             "may_be_best": (first, second) in kept,
             "label": surface["label"],
+            "seeds": surface["n_seeds"],
+            "reason": surface["reason"],
         }
 
 

@@ -36,7 +36,8 @@ def surfaces_of(
     """
     found = []
     for family in dict.fromkeys(arm.family for arm in arms):
-        mine = {dataset: [arm for arm in arms if (arm.dataset, arm.family) == (dataset, family)] for dataset in _datasets(arms)}
+        ours = [arm for arm in arms if arm.family == family]
+        mine = {dataset: [arm for arm in ours if arm.dataset == dataset] for dataset in _datasets(ours)}
         tables = {dataset: _table(spec, each, values) for dataset, each in mine.items()}
         asked = {
             dataset: partial(_judge, spec, family, table, baseline(dataset), looks.get(dataset, 1))
@@ -75,14 +76,16 @@ def _judge(spec: StudySpec, family: str, table: pd.DataFrame, baseline: pd.DataF
         alpha=alpha,
         strict=spec.strict,
         maximize=spec.maximize,
-        extendable=(_extendable(first, table), _extendable(second, table)),
+        extendable=(_extendable(spec, family, first), _extendable(spec, family, second)),
         scales=(first.scale, second.scale),
         looks=looks,
     )
 
 
-def _extendable(knob: Knob, table: pd.DataFrame) -> tuple[bool, bool]:
-    return bool(table[knob.name].min() > knob.low), bool(table[knob.name].max() < knob.high)
+def _extendable(spec: StudySpec, family: str, knob: Knob) -> tuple[bool, bool]:
+    assert spec.confirm is not None
+    values = spec.confirm.surfaces[family][knob.name]
+    return min(values) > knob.low, max(values) < knob.high
 
 
 def _surface(spec: StudySpec, arms: Sequence[Arm], values: Callable[[Arm], pd.DataFrame], verdict: SurfaceVerdict) -> Surface:

@@ -151,7 +151,8 @@ def _scale_to_read(scale: KnobValue | ByConfidence, scores: Tensor) -> KnobValue
     if any(isinstance(x, Tensor) and (x.ndim > 0 or not x.is_cpu) for x in given):
         return scale.in_units_of_one(scores)
     below, above, log_unit = (x.item() if isinstance(x, Tensor) else x for x in given)
-    return ByConfidence(scale.eta, *(max(x, SMALLEST_SCALE) / _exp(log_unit) for x in (below, above)))
+    unit = _exp(log_unit)
+    return ByConfidence(scale.eta, *(max(x, SMALLEST_SCALE) / unit if unit else math.inf for x in (below, above)))
 
 
 def _exp(value: float) -> float:

@@ -22,13 +22,18 @@ def explain(question: Question, replicates: Replicates, fit: Comparison, label: 
     clauses = [f"over {len(replicates.scores)} seeds {_finding(question, replicates, fit, label)}"]
     if label == "UNDECIDED":
         clauses.append(f"{'at least' if more_seeds == MOST_SEEDS else 'about'} {more_seeds} more seeds would decide")
-    if question.strict:
-        clauses.append("of values that are equally best all are kept")
-    if question.looks > 1:
-        clauses.append(f"look {question.looks} at these seeds, so at a confidence of {1.0 - question.level:.4g}")
+    clauses += terms(question)
     if fit.residual_variance == 0.0:
         clauses.append("the seeds show no noise at all: are they separate runs?")
     return sentence([*clauses, *_noise(question, replicates, fit), *replicates.notes(question.knob)])
+
+
+def terms(question: Question) -> list[str]:
+    """The clauses on what it was judged by, where that is not the usual."""
+    strict = ["of values that are equally best all are kept"] if question.strict else []
+    return strict + (
+        [f"look {question.looks} at these seeds, so at a confidence of {1.0 - question.level:.4g}"] if question.looks > 1 else []
+    )
 
 
 def sentence(clauses: list[str]) -> str:

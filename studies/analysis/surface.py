@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from studies.analysis.best import Array, Comparison, compare_with_best
-from studies.analysis.reason import sentence
+from studies.analysis.reason import sentence, terms
 from studies.analysis.replicates import Replicates, read_replicates
 from studies.analysis.rule import DEFAULT_SESOI, Label, Question, Scale
 
@@ -191,7 +191,7 @@ def judge_surface(
         best=best,
         profiles={knob: surface.profile(place, allowance, kept) for place, knob in enumerate(knobs)},
         n_seeds=len(replicates.scores),
-        reason=sentence([told, f"the baseline {out}", *notes]),
+        reason=sentence([told, f"the baseline {out}", *terms(first), *notes]),
     )
 
 

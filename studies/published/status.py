@@ -135,7 +135,10 @@ def _arm_may_be_best(curve: Curve) -> bool:
 def _compared(claim: Claim, curve: Curve, answer: Answer) -> tuple[Status, str]:
     gain = answer.gain_of(curve) if claim.value is None else _gain(claim.value, claim.compared_with, curve, answer)
     if gain is None:
-        return "undecided", "the two settings were not both measured"
+        contender = curve.contender if claim.value is None else None
+        picked = contender is not None and contender.optimistic_gain is not None
+        told = "its setting was picked on the seeds that measure it" if picked else "the two settings were not both measured"
+        return "undecided", told
     if gain.low is None or gain.high is None:
         return "undecided", "a single run says nothing"
     told = f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f}) over {gain.n} paired seeds"

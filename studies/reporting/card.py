@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from studies.findings import Answer, Winner
 from studies.reporting.sections.surfaces import sentence as surface_sentence
-from studies.reporting.sentences import called, curve_sentence, curves_of, headline, tested_sentence
+from studies.reporting.sentences import called, curve_sentence, curves_of, headline, surfaces_of, tested_sentence
 from studies.reporting.tables import recipe
 from studies.reporting.wording import gain_words, mean_words, metric_words
 
@@ -63,7 +63,7 @@ def model_card(
         reason=f"{winner.reason[:1].upper()}{winner.reason[1:]}.",
         curves=[
             *(curve_sentence(answer, curve) for curve in curves_of(answer, winner.dataset)),
-            *(surface_sentence(answer, surface) for surface in answer.surfaces if surface.dataset == winner.dataset),
+            *(surface_sentence(answer, surface) for surface in surfaces_of(answer, winner.dataset)),
         ],
         tested="" if tested is None else tested_sentence(answer, tested),
         seed=seed,

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from studies.analysis import Gain, OptimumEvidence
 from studies.analysis.rule import MOST_SEEDS
-from studies.findings import Answer, Contender, Curve, Shift, Tested, Winner
+from studies.findings import Answer, Contender, Curve, Shift, Surface, Tested, Winner
 from studies.reporting.wording import (
     counted,
     gain_places,
@@ -32,7 +32,8 @@ _MOST_PAIRS = 4  # of datasets, in a sentence
 
 def headline(answer: Answer, dataset: str) -> str:
     """The answer for one dataset in one sentence."""
-    winner, curves = winner_of(answer, dataset), curves_of(answer, dataset)
+    winner = winner_of(answer, dataset)
+    judged: list[Curve | Surface] = [*curves_of(answer, dataset), *surfaces_of(answer, dataset)]
     if (tested := next((tested for tested in answer.tested if tested.dataset == dataset), None)) is not None:
         return tested_sentence(answer, tested)
     if winner is None:
@@ -40,9 +41,9 @@ def headline(answer: Answer, dataset: str) -> str:
     name, mean = called(winner.family, winner.setting), _measured(answer, winner)
     if winner.stage == "screen":
         return f"On {dataset}, {name} leads the screen with {mean}, which is optimistic: nothing has been confirmed on fresh seeds."
-    if not curves:
+    if not judged:
         return f"On {dataset}, only cross-entropy has been measured, with {mean}: there is nothing to compare it with."
-    if all(curve.verdict.n_seeds < 2 for curve in curves):
+    if all(each.verdict.n_seeds < 2 for each in judged):
         return f"On {dataset}, {name} has the best mean, {mean}, but there are too few seeds to tell families apart."
     return _confirmed_headline(answer, dataset, winner)
 
@@ -61,7 +62,8 @@ def tested_sentence(answer: Answer, tested: Tested) -> str:
 
 def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     curves = curves_of(answer, dataset)
-    better = [curve.family for curve in curves if curve.verdict.better]
+    judged: list[Curve | Surface] = [*curves, *surfaces_of(answer, dataset)]
+    better = list(dict.fromkeys(each.family for each in judged if each.verdict.better))
     # Of several settings that were chosen before these seeds the screen's first: whoever takes the greatest gain tells too great a one.
     chosen = _first_choice(answer, dataset) or _first_choice(answer.closer(), dataset)
     if chosen is not None and chosen.contender is not None and chosen.family in better and _good(answer, chosen.contender.gain):
@@ -75,7 +77,7 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
         return f"On {dataset}, {called(winner.family, winner.setting)} beats cross-entropy; {_size_unknown(winner)}."
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
-    flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(curve.verdict.label == "FLAT" for curve in curves) else ""
+    flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(each.verdict.label == "FLAT" for each in judged) else ""
     gains = any(curve.contender and _good(answer, curve.contender.any_gain) for curve in curves)
     said = "no verdict says that a family beats cross-entropy" if gains else "no family can be told from cross-entropy"
     return f"On {dataset}, {said}{_best_mean(winner)}{_more_seeds(curves)}{flat}."
@@ -215,6 +217,11 @@ def called(family: str, setting: str) -> str:
 def curves_of(answer: Answer, dataset: str) -> list[Curve]:
     """The curves of one dataset."""
     return [curve for curve in answer.curves if curve.dataset == dataset]
+
+
+def surfaces_of(answer: Answer, dataset: str) -> list[Surface]:
+    """The surfaces of one dataset."""
+    return [surface for surface in answer.surfaces if surface.dataset == dataset]
 
 
 def winner_of(answer: Answer, dataset: str) -> Winner | None:

@@ -45,7 +45,7 @@ def verdict_rows(answer: Answer) -> list[Row]:
     ``span`` is how many rows a dataset has, in the first of them.
     """
     rows = [_verdict_row(curve, answer.gain_of(curve)) for curve in answer.curves]
-    known = {(row["dataset"], row["family"]) for row in rows}
+    known = {(row["dataset"], row["family"]) for row in rows} | {(surface.dataset, surface.family) for surface in answer.surfaces}
     confirm = answer.lost[answer.lost["key"].str.startswith("confirm-")] if len(answer.lost) else answer.lost
     for dataset, family in dict.fromkeys(zip(confirm["dataset"], confirm["family"], strict=True)):
         if family != "ce" and (dataset, family) not in known:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.findings import Answer
+from studies.reporting.sections.surfaces import sentence as surface_sentence
 from studies.reporting.sentences import headline, shift_sentence
 from studies.reporting.tables import notes, verdict_rows
 from studies.reporting.topology import topology_sentences
@@ -67,6 +68,8 @@ def print_result(answer: Answer, console: Console) -> None:
             )
         more = ", and how many more might decide" if any(row["more"] for row in rows) else ""
         console.print(f"gain: over ce, paired by seed; seeds: how many were compared{more}", style="dim", highlight=False)
+    for surface in answer.surfaces:
+        console.print(surface_sentence(answer, surface), highlight=False)
     for note in notes(answer):
         console.print(note, style="yellow", highlight=False)
     for sentence in [*headlines(answer), *map(shift_sentence, answer.shifts), *topology_sentences(answer.topology)]:

@@ -14,7 +14,7 @@ from studies.analysis import summarise
 from studies.findings import Answer, Contender, Curve
 from studies.reporting.figures import dataset_window, window_of_gains
 from studies.reporting.sections.surfaces import sentence as surface_sentence
-from studies.reporting.sentences import curve_sentence, curves_of, headline, seeds_by_value, shift_sentence
+from studies.reporting.sentences import curve_sentence, curves_of, headline, seeds_by_value, shift_sentence, surfaces_of
 from studies.reporting.strokes import shortened
 from studies.reporting.tables import confidence_words, facts, notes, set_sentence
 from studies.reporting.terminal import STYLES
@@ -42,7 +42,7 @@ def _blocks(answer: Answer) -> Iterator[list[Text]]:
         yield [Text(), Text(f"── {shortened(dataset, WIDTH - 8)} ".ljust(WIDTH, "─"), style="bold"), *_said(headline(answer, dataset))]
         for curve in curves_of(answer, dataset):
             yield [Text(), _title(curve), *_said(curve_sentence(answer, curve)), *_plot(answer, curve)]
-        for surface in (surface for surface in answer.surfaces if surface.dataset == dataset):
+        for surface in surfaces_of(answer, dataset):
             label = str(surface.verdict.label)
             symbols = " and ".join(knob.symbol for knob in surface.knobs)
             yield [

@@ -66,7 +66,7 @@ SEARCHERS: dict[str, Searcher] = {
 }
 NEEDS_LISTS = {"grid"}
 
-WARM_UP = {"schedule": {"kind": ["constant", "linear", "cosine", "step"], "start": [0.01, 0.1], "end": 1.0}}
+WARM_UP = {"schedule": {"kind": ["constant", "linear", "cosine", "inverse", "step"], "start": [0.01, 0.1], "end": 1.0}}
 FINITE = joint_space(
     {**dict.fromkeys(list_losses()), "gradient_decay": {"beta": WARM_UP}},
     dict.fromkeys(list_regularizers()),

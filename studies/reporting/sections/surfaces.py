@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from studies.findings import Answer, Surface
 from studies.reporting.section import Figure, Section, file_name, runs_of
+from studies.reporting.sentences import surfaces_of
 from studies.reporting.strokes import SMALL, band, below, beside, shortened
 from studies.reporting.surface import BEST, INK, LOST, MUTED, Sheet
 from studies.reporting.wording import counted, listed, metric_words, number, places, plain
@@ -20,8 +21,8 @@ def section(answer: Answer) -> Section | None:
     """A panel for each surface."""
     if not answer.surfaces:
         return None
-    shown = [dataset for dataset in answer.datasets if _on(answer, dataset)]
-    groups = [(dataset, [figure(answer, surface) for surface in _on(answer, dataset)]) for dataset in shown]
+    shown = [dataset for dataset in answer.datasets if surfaces_of(answer, dataset)]
+    groups = [(dataset, [figure(answer, surface) for surface in surfaces_of(answer, dataset)]) for dataset in shown]
     lead = (
         f"Mean {metric_words(answer.spec).name} of every pair of two knobs’ values, on the seeds of the curves; all pairs are compared "
         "with the best. Nothing is said of values between those that were run."
@@ -79,10 +80,6 @@ def _alone(surface: Surface) -> str:
 
 def _named(surface: Surface, pair: Sequence[float]) -> str:
     return " with ".join(f"{knob.symbol} = {plain(value)}" for knob, value in zip(surface.knobs, pair, strict=True))
-
-
-def _on(answer: Answer, dataset: str) -> list[Surface]:
-    return [surface for surface in answer.surfaces if surface.dataset == dataset]
 
 
 def _alt(answer: Answer, surface: Surface) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from mpmath import exp, fsum, mpf
 
 from margin_core.losses import build_loss
-from margin_core.losses.energies import SMALLEST_SCALE
+from margin_core.losses.energies import SMALLEST_SCALE, ByConfidence, energies
 from margin_core.losses.functional import ce, two_scale
 from margin_core.losses.two_scale import TwoScaleLoss
 from margin_core.testing.exact import derivative
@@ -289,3 +289,14 @@ def test_a_sample_moves_the_scale_it_is_judged_at_and_up_where_it_is_classified_
     assert other == 0.0
     if confidence > 1e-9:
         assert judged < 0.0
+
+
+@pytest.mark.parametrize("log_scale", [800.0, 700.0, -700.0, -800.0, -math.inf])
+def test_a_network_s_scale_beyond_all_range_raises_nothing(log_scale: float) -> None:
+    loss, unit = build(eta=0.5), torch.tensor(log_scale, dtype=torch.float64)
+    with torch.no_grad():
+        found = loss(X, Y, log_scale=unit)
+    # A network as large as that tells no class from another; of one as small, the plain operations tell the same, which may be NaN.
+    plain = energies(X, Y, ByConfidence(0.5, loss.R1.detach(), loss.R2.detach(), unit)).plain.mean()
+    expected = torch.tensor(math.log(X.shape[-1]), dtype=X.dtype) if log_scale > 0.0 else plain
+    torch.testing.assert_close(found, expected, equal_nan=True)

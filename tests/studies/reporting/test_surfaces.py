@@ -10,6 +10,8 @@ from studies.plain_yaml import StudyFileError
 from studies.plan import confirm_arms, confirm_trials, confirmed_arms, surface_arms
 from studies.reporting.report import render_report
 from studies.reporting.sections import surfaces
+from studies.reporting.sentences import headline
+from studies.reporting.tables import verdict_rows
 from studies.reporting.text import text_report
 from studies.spec import study_from
 from studies.stage_sizes import stage_sizes
@@ -92,6 +94,7 @@ def test_lost_replicates_and_noise_are_told(build):
     lossy = build(lambda trial: None if trial.config.get("cos_face.s") == 40 and trial.replicate == 1 else ridge(trial), **CHANGES)
     assert lossy.surfaces[0].lost == {(m, 40.0): 1 for m in (0.0, 0.2, 0.4)}
     assert "3 replicates were lost" in surfaces.sentence(lossy, lossy.surfaces[0])
+    assert {row["family"] for row in verdict_rows(lossy)} == {"gds"}  # a surface that is judged is not said to be lost
     noisy = build(lambda trial: 95.0 + noise(trial.config, trial.dataset, trial.replicate, scale=0.5), **CHANGES)
     assert noisy.surfaces[0].verdict.label == "UNDECIDED"
     assert "5 seeds cannot tell whether any pair of cos_face beats cross-entropy" in surfaces.sentence(noisy, noisy.surfaces[0])
@@ -137,3 +140,47 @@ def test_a_surface_s_table_has_a_row_for_each_pair(ridged):
         (dataset, "m", 0.2, "s", 20.0) for dataset in ridged.datasets
     ]
     assert best["mean"].tolist() == [surface.means[0.2, 20.0] for surface in ridged.surfaces]
+
+
+def test_two_surfaces_are_judged_where_one_family_is_lost_in_the_screen_of_a_dataset(build):
+    families = {**FAMILIES, "arc_face": {"m": [0, 0.2], "s": [10, 20]}}
+    both = {"cos_face": PAIRS, "arc_face": {"m": [0, 0.2], "s": [10, 20]}}
+
+    def score(trial):
+        if trial.cell.family != "arc_face":
+            return ridge(trial)
+        return None if trial.dataset == "digits" else 95.0 + noise(trial.config, trial.replicate, scale=0.1)
+
+    answer = build(score, families=families, confirm={**CONFIRM, "surfaces": both})
+    judged = [(surface.dataset, surface.family) for surface in answer.surfaces]
+    assert judged == [("digits", "cos_face"), ("digits-noise0.2", "cos_face"), ("digits-noise0.2", "arc_face")]
+
+
+def test_the_best_pair_stays_the_choice_where_a_zoom_looks_at_another_family(build):
+    rising = {**CHANGES, "zoom": {"points": 5, "seeds": 5}, "test": {"seeds": 3}}
+    answer = build(lambda trial: ridge(trial) + 0.3 * float(trial.config.get("gds.lam", 0.0)), **rising)
+    assert answer.zooms and {curve.family for curve in answer.zooms} == {"gds"}
+    assert {(winner.setting, winner.stage) for winner in answer.winners} == {("m = 0.2, s = 20", "confirm")}
+    assert {tested.setting for tested in answer.tested} == {"m = 0.2, s = 20"}
+
+
+def test_headlines_count_what_a_surface_shows(build):
+    alone = build(ridge, families=FAMILIES, confirm={**CONFIRM, "families": ["ce"]})
+    assert headline(alone, "digits").startswith("On digits, cos_face beats cross-entropy; by how much, seeds that did not choose")
+
+    def off_the_curve(trial):
+        config = trial.config
+        shared = noise(trial.dataset, trial.replicate, scale=0.4) + noise(config, trial.replicate, scale=0.05)
+        return 95.0 + shared + 2.0 * (config.get("cos_face.s") == 20 and config.get("cos_face.m") == 0.2) - (config.get("cos_face.s") == 10)
+
+    confirm = {"families": ["cos_face"], "seeds": 5, "values": {"cos_face": [0, 0.2, 0.4]}, "surfaces": {"cos_face": PAIRS}}
+    two = build(
+        off_the_curve, screen=None, nuisance={"lr": 0.1}, families={"ce": {"label_smoothing": 0}, "cos_face": {"s": 10}}, confirm=confirm
+    )
+    assert two.curves[0].verdict.label == "WORSE" and two.surfaces[0].verdict.label == "LOCATED"
+    assert headline(two, "digits").startswith("On digits, cos_face beats cross-entropy")
+
+
+def test_a_strict_study_s_surface_says_so(build):
+    answer = build(ridge, strict=True, **CHANGES)
+    assert "of values that are equally best all are kept" in answer.surfaces[0].verdict.reason
