@@ -231,7 +231,7 @@ class _ByLoops(torch.autograd.Function):
         if any(ctx.needs_input_grad[2:5]):
             by_gap = slopes[0] if slopes else kept.number(closed_form_cpu.BY_GAP)
             assert by_gap is not None  # forward has seen to it
-            of_below, of_above, of_unit = _of_scales(of_loss * by_gap, kept.by_scales(), kept.number(closed_form_cpu.SCALE), *values[:3])
+            of_below, of_above, of_unit = _of_scales(of_loss * by_gap, kept.by_scales(), *values[:3])
         return _of_dtype(of_scores, scores), of_norms, of_below, of_above, of_unit, None, None
 
 
@@ -290,7 +290,7 @@ class _ByTensors(torch.autograd.Function):
         if any(ctx.needs_input_grad[:2]):
             of_scores, of_norms = _write(scores, norms, known, index, of_loss, *slopes, of_norms=ctx.needs_input_grad[1])
         if known.by_scales is not None:
-            of_below, of_above, of_unit = _of_scales(of_loss * slopes[0], known.by_scales, known.scale, *values[:3])
+            of_below, of_above, of_unit = _of_scales(of_loss * slopes[0], known.by_scales, *values[:3])
         return _of_dtype(of_scores, scores), of_norms, of_below, of_above, of_unit, None, None
 
 
@@ -440,22 +440,26 @@ def _by_scales(by_scale: Tensor | None, given: KnobValue | ByConfidence, lead: T
 
 
 def _of_scales(
-    of_gap: Tensor, by_scales: Tensor, scale: KnobValue | None, below: KnobValue, above: KnobValue | None, log_unit: KnobValue | None
+    of_gap: Tensor, by_scales: Tensor, below: KnobValue, above: KnobValue | None, log_unit: KnobValue | None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of the scales and of their unit's logarithm, of those that are tensors; ``scale`` is the one of each sample."""
+    """The gradients of the scales and of their unit's logarithm, of those that are tensors."""
     of_gap = of_gap.to(by_scales.dtype)
     if any(isinstance(x, Tensor) and x.ndim > 0 for x in (below, above, log_unit)):
         slopes = of_gap * by_scales
     else:
         slopes = by_scales.reshape(len(by_scales), -1).mv(of_gap.reshape(-1))
-    of_unit = None
     if log_unit is not None:
         # In units they are in float64, as only its range has room for every unit.
         slopes = slopes.double() / (log_unit.double().exp() if isinstance(log_unit, Tensor) else _exp(log_unit))
-        if isinstance(log_unit, Tensor) and scale is not None:
-            of_unit = _summed(-of_gap * by_scales.sum(dim=0) * scale, log_unit)
     each = slopes.unbind()
+    of_unit = None
+    if isinstance(log_unit, Tensor) and above is not None:
+        of_unit = _summed(-(each[0] * _at_least_smallest(below) + each[1] * _at_least_smallest(above)), log_unit)
     return _summed(each[0], below), None if above is None else _summed(each[1], above), of_unit
+
+
+def _at_least_smallest(scale: KnobValue) -> KnobValue:
+    return scale.clamp_min(SMALLEST_SCALE) if isinstance(scale, Tensor) else max(scale, SMALLEST_SCALE)
 
 
 def _summed(gradient: Tensor, number: KnobValue | None) -> Tensor | None:
