@@ -7,7 +7,7 @@ the report's axes all read that declaration.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -62,6 +62,10 @@ class Knob:
             return f"{noun}{'>' if self.open_low else '>='} {self.low:g}"
         left, right = "(" if self.open_low else "[", ")" if self.open_high else "]"
         return f"{noun}in {left}{self.low:g}, {self.high:g}{right}"
+
+    def extendable(self, values: Collection[float]) -> tuple[bool, bool]:
+        """Whether values below the least of ``values``, and above the greatest, are within the bounds."""
+        return min(values) > self.low, max(values) < self.high
 
     def check(self, value: object, owner: str) -> float:
         """Return ``value`` as a float, or raise `ValueError` naming the family, the knob, the value and what is allowed.

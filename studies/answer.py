@@ -30,13 +30,13 @@ from studies.looks import afterthoughts, looks
 from studies.lost_cells import lost_cells
 from studies.nomination import chosen_beforehand, zoomed_beforehand
 from studies.pareto import pareto_front
-from studies.plan import Arm, ScreenResult, Stage, confirm_arms, confirmed_arms, response_knob, surface_arms
+from studies.plan import Arm, Stage, confirm_arms, confirmed_arms, response_knob, surface_arms, with_pairs
 from studies.relating import topology_of
 from studies.screened import Screened, measured_in, screen_means, screen_table, screen_winner
 from studies.shifting import shifts_between
 from studies.spec import StudySpec
 from studies.spending import costs, spent
-from studies.surfaces import surfaces_of
+from studies.surfaces import judged_surfaces
 from studies.tracking.ledger import Ledger
 from studies.tracking.page import RunsPage
 from studies.warm_start import recorded_warm_start
@@ -140,7 +140,7 @@ def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
     pairs = surface_arms(spec, results) if spec.confirm is not None else []
     beforehand = chosen_beforehand(spec, ledger, trials, arms)
     confirm = _Measured("confirm", spec, arms, table, spec.metric, beforehand, looks("confirm", changes, trials))
-    whole = _with_surfaces(confirm, results)
+    whole = replace(confirm, arms=with_pairs(arms, pairs))
     curves = _curves(confirm)
     finer = zoom_arms(spec, arms, curves)
     zoom = _Measured("zoom", spec, finer, table, spec.metric, zoomed_beforehand(trials, finer), looks("zoom", changes, trials))
@@ -151,7 +151,7 @@ def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
     return Answer(
         spec=spec,
         curves=tuple(curves),
-        surfaces=tuple(surfaces_of(spec, pairs, whole.values, whole.baseline, whole.looks)),
+        surfaces=tuple(judged_surfaces(spec, pairs, whole.values, whole.baseline, whole.looks)),
         zooms=tuple(closer),
         shifts=shifts,
         topology=topology_of(ledger, spec, curves, shifts),
@@ -196,7 +196,7 @@ def stage_arms(spec: StudySpec, stage: Stage, ledger: Ledger) -> list[Arm]:
     if stage == "zoom":
         return finer
     zoom = _Measured("zoom", spec, finer, table, spec.metric)
-    whole = _with_surfaces(confirm, results)
+    whole = replace(confirm, arms=with_pairs(arms, surface_arms(spec, results)))
     chosen = _chosen(ledger)
     for winner in _winners(whole, zoom, {}):
         configs = {arm.cell.cell_id: arm.config for arm in (*finer, *whole.arms)}
@@ -214,11 +214,6 @@ def open_answer(path: Path) -> Answer:
     """The answer of the study in directory ``path``."""
     with Ledger(path / "ledger.sqlite", read_only=True) as ledger:
         return answer(ledger)
-
-
-def _with_surfaces(confirm: _Measured, results: Sequence[ScreenResult]) -> _Measured:
-    """The confirm stage with the cells that are on no curve."""
-    return replace(confirm, arms=confirmed_arms(confirm.spec, results)) if confirm.spec.confirm is not None else confirm
 
 
 def _curves(measured: _Measured) -> list[Curve]:
@@ -279,14 +274,10 @@ def _question(
         strict=spec.strict,
         maximize=spec.maximize,
         scale=knob.scale,
-        extendable=_extendable(knob, [arm.value for arm in points if arm.value is not None]),
+        extendable=knob.extendable([arm.value for arm in points if arm.value is not None]),
         fixed=nominee.value if nominee and nominee.value in there else None,
         looks=measured.looks.get(dataset, 1),
     )
-
-
-def _extendable(knob: Knob, values: list[float]) -> tuple[bool, bool]:
-    return (min(values) > knob.low, max(values) < knob.high)
 
 
 def _others(arms: Sequence[Arm], knob: Knob) -> dict[str, dict[float, float | str]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pandas as pd
 
 from studies.analysis import Gain, Summary
-from studies.findings import Answer, Curve
+from studies.findings import Answer, Curve, Surface
 from studies.published import check_claims, shipped_claims
 
 
@@ -22,7 +21,7 @@ def answer_frames(answer: Answer) -> dict[str, pd.DataFrame]:
     frames = {
         "verdicts": verdict_frame(answer),
         "curves": curve_frame(answer),
-        "surfaces": pd.DataFrame([row for surface in answer.to_dict().get("surfaces", ()) for row in _pairs(surface)]),
+        "surfaces": pd.DataFrame([row for surface in answer.surfaces for row in _pairs(surface)]),
         "shifts": pd.DataFrame(_shifts(answer)),
         "descriptors": pd.DataFrame(_descriptors(answer)),
         "claims": pd.DataFrame([checked.to_dict() for checked in check_claims(shipped_claims(), answer)]),
@@ -91,20 +90,21 @@ def _verdict(curve: Curve) -> dict[str, object]:
     return row
 
 
-def _pairs(surface: dict[str, Any]) -> Iterator[dict[str, object]]:
-    kept = {tuple(pair) for pair in surface["optimum_set"]}
-    for first, second, mean in surface["means"]:
+def _pairs(surface: Surface) -> Iterator[dict[str, object]]:
+    verdict, (first, second) = surface.verdict, surface.knobs
+    for pair, mean in surface.means.items():
         yield {
-            "dataset": surface["dataset"],
-            "family": surface["family"],
-            **dict(zip(("first_knob", "second_knob"), surface["knobs"], strict=True)),
-            "first": first,
-            "second": second,
+            "dataset": surface.dataset,
+            "family": surface.family,
+            "first_knob": first.name,
+            "second_knob": second.name,
+            "first": pair[0],
+            "second": pair[1],
             "mean": mean,
-            "may_be_best": (first, second) in kept,
-            "label": surface["label"],
-            "seeds": surface["n_seeds"],
-            "reason": surface["reason"],
+            "may_be_best": pair in verdict.optimum_set,
+            "label": verdict.label,
+            "seeds": verdict.n_seeds,
+            "reason": verdict.reason,
         }
 
 

@@ -255,7 +255,7 @@ def surface_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[
         for family, values_of in _confirm(spec).surfaces.items():
             base = _base(spec, results, dataset.key, family, free=tuple(values_of))
             names = [f"{family}.{knob}" for knob in values_of]
-            rest = {key: held for key, held in (base or {}).items() if not any(key == name or key.startswith(f"{name}.") for name in names)}
+            rest = _without(base or {}, names)
             first, second = map(sorted, values_of.values())
             for one, other in product(first, second) if base is not None else ():
                 config = {**rest, names[0]: float(one), names[1]: float(other)}
@@ -265,9 +265,13 @@ def surface_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[
 
 def confirmed_arms(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[Arm]:
     """Every cell of the confirm stage, each once: those of curves, and those that are on a surface alone."""
-    curves = confirm_arms(spec, results)
+    return with_pairs(confirm_arms(spec, results), surface_arms(spec, results))
+
+
+def with_pairs(curves: Sequence[Arm], pairs: Sequence[Arm]) -> list[Arm]:
+    """The cells of curves, and those of surfaces that are on none."""
     there = {arm.cell.cell_id for arm in curves}
-    return curves + [arm for arm in surface_arms(spec, results) if arm.cell.cell_id not in there]
+    return [*curves, *(arm for arm in pairs if arm.cell.cell_id not in there)]
 
 
 def confirm_trials(spec: StudySpec, results: Sequence[ScreenResult] = ()) -> list[PlannedTrial]:
@@ -301,8 +305,7 @@ def curve_arm(spec: StudySpec, dataset: DatasetConfig, family: str, base: Config
     knob = response_knob(family)
     assert knob is not None
     name = f"{family}.{knob.name}"
-    rest = {key: held for key, held in base.items() if key != name and not key.startswith(f"{name}.")}
-    config = {**rest, name: value}
+    config = {**_without(base, [name]), name: value}
     return Arm(dataset.key, family, value, nominee, config, build_cell(spec, dataset, config))
 
 
@@ -340,6 +343,11 @@ def _tuned_values(spec: StudySpec, results: Sequence[ScreenResult], dataset: str
     return {value: result.config for value, result in best.items() if result is not None}
 
 
+def _without(config: Config, names: Sequence[str]) -> Config:
+    """The configuration without some parameters, nor the parts of their schedules."""
+    return {key: held for key, held in config.items() if not any(key == name or key.startswith(f"{name}.") for name in names)}
+
+
 def _plain(config: Config) -> Config:
     """Cross-entropy and nothing else: what every gain is measured against, at its own best nuisance values."""
     # A schedule's parts have two dots but those of the learning rate, which is no part of the loss.
@@ -360,7 +368,7 @@ def _base(
     names = [f"{family}.{knob}" for knob in free or [knob.name for knob in get_family(family).knobs[:1]]]
     configs: list[Config] = []
     for config in grid(spec.space()):
-        rest = {key: value for key, value in config.items() if not any(key == name or key.startswith(f"{name}.") for name in names)}
+        rest = _without(config, names)
         if config["family"] == family and rest not in configs:
             configs.append(rest)
     if len(configs) > 1:

@@ -18,7 +18,7 @@ from studies.plan import Arm
 from studies.spec import StudySpec
 
 
-def surfaces_of(
+def judged_surfaces(
     spec: StudySpec,
     arms: Sequence[Arm],
     values: Callable[[Arm], pd.DataFrame],
@@ -66,7 +66,8 @@ def _table(spec: StudySpec, arms: Sequence[Arm], values: Callable[[Arm], pd.Data
 
 
 def _judge(spec: StudySpec, family: str, table: pd.DataFrame, baseline: pd.DataFrame, looks: int, alpha: float) -> SurfaceVerdict:
-    first, second = _knobs(spec, family)
+    assert spec.confirm is not None
+    (first, second), values_of = _knobs(spec, family), spec.confirm.surfaces[family]
     return judge_surface(
         table,
         knobs=(first.name, second.name),
@@ -76,16 +77,10 @@ def _judge(spec: StudySpec, family: str, table: pd.DataFrame, baseline: pd.DataF
         alpha=alpha,
         strict=spec.strict,
         maximize=spec.maximize,
-        extendable=(_extendable(spec, family, first), _extendable(spec, family, second)),
+        extendable=(first.extendable(values_of[first.name]), second.extendable(values_of[second.name])),
         scales=(first.scale, second.scale),
         looks=looks,
     )
-
-
-def _extendable(spec: StudySpec, family: str, knob: Knob) -> tuple[bool, bool]:
-    assert spec.confirm is not None
-    values = spec.confirm.surfaces[family][knob.name]
-    return min(values) > knob.low, max(values) < knob.high
 
 
 def _surface(spec: StudySpec, arms: Sequence[Arm], values: Callable[[Arm], pd.DataFrame], verdict: SurfaceVerdict) -> Surface:

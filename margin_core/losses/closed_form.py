@@ -26,10 +26,10 @@ from torch import Tensor
 
 from margin_core.losses import closed_form_cpu
 from margin_core.losses.energies import (
-    SMALLEST_SCALE,
     ByConfidence,
     Energies,
     KnobValue,
+    at_least_smallest,
     class_index,
     classes_of,
     cross_entropy_of_gap,
@@ -152,7 +152,7 @@ def _scale_to_read(scale: KnobValue | ByConfidence, scores: Tensor) -> KnobValue
         return scale.in_units_of_one(scores)
     below, above, log_unit = (x.item() if isinstance(x, Tensor) else x for x in given)
     unit = _exp(log_unit)
-    return ByConfidence(scale.eta, *(max(x, SMALLEST_SCALE) / unit if unit else math.inf for x in (below, above)))
+    return ByConfidence(scale.eta, *(at_least_smallest(x) / unit if unit else math.inf for x in (below, above)))
 
 
 def _exp(value: float) -> float:
@@ -454,12 +454,8 @@ def _of_scales(
     each = slopes.unbind()
     of_unit = None
     if isinstance(log_unit, Tensor) and above is not None:
-        of_unit = _summed(-(each[0] * _at_least_smallest(below) + each[1] * _at_least_smallest(above)), log_unit)
+        of_unit = _summed(-(each[0] * at_least_smallest(below) + each[1] * at_least_smallest(above)), log_unit)
     return _summed(each[0], below), None if above is None else _summed(each[1], above), of_unit
-
-
-def _at_least_smallest(scale: KnobValue) -> KnobValue:
-    return scale.clamp_min(SMALLEST_SCALE) if isinstance(scale, Tensor) else max(scale, SMALLEST_SCALE)
 
 
 def _summed(gradient: Tensor, number: KnobValue | None) -> Tensor | None:

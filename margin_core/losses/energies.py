@@ -8,7 +8,7 @@ cross-entropy. All energies are taken relative to the hardest competitor's score
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -108,8 +108,16 @@ def energies_of(gap: Tensor, score: Tensor, competitors: Tensor, hardest: Tensor
     return Energies(gap, cross_entropy_of_gap(gap), torch.sigmoid(-gap), score, competitors, hardest, norm)
 
 
-def at_least_smallest(scale: Tensor) -> Tensor:
+@overload
+def at_least_smallest(scale: float) -> float: ...
+@overload
+def at_least_smallest(scale: Tensor) -> Tensor: ...
+@overload
+def at_least_smallest(scale: KnobValue) -> KnobValue: ...
+def at_least_smallest(scale: KnobValue) -> KnobValue:
     """A scale at `SMALLEST_SCALE` at least, with the gradient of the scale there."""
+    if not isinstance(scale, Tensor):
+        return max(scale, SMALLEST_SCALE)
     return scale.detach().clamp_min(SMALLEST_SCALE) + (scale - scale.detach())
 
 
