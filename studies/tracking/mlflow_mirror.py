@@ -1,9 +1,9 @@
 """The MLflow mirror: shows a ledger in MLflow, and never holds a study up.
 
-A thread in the driver reads the ledger and sends what is new, in batches (`studies.tracking.session`), with all the patience that a store
-in trouble needs (`studies.tracking.asking`). What has been sent is noted beside the ledger's own tables (`studies.tracking.sent`), so a
-server that was down gets the rest later, once. When the study is over it waits a bounded time, and `MlflowMirror.finish` says what is
-missing.
+While the study runs, a process beside the driver reads the ledger and sends what is new (`studies.tracking.follower`), with all the
+patience that a store in trouble needs (`studies.tracking.asking`). What has been sent is noted beside the ledger's own tables
+(`studies.tracking.sent`), so a server that was down gets the rest later, once. When the study is over the driver sends what is left,
+waits a bounded time, and `MlflowMirror.finish` says what is missing.
 """
 
 from __future__ import annotations
@@ -13,21 +13,17 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from studies.spec import StudySpec
 from studies.tracking.address import is_server, told, without_credentials
 from studies.tracking.asking import GivenUpError, Patience, connect
+from studies.tracking.follower import Follower
 from studies.tracking.ledger import Ledger
 from studies.tracking.sent import Sent
 from studies.tracking.session import Session
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-_FIRST_LOOK = 15.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
-_PAUSE, _LONGEST_PAUSE = 2.0, 64.0
-_LAST_TRIES = 3  # of a study that is over, where a store refuses something
+_PAUSES = (0.0, 2.0, 4.0)  # seconds before each try, where a store refuses something
+_FOLLOWERS_WAIT = 2.0  # for an answer of a server to the process that followed
 LAST_WAIT = 30.0
 """Seconds that a study which is over waits for MLflow."""
 _OWN_WAIT = 120.0  # for an answer of a store of its own, whose tables take a busy machine long to make
@@ -37,7 +33,7 @@ Closing = Callable[[Session], None]
 
 
 class MlflowMirror:
-    """Sends a ledger to MLflow, from a thread while the study runs, and what is left when it is over.
+    """Sends a ledger to MLflow, by another process while the study runs, and what is left when it is over.
 
     Args:
         ledger_path: The study's ledger.
@@ -58,12 +54,12 @@ class MlflowMirror:
         self._complete = False
         self._done = False
         self._connected = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
+        self._follower = Follower(ledger_path, uri, self._artifact_location())
         self.patience = Patience(uri)
 
     def start(self) -> None:
         """Begin to follow the ledger."""
-        self._thread.start()
+        self._follower.start()
 
     def finish(self, closing: Closing | None = None, *, complete: bool, last_wait: float = LAST_WAIT) -> str:
         """Send what is left, for as long as ``last_wait``.
@@ -86,16 +82,18 @@ class MlflowMirror:
 
     def _finish(self, closing: Closing | None, *, complete: bool, wait: float, patiently: bool) -> str:
         self._closing, self._complete = closing, complete
+        server = is_server(self._uri)
+        self._follower.stop(_FOLLOWERS_WAIT if server else _OWN_WAIT)
         self.patience.end()
-        if self._thread.ident is None:
-            self._thread.start()
+        thread = threading.Thread(target=self._send, name="mlflow-mirror", daemon=True)
+        thread.start()
         self._connected.wait()  # the time that the import of MLflow takes is not the store's
-        if not is_server(self._uri):
+        if not server:
             wait = max(wait, _OWN_WAIT)
         answers = -1
-        while self._thread.is_alive() and self.patience.answers > answers:
+        while thread.is_alive() and self.patience.answers > answers:
             answers = self.patience.answers if patiently else sys.maxsize
-            self._thread.join(wait)
+            thread.join(wait)
         self.patience.give_up()
         return "" if self._done else self._lacking()
 
@@ -105,11 +103,9 @@ class MlflowMirror:
         missing = f"{trials} trial{'s' * (trials != 1)}" if trials else "the end of the study"
         return f"{missing} missing there: {self.patience.error or 'it is too slow'}"
 
-    def _follow(self) -> None:
+    def _send(self) -> None:
         """What the thread does."""
         try:
-            if not self.patience.over:
-                self.patience.wait(_FIRST_LOOK)
             client = connect(self._uri)
         except Exception as error:
             self.patience.error = told(error, self._uri)
@@ -117,31 +113,18 @@ class MlflowMirror:
         finally:
             self._connected.set()
         with Ledger(self._path, read_only=True) as ledger, Sent(self._path, without_credentials(self._uri)) as sent, suppress(GivenUpError):
-            self._send(client, ledger, sent)
-
-    def _send(self, client: MlflowClient, ledger: Ledger, sent: Sent) -> None:
-        session: Session | None = None
-        pause, last_tries = _PAUSE, _LAST_TRIES
-        while True:
-            over = self.patience.over
-            try:
-                session = session or Session(client, ledger, sent, self._spec, self.patience, self._artifact_location())
-                session.send_trials(wait=not over)
-                if over:
-                    self._end(session)
+            for pause in _PAUSES:
+                self.patience.wait(pause)
+                try:
+                    self._end(Session(client, ledger, sent, self._spec, self.patience, self._artifact_location()))
                     return
-                pause = _PAUSE
-            except GivenUpError:
-                raise
-            except Exception as error:  # the store is not as the session knew it: look anew
-                session, self.patience.error = None, told(error, self._uri)
-                pause = min(2.0 * pause, _LONGEST_PAUSE)
-                last_tries -= over
-                if not last_tries:
-                    return
-            self.patience.wait(pause)
+                except GivenUpError:
+                    raise
+                except Exception as error:  # the store is not as the session knew it: look anew
+                    self.patience.error = told(error, self._uri)
 
     def _end(self, session: Session) -> None:
+        session.send_trials(wait=False)
         session.send_summaries()
         session.close(complete=self._complete)
         if self._closing is not None:

@@ -1,0 +1,142 @@
+"""The process that shows a study in MLflow while it runs.
+
+It is one of its own, so that MLflow takes nothing of the driver's interpreter and memory, and can neither hold the driver up nor end it.
+It reads the ledger, and sends what is new in batches (`studies.tracking.session`). It learns on its standard input where all is, for a
+tracking URI may hold a password and command lines can be read by everybody; there it is told to end, and it ends at once where the driver
+is gone: whoever comes next finds in the store what was sent, and sends the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from studies.tracking.address import told, without_credentials
+from studies.tracking.asking import GivenUpError, Patience, connect
+
+logger = logging.getLogger(__name__)
+
+_FIRST_LOOK = 20.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
+_PAUSE, _LONGEST_PAUSE = 2.0, 64.0
+_OVER = "over"
+
+
+class Follower:
+    """The process, as the driver has it.
+
+    Args:
+        ledger: The study's ledger.
+        uri: MLflow's tracking URI.
+        artifact_location: Where a new experiment keeps its artifacts, if it has to be told.
+    """
+
+    def __init__(self, ledger: Path, uri: str, artifact_location: str | None) -> None:
+        self._order = json.dumps([str(ledger.resolve()), uri, artifact_location])
+        self._over = threading.Event()
+        self._changing = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it; it lets Ray start first."""
+        self._process = self._new()
+        threading.Thread(target=self._keep, args=(self._process,), name="mlflow-follower", daemon=True).start()
+
+    def stop(self, within: float) -> None:
+        """Let it end the request that it is making, for so many seconds, and end it."""
+        with self._changing:
+            self._over.set()
+            process, self._process = self._process, None
+        if process is None:
+            return
+        _write(process, _OVER)
+        try:
+            process.wait(within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _keep(self, process: subprocess.Popen[str]) -> None:
+        """Log what the process says, and start another where it ends by itself: killed, perhaps, as memory was short."""
+        while True:
+            assert process.stdout is not None
+            for line in process.stdout:
+                logger.warning("%s", line.rstrip())
+            process.wait()
+            self._over.wait(_LONGEST_PAUSE)
+            with self._changing:
+                if self._over.is_set():
+                    return
+                process = self._process = self._new()
+
+    def _new(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "studies.tracking.follower"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            start_new_session=True,  # Ctrl-C is for the driver, which then ends in order
+            text=True,
+        )
+        _write(process, self._order)
+        return process
+
+
+def _write(process: subprocess.Popen[str], line: str) -> None:
+    """Tell a process something; one that is gone need not know it."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+
+
+def main() -> None:
+    """What the process does."""
+    ledger, uri, artifact_location = json.loads(sys.stdin.readline())
+    patience = Patience(uri)
+    threading.Thread(target=_end_with_driver, args=(patience,), daemon=True).start()
+    logging.getLogger("studies").addHandler(logging.StreamHandler(sys.stdout))
+    with suppress(GivenUpError):
+        patience.wait(_FIRST_LOOK)
+        follow(Path(ledger), uri, artifact_location, patience)
+
+
+def _end_with_driver(patience: Patience) -> None:
+    if sys.stdin.readline().strip() != _OVER:
+        os._exit(1)
+    patience.give_up()
+
+
+def follow(path: Path, uri: str, artifact_location: str | None, patience: Patience) -> None:
+    """Send to a store what is new in a ledger, until `GivenUpError`."""
+    from studies.claim import recorded_study
+    from studies.tracking.ledger import Ledger
+    from studies.tracking.sent import Sent
+    from studies.tracking.session import Session
+
+    client = connect(uri)
+    with Ledger(path, read_only=True) as ledger, Sent(path, without_credentials(uri)) as sent:
+        spec = recorded_study(ledger)
+        session: Session | None = None
+        pause = _PAUSE
+        while True:
+            try:
+                session = session or Session(client, ledger, sent, spec, patience, artifact_location)
+                session.send_trials(wait=True)
+                pause = _PAUSE
+            except GivenUpError:
+                raise
+            except Exception as error:  # the store is not as the session knew it: look anew
+                session, patience.error = None, told(error, uri)
+                pause = min(2.0 * pause, _LONGEST_PAUSE)
+            patience.wait(pause)
+
+
+if __name__ == "__main__":
+    main()
