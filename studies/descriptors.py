@@ -134,4 +134,10 @@ def recorded_problem(ledger: Ledger) -> str:
 
 def _described(network: Network, of_dataset: dict[str, Fingerprint]) -> Described:
     first = next(iter(of_dataset.values()))
-    return Described(network.words, first.examples, first.classes, {key: dict(each.estimates) for key, each in of_dataset.items()})
+    return Described(
+        network.words,
+        first.examples,
+        first.classes,
+        {key: dict(each.estimates) for key, each in of_dataset.items()},
+        {key: dict(each.dimensions) for key, each in of_dataset.items()},
+    )

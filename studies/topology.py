@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -43,12 +43,15 @@ class Described:
         examples: How many training examples of each dataset were looked at.
         classes: Of how many classes.
         datasets: For each dataset its descriptors by name.
+        dimensions: For each dataset its intrinsic dimension by scale, as of `margin_core.topology.Fingerprint`; of none where that was
+            not kept yet.
     """
 
     network: str
     examples: int
     classes: int
     datasets: Mapping[str, Mapping[str, Estimate]]
+    dimensions: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -56,7 +59,12 @@ class Described:
             dataset: {name: {"value": _number(each.value), "error": _number(each.error)} for name, each in estimates.items()}
             for dataset, estimates in self.datasets.items()
         }
-        return {"network": self.network, "examples": self.examples, "classes": self.classes, "datasets": told}
+        plain: dict[str, Any] = {"network": self.network, "examples": self.examples, "classes": self.classes, "datasets": told}
+        if self.dimensions:
+            plain["dimensions"] = {
+                dataset: {str(scale): _number(value) for scale, value in curve.items()} for dataset, curve in self.dimensions.items()
+            }
+        return plain
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Described:
@@ -65,7 +73,10 @@ class Described:
             dataset: {name: Estimate(_float(each["value"]), _float(each["error"])) for name, each in estimates.items()}
             for dataset, estimates in data["datasets"].items()
         }
-        return cls(str(data["network"]), int(data["examples"]), int(data["classes"]), datasets)
+        dimensions = {
+            dataset: {int(scale): _float(value) for scale, value in curve.items()} for dataset, curve in data.get("dimensions", {}).items()
+        }
+        return cls(str(data["network"]), int(data["examples"]), int(data["classes"]), datasets, dimensions)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from studies.analysis import Gain, Summary, summarise
+from studies.analysis.overlay import Overlay, overlay
 from studies.findings import Answer, Contender, Curve
 from studies.reporting.published import paint_published, published, published_words
 from studies.reporting.section import Figure, file_name, runs_of
@@ -117,15 +118,15 @@ def goes_beyond(answer: Answer) -> bool:
 def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
     seeds = seeds_by_value(answer, curve)
     claimed = published(answer, curve)
-    values = sorted({*seeds, *curve.lost, *claimed})
-    at = knob_positions(values, curve.knob.scale)
+    at = _places(answer, curve)
+    values = list(at)
     window = dataset_window(answer, curve.dataset)
     _metric_axis(axes, window, metric_title(answer.spec))
     _knob_axis(axes, values, at, curve, claimed)
     _paint_optimum(axes, values, at, curve.verdict.optimum_set)
     _paint_baseline(axes, answer, curve.dataset, window)
     means = {value: summarise(numbers, alpha=answer.spec.alpha) for value, numbers in seeds.items()}
-    stroke(axes, [at[value] for value in means], [summary.mean for summary in means.values()], color=MUTED, linewidth=1.1, zorder=3)
+    _paint_lines(axes, curve_overlay(answer, curve), {at[value]: summary.mean for value, summary in means.items()})
     shown = [(at[value], y) for value in means for y in seeds[value] if window.holds(y)]
     dots(axes, [x for x, _ in shown], [y for _, y in shown], transform=axes.transData + offset(axes, 6, 0), zorder=2)
     kept = curve.verdict.optimum_set
@@ -134,6 +135,27 @@ def _paint_curve(axes: Axes, answer: Answer, curve: Curve) -> None:
     _paint_lost(axes, at, curve.lost)
     above = axes.get_xaxis_transform() + offset(axes, 0, 5)  # the labels of the values are below
     paint_published(axes, at, 0.0, claimed, size=6.5, markerfacecolor=PAPER, transform=above)
+
+
+def curve_overlay(answer: Answer, curve: Curve) -> Overlay | None:
+    """The smooth lines of a curve, on an axis from 0 to 1."""
+    return overlay(curve.table, knob=curve.knob.name, metric=answer.spec.metric, places=_places(answer, curve))
+
+
+def _places(answer: Answer, curve: Curve) -> dict[float, float]:
+    """Where the values of a curve stand on its axis, those that were lost or are claimed elsewhere among them."""
+    values = {*seeds_by_value(answer, curve), *curve.lost, *published(answer, curve)}
+    return knob_positions(sorted(values), curve.knob.scale)
+
+
+def _paint_lines(axes: Axes, smooth: Overlay | None, means: Mapping[float, float]) -> None:
+    """The smooth lines, or where there are too few values for any, one from mean to mean."""
+    if smooth is None:
+        stroke(axes, list(means), list(means.values()), color=MUTED, linewidth=1.1, zorder=3)
+        return
+    stroke(axes, smooth.at, smooth.process, color=MUTED, linewidth=1.3, zorder=3)
+    if smooth.cubic:
+        stroke(axes, smooth.at, smooth.cubic, color=MUTED, linewidth=1.1, linestyle=(0, (1, 2.5)), zorder=3)
 
 
 def _paint_means(axes: Axes, means: Mapping[float, Summary], window: Window, colour: str, face: str) -> None:

@@ -17,14 +17,15 @@ from margin_core.topology import list_descriptors
 from studies.reporting.section import Figure, file_name, runs_of
 from studies.reporting.strokes import LARGE, SMALL, across, below, beside, mark, offset, shortened, stroke
 from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
-from studies.reporting.windows import sparse_labels
-from studies.reporting.wording import plain
+from studies.reporting.windows import Window, sparse_labels
+from studies.reporting.wording import number, plain
 from studies.topology import Described, Optimum, Topology, Trend
 
 WIDTH, LEFT, RIGHT, ROW, FOOT = 330, 174, 10, 28, 78
 LONGEST = 13
 """Characters of a dataset's name under a column; all of them are in the figure's words."""
 DIAL = Sheet(width=330, height=214, left=38, right=18, top=14, bottom=48)
+SCALES = Sheet(width=330, height=224, left=38, right=92, top=14, bottom=44)
 _SPAN = 0.3
 """How far from a row's middle its marks go."""
 
@@ -59,6 +60,35 @@ def fingerprint_figure(topology: Topology, described: Described, knobs: Mapping[
         runs=runs_of(stage="confirm"),
         heading=f"What the datasets are like in the eyes of {described.network}",
     )
+
+
+def dimension_figure(described: Described) -> Figure:
+    """Each dataset's intrinsic dimension at each scale, as one network sees it; it must have some."""
+    curves = dimension_curves(described)
+    return Figure(
+        name=file_name("dimension", described.network),
+        title=described.network,
+        sentence=f"Read from {examples_words(described)}.",
+        alt=_alt_of_dimensions(curves),
+        sheet=SCALES,
+        paint=lambda axes: _paint_dimensions(axes, curves),
+        runs=runs_of(stage="confirm"),
+        heading=f"Intrinsic dimension by scale in the eyes of {described.network}",
+    )
+
+
+def examples_words(described: Described) -> str:
+    """What a network has looked at."""
+    return f"{described.examples:,} training examples of each dataset, of {described.classes} classes"
+
+
+def dimension_curves(described: Described) -> dict[str, dict[int, float]]:
+    """For each dataset with an intrinsic dimension at some scale those that are finite, by rising scale."""
+    finite = {
+        dataset: {scale: value for scale, value in sorted(curve.items()) if math.isfinite(value)}
+        for dataset, curve in described.dimensions.items()
+    }
+    return {dataset: curve for dataset, curve in finite.items() if curve}
 
 
 def dial_figure(trend: Trend, *, sentence: str) -> Figure:
@@ -148,6 +178,26 @@ def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
                 mark(axes, column, at(known[0]), "o", 5, color=row.colour, markeredgewidth=0, zorder=4)
 
 
+def _paint_dimensions(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> None:
+    scales = sorted({scale for curve in curves.values() for scale in curve})
+    window = Window(0.0, 1.08 * max(value for curve in curves.values() for value in curve.values()))
+    axes.set_xlim(-0.2, len(scales) - 0.8)
+    axes.set_ylim(*window.limits)
+    across(axes, window.ticks)
+    beside(axes, {tick: number(tick, window.decimals) for tick in window.ticks})
+    below(axes, {place: str(scale) for place, scale in enumerate(scales)}, "scale k", size=11, colour=INK)
+    ends = {dataset: list(curve.values())[-1] for dataset, curve in curves.items()}
+    apart = 12.0 * window.high / SCALES.inner_height
+    level, least = axes.get_yaxis_transform() + offset(axes, 6, 0), 0.0
+    for dataset in sorted(ends, key=lambda dataset: ends[dataset]):
+        curve = curves[dataset]
+        places = [scales.index(scale) for scale in curve]
+        stroke(axes, places, list(curve.values()), color=MUTED, linewidth=1.1, marker="o", markersize=3.2, markeredgewidth=0, zorder=2)
+        y = max(ends[dataset], least)
+        least = y + apart
+        axes.text(1.0, y, shortened(dataset, LONGEST), transform=level, ha="left", va="center", fontsize=SMALL, color=INK)
+
+
 def _paint_dial(axes: Axes, trend: Trend) -> None:
     tried = sorted(value for value in trend.tried if trend.knob.scale == "linear" or value > 0.0)
     at = {value: _place(trend.knob, value) for value in tried}
@@ -174,6 +224,11 @@ def _alt(rows: Sequence[_Row], keys: Sequence[str]) -> str:
         marks = sorted((mark[0], key) for mark, key in zip(row.marks, keys, strict=True) if mark is not None)
         told.append(f"{row.title}, rising: {', '.join(key for _, key in marks) or 'not known'}")
     return f"Where {len(keys)} datasets stand: {'; '.join(told)}."
+
+
+def _alt_of_dimensions(curves: Mapping[str, Mapping[int, float]]) -> str:
+    told = [f"{dataset} {', '.join(f'{value:.3g} at {scale}' for scale, value in curve.items())}" for dataset, curve in curves.items()]
+    return f"Intrinsic dimension by the scale k: {'; '.join(told)}."
 
 
 def _alt_of_dial(trend: Trend) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,10 @@ from studies.plan import PlannedTrial, confirm_trials, screen_trials
 from studies.spec import StudySpec, study_from
 from studies.tracking.ledger import Ledger
 from studies.tracking.records import Status
+from studies.workspace import StudyFiles
+
+STORED = Path(__file__).parent / "tracking" / "ledgers"
+"""Ledgers of studies that Ray ran, as earlier versions left them."""
 
 Score = Callable[[PlannedTrial], float | None]
 
@@ -94,3 +99,13 @@ def accuracy(trial: PlannedTrial) -> float:
     shape = {"gds": 2.0 - abs(float(config.get("gds.lam", 0.0)) - 1.0), "cos_face": 0.5}.get(trial.cell.family, 0.0)
     shape -= 5.0 * float(config.get("sample_margin.weight", 0.0))
     return 90.0 + shape + noise(trial.dataset, trial.replicate, scale=0.5) + noise(trial.key, scale=0.1)
+
+
+def stored_study(name: str, directory: Path) -> StudyFiles:
+    """The study of a stored ledger, in a work directory of its own within ``directory``."""
+    files = StudyFiles(directory / "runs" / "tiny")
+    files.directory.mkdir(parents=True)
+    connection = sqlite3.connect(files.ledger)
+    connection.executescript((STORED / name / "ledger.sql").read_text())
+    connection.close()
+    return files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,10 +88,13 @@ def test_curves_of_few_values_have_no_optimum_to_go_with_anything(new_ledger: Ne
 def test_descriptors_come_back_from_the_ledger_as_they_were_with_what_is_not_finite_as_nothing(new_ledger: NewLedger) -> None:
     spec = study(**TURNED)
     told = Described("trained", 100, 10, {"digits": {"cdnv": Estimate(math.inf, math.nan), "label_noise": Estimate(0.25, 0.5)}})
+    told = replace(told, dimensions={"digits": {1: 7.5, 32: math.nan}})
     (kept,) = answered(new_ledger, spec, [told]).topology.described
     assert (kept.network, kept.examples, kept.classes) == ("trained", 100, 10)
     assert kept.datasets["digits"]["label_noise"] == Estimate(0.25, 0.5)
     assert math.isnan(kept.datasets["digits"]["cdnv"].value)
+    assert kept.dimensions["digits"][1] == 7.5
+    assert math.isnan(kept.dimensions["digits"][32])
 
 
 def test_networks_disagree_where_each_is_sure_of_an_order_and_the_orders_are_opposite() -> None:

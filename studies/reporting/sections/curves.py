@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from studies.findings import Answer
-from studies.reporting.figures import curve_figure, goes_beyond
+from studies.reporting.figures import curve_figure, curve_overlay, goes_beyond
 from studies.reporting.published import KEY, published
 from studies.reporting.section import Figure, Section
 from studies.reporting.sentences import curves_of
@@ -16,11 +16,14 @@ def section(answer: Answer) -> Section | None:
     if not answer.curves:
         return None
     words, spec = metric_words(answer.spec), answer.spec
+    lines = [found for curve in answer.curves if (found := curve_overlay(answer, curve)) is not None]
     key = [
         ("best", "may be best"),
         ("mean", f"mean, {confidence_words(answer)} interval"),
         ("seed", "one seed"),
         ("ce", f"ce ± {spec.smallest_effect:g}{words.points}, the smallest effect of interest"),
+        *([("process", "Gaussian process through the means, for the eye alone")] if lines else []),
+        *([("cubic", "cubic, where one fits, likewise")] if any(each.cubic for each in lines) else []),
         *([KEY] if any(published(answer, curve) for curve in answer.curves) else []),
         *([("lost", "lost replicates")] if any(curve.lost for curve in answer.curves) else []),
         *([("beyond", "beyond the scale, at the value beside it")] if goes_beyond(answer) else []),

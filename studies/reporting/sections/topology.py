@@ -5,7 +5,14 @@ from __future__ import annotations
 from studies.findings import Answer
 from studies.reporting.section import Section
 from studies.reporting.topology import relation_sentence, topology_sentences, trend_sentence
-from studies.reporting.topology_figures import descriptor_titles, dial_figure, fingerprint_figure
+from studies.reporting.topology_figures import (
+    descriptor_titles,
+    dial_figure,
+    dimension_curves,
+    dimension_figure,
+    examples_words,
+    fingerprint_figure,
+)
 from studies.topology import Described, Relation, Topology
 
 
@@ -16,12 +23,13 @@ def section(answer: Answer) -> Section | None:
         return None
     dials = [dial_figure(trend, sentence=trend_sentence(trend)) for trend in topology.trends]
     fingerprints = [fingerprint_figure(topology, each, knobs, sentence=_beside_optima(topology, each)) for each in topology.described]
+    dimensions = [dimension_figure(each) for each in topology.described if dimension_curves(each)]
     titles = descriptor_titles(topology.described)
     told = [*map(trend_sentence, topology.trends), *map(relation_sentence, filter(_tested, topology.relations))]
     return Section(
         "topology",
         "Does it go with what the data are like?",
-        groups=[("Along a dial", dials), ("What the datasets are like", fingerprints)],
+        groups=[("Along a dial", dials), ("What the datasets are like", fingerprints), ("In how many ways the examples vary", dimensions)],
         template="topology.html",
         facts={
             "sentences": [each for each in topology_sentences(topology) if each not in told],
@@ -33,8 +41,7 @@ def section(answer: Answer) -> Section | None:
 def _beside_optima(topology: Topology, described: Described) -> str:
     """Whether optima go with what this network sees, and what it has looked at."""
     found = [relation_sentence(relation) for relation in topology.relations if relation.network == described.network and _tested(relation)]
-    looked = f"{described.examples:,} training examples of each dataset, of {described.classes} classes"
-    return " ".join([*found, f"Each row has a scale of its own, upwards; {looked}."])
+    return " ".join([*found, f"Each row has a scale of its own, upwards; {examples_words(described)}."])
 
 
 def _tested(relation: Relation) -> bool:

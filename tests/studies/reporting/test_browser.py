@@ -12,9 +12,11 @@ from shutil import which
 import pytest
 
 from margin_core.topology import Estimate
+from studies.answer import open_answer
 from studies.reporting.report import render_report
 from studies.reporting.sections import sections_of
 from studies.topology import Described
+from tests.studies.builders import stored_study
 
 FLAGS = [
     "--headless",
@@ -65,12 +67,20 @@ def measure(browse, page, width):
     return [int(number) for number in measured[1].split()]
 
 
+@pytest.fixture(scope="module", params=["made", "run"])
+def study(request, found, tmp_path_factory):
+    """A study that was made for its report, and one that Ray ran, as its ledger was left."""
+    if request.param == "made":
+        return found
+    return open_answer(stored_study("version-4", tmp_path_factory.mktemp("stored")).directory)
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390, 320])
-def test_figures_are_whole_and_the_page_never_scrolls_sideways(browse, found, page, width):
-    scroll_width, client_width, figures, cut = measure(browse, page, width)
+def test_figures_are_whole_and_the_page_never_scrolls_sideways(browse, study, width):
+    scroll_width, client_width, figures, cut = measure(browse, render_report(study), width)
     assert scroll_width <= client_width
-    assert figures == sum(len(section.figures) for section in sections_of(found))
+    assert figures == sum(len(section.figures) for section in sections_of(study))
     assert cut == 0
 
 
@@ -92,7 +102,9 @@ def test_the_report_can_be_looked_at(browse, page, tmp_path):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("size", ["1280,2000", "390,2000"])
-def test_the_console_has_nothing_to_say_of_the_report(chromium, page, tmp_path, size):
+def test_the_console_has_nothing_to_say_of_the_report(chromium, study, tmp_path, size):
+    page = render_report(study)
+
     def console(text):
         file = tmp_path / "page.html"
         file.write_text(text)

@@ -14,7 +14,7 @@ from studies.reporting.report import render_report
 from studies.reporting.sections import topology
 from studies.reporting.text import text_report
 from studies.reporting.topology import networks_sentence, relation_sentence, topology_sentences, trend_sentence
-from studies.reporting.topology_figures import dial_figure, fingerprint_figure
+from studies.reporting.topology_figures import dial_figure, dimension_figure, fingerprint_figure
 from studies.topology import Described, Relation, Topology
 from tests.studies.reporting.conftest import noise
 
@@ -35,7 +35,8 @@ def eyes(network, keys, sign):
         {"label_noise": (0.1 * place, 0.01), "hubness": (sign * place, 0.1), "pose_sensitivity": (2.0, 0.1)} for place in range(len(keys))
     ]
     told = [{name: Estimate(*estimate) for name, estimate in estimates.items()} for estimates in each]
-    return Described(network, 1000, 10, dict(zip(keys, told, strict=True)))
+    dimensions = {key: {1: 9.0 + place, 2: 8.0, 4: 6.0, 8: float("nan")} for place, key in enumerate(keys)}
+    return Described(network, 1000, 10, dict(zip(keys, told, strict=True)), dimensions)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_all_there_is_to_say_is_in_the_report_and_what_hindered_it(turned):
     told = section(page)
     for sentence in topology_sentences(turned.topology):
         assert sentence.replace(" = ", "\u00a0=\u00a0") in told
-    assert told.count("<svg") == 3 and 'class="chip TREND"' in told
+    assert told.count("<svg") == 5 and 'class="chip TREND"' in told
     assert "1,000 training examples of each dataset, of 10 classes" in told
     hindered = replace(turned, topology=Topology(problem="there is no file weights/x"))
     assert topology.section(hindered).facts["sentences"] == ["The datasets could not be described: there is no file weights/x."]
@@ -142,3 +143,18 @@ def test_a_descriptor_that_is_not_known_leaves_its_row_empty(turned):
 
 def test_equal_answers_give_equal_bytes(turned):
     assert render_report(turned) == render_report(turned)
+
+
+def test_the_dimension_by_scale_is_a_line_for_each_dataset(turned):
+    described = turned.topology.described[0]
+    figure = dimension_figure(described)
+    assert "scale k" in texts(figure.svg())
+    assert {"digits", "digits-noise…"} <= set(texts(figure.svg()))
+    assert "digits 9 at 1, 8 at 2, 6 at 4" in figure.alt
+    assert "In how many ways the examples vary" in section(render_report(turned))
+
+
+def test_a_study_described_before_dimensions_were_kept_has_no_such_lines(turned):
+    described = tuple(replace(each, dimensions={}) for each in turned.topology.described)
+    older = replace(turned, topology=replace(turned.topology, described=described))
+    assert "In how many ways the examples vary" not in section(render_report(older))

@@ -24,8 +24,9 @@ from studies.tracking.ledger import Ledger
 from studies.tracking.records import LedgerError
 from studies.tracking.schema import VERSION
 from studies.workspace import StudyFiles
+from tests.studies import builders
 
-STORED = Path(__file__).parent / "ledgers"
+STORED = builders.STORED
 ALL = sorted(entry.name for entry in STORED.iterdir())
 
 Load = Callable[[str], StudyFiles]
@@ -35,15 +36,7 @@ Load = Callable[[str], StudyFiles]
 def load(tmp_path: Path) -> Load:
     """Makes the study of a stored ledger, in a work directory of its own."""
 
-    def loaded(name: str) -> StudyFiles:
-        files = StudyFiles(tmp_path / "runs" / "tiny")
-        files.directory.mkdir(parents=True)
-        connection = sqlite3.connect(files.ledger)
-        connection.executescript((STORED / name / "ledger.sql").read_text())
-        connection.close()
-        return files
-
-    return loaded
+    return lambda name: builders.stored_study(name, tmp_path)
 
 
 def tables(path: Path) -> dict[str, list[tuple[object, ...]]]:
