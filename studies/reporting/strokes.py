@@ -101,6 +101,16 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
+def shortened_within(text: str, most: int) -> str:
+    """The same with what is left out in the middle, as of names that differ at their ends.
+
+    >>> shortened_within("digits-noise0.2", 13)
+    'digi…noise0.2'
+    """
+    head = (most - 1) // 3
+    return text if len(text) <= most else f"{text[:head]}…{text[-(most - 1 - head) :]}"
+
+
 def _broken(ends: tuple[float, float], places: Iterable[float]) -> tuple[list[float], list[float]]:
     """The points of one line that is broken between rules."""
     each = list(places)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from margin_core.knobs import Knob
 from margin_core.topology import list_descriptors
 from studies.reporting.section import Figure, file_name, runs_of
-from studies.reporting.strokes import LARGE, SMALL, across, below, beside, mark, offset, shortened, stroke
+from studies.reporting.strokes import LARGE, SMALL, across, below, beside, mark, offset, shortened, shortened_within, stroke
 from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
 from studies.reporting.windows import Window, sparse_labels
 from studies.reporting.wording import number, plain
@@ -155,7 +155,7 @@ def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
     across(axes, range(1, len(rows) + 1), (-LEFT / (WIDTH - LEFT - RIGHT), 1.0), clip_on=False)
     foot = axes.get_xaxis_transform() + offset(axes, 0, -5)
     for column, key in enumerate(keys):
-        said = shortened(key, LONGEST)
+        said = shortened_within(key, LONGEST)
         axes.text(column, 0.0, said, transform=foot, rotation=90, ha="center", va="top", fontsize=SMALL, color=MUTED)
     level = axes.get_yaxis_transform()
     for place, row in enumerate(rows):
@@ -195,7 +195,7 @@ def _paint_dimensions(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> 
         stroke(axes, places, list(curve.values()), color=MUTED, linewidth=1.1, marker="o", markersize=3.2, markeredgewidth=0, zorder=2)
         y = max(ends[dataset], least)
         least = y + apart
-        axes.text(1.0, y, shortened(dataset, LONGEST), transform=level, ha="left", va="center", fontsize=SMALL, color=INK)
+        axes.text(1.0, y, shortened_within(dataset, LONGEST), transform=level, ha="left", va="center", fontsize=SMALL, color=INK)
 
 
 def _paint_dial(axes: Axes, trend: Trend) -> None:

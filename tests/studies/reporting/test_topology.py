@@ -131,7 +131,7 @@ def test_the_words_along_the_axes_are_drawn(turned):
     assert {"0", "0.1", "0.2", "0.3", "label noise", "λ", "0.5", "1.5", "3"} <= set(dial)
     fingerprint = texts(fingerprint_figure(turned.topology, turned.topology.described[0], {"gds": trend.knob}, sentence="").svg("f"))
     assert {"best λ of gds", "Label noise", "Hubness"} <= set(fingerprint)
-    assert sum(text.startswith("digits") for text in fingerprint) == len(turned.datasets)
+    assert sum(text.startswith("digi") for text in fingerprint) == len(turned.datasets)
 
 
 def test_a_descriptor_that_is_not_known_leaves_its_row_empty(turned):
@@ -149,7 +149,7 @@ def test_the_dimension_by_scale_is_a_line_for_each_dataset(turned):
     described = turned.topology.described[0]
     figure = dimension_figure(described)
     assert "scale k" in texts(figure.svg())
-    assert {"digits", "digits-noise…"} <= set(texts(figure.svg()))
+    assert {"digits", "digi…noise0.1", "digi…noise0.3"} <= set(texts(figure.svg()))
     assert "digits 9 at 1, 8 at 2, 6 at 4" in figure.alt
     assert "In how many ways the examples vary" in section(render_report(turned))
 
