@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,9 @@ class Clock:
         if len(self.ended) % 10 == 0:
             self.memory.append(psutil.Process().memory_info().rss / 1e6)
             for process in psutil.Process().children():
-                if "studies.tracking.follower" in process.cmdline():
-                    self.mirror = sum(process.cpu_times()[:2])
+                with suppress(psutil.Error):  # it has just ended
+                    if "studies.tracking.follower" in process.cmdline():
+                        self.mirror = sum(process.cpu_times()[:2])
 
     def per_trial(self, times: Sequence[float]) -> float:
         """By how much ``times`` grew with each trial in the middle half of the run."""

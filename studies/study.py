@@ -108,26 +108,25 @@ def run_study(
         keep_to_this_machine(address)
         from studies.running.driver import BudgetReachedError, StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
-        mirror = MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir)
-        mirror.start()
-        try:
-            complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, storage=storage, watcher=watcher)
-            if complete:
-                describe_as_asked(ledger, spec, data_root)
-        except StudyStopped as error:
-            stopped = str(error)
-        except BudgetReachedError as error:
-            budget = str(error)
-        finally:
-            ledger.interrupt_running()
-            ledger.set_meta("ended_early", stopped or budget)
-            found = answer(ledger)
-            write_results(found, files)
-            collect(files, kept, complete=complete, keep=_kept_checkpoints(found))
-            ledger.set_meta("complete", "yes" if complete else "no")
-            if complete:
-                _drop_checkpoints(found, files)
-            problem = mirror.finish(results_of(found, files), complete=complete)
+        with MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir) as mirror:
+            try:
+                complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, storage=storage, watcher=watcher)
+                if complete:
+                    describe_as_asked(ledger, spec, data_root)
+            except StudyStopped as error:
+                stopped = str(error)
+            except BudgetReachedError as error:
+                budget = str(error)
+            finally:
+                ledger.interrupt_running()
+                ledger.set_meta("ended_early", stopped or budget)
+                found = answer(ledger)
+                write_results(found, files)
+                collect(files, kept, complete=complete, keep=_kept_checkpoints(found))
+                ledger.set_meta("complete", "yes" if complete else "no")
+                if complete:
+                    _drop_checkpoints(found, files)
+                problem = mirror.finish(results_of(found, files), complete=complete)
     return Outcome(spec, files, complete, stopped, budget, found, without_credentials(uri), problem)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 
@@ -25,6 +25,7 @@ WIDTH, LEFT, RIGHT, ROW, FOOT = 330, 174, 10, 28, 78
 LONGEST = 13
 """Characters of a dataset's name under a column; all of them are in the figure's words."""
 DIAL = Sheet(width=330, height=214, left=38, right=18, top=14, bottom=48)
+LINE_HEIGHT = 12
 SCALES = Sheet(width=330, height=224, left=38, right=92, top=14, bottom=44)
 _SPAN = 0.3
 """How far from a row's middle its marks go."""
@@ -65,13 +66,14 @@ def fingerprint_figure(topology: Topology, described: Described, knobs: Mapping[
 def dimension_figure(described: Described) -> Figure:
     """Each dataset's intrinsic dimension at each scale, as one network sees it; it must have some."""
     curves = dimension_curves(described)
+    sheet = replace(SCALES, height=max(SCALES.height, SCALES.top + SCALES.bottom + LINE_HEIGHT * (len(curves) + 1)))
     return Figure(
         name=file_name("dimension", described.network),
         title=described.network,
         sentence=f"Read from {examples_words(described)}.",
         alt=_alt_of_dimensions(curves),
-        sheet=SCALES,
-        paint=lambda axes: _paint_dimensions(axes, curves),
+        sheet=sheet,
+        paint=lambda axes: _paint_dimensions(axes, curves, sheet),
         runs=runs_of(stage="confirm"),
         heading=f"Intrinsic dimension by scale in the eyes of {described.network}",
     )
@@ -178,7 +180,7 @@ def _paint_rows(axes: Axes, rows: Sequence[_Row], keys: Sequence[str]) -> None:
                 mark(axes, column, at(known[0]), "o", 5, color=row.colour, markeredgewidth=0, zorder=4)
 
 
-def _paint_dimensions(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> None:
+def _paint_dimensions(axes: Axes, curves: Mapping[str, Mapping[int, float]], sheet: Sheet) -> None:
     scales = sorted({scale for curve in curves.values() for scale in curve})
     window = Window(0.0, 1.08 * max(value for curve in curves.values() for value in curve.values()))
     axes.set_xlim(-0.2, len(scales) - 0.8)
@@ -186,16 +188,27 @@ def _paint_dimensions(axes: Axes, curves: Mapping[str, Mapping[int, float]]) -> 
     across(axes, window.ticks)
     beside(axes, {tick: number(tick, window.decimals) for tick in window.ticks})
     below(axes, {place: str(scale) for place, scale in enumerate(scales)}, "scale k", size=11, colour=INK)
-    ends = {dataset: list(curve.values())[-1] for dataset, curve in curves.items()}
-    apart = 12.0 * window.high / SCALES.inner_height
-    level, least = axes.get_yaxis_transform() + offset(axes, 6, 0), 0.0
-    for dataset in sorted(ends, key=lambda dataset: ends[dataset]):
-        curve = curves[dataset]
+    for curve in curves.values():
         places = [scales.index(scale) for scale in curve]
         stroke(axes, places, list(curve.values()), color=MUTED, linewidth=1.1, marker="o", markersize=3.2, markeredgewidth=0, zorder=2)
-        y = max(ends[dataset], least)
-        least = y + apart
+    level = axes.get_yaxis_transform() + offset(axes, 6, 0)
+    ends = {dataset: list(curve.values())[-1] for dataset, curve in curves.items()}
+    for dataset, y in _apart(ends, LINE_HEIGHT * window.high / sheet.inner_height, window.high).items():
         axes.text(1.0, y, shortened_within(dataset, LONGEST), transform=level, ha="left", va="center", fontsize=SMALL, color=INK)
+
+
+def _apart(wanted: Mapping[str, float], apart: float, most: float) -> dict[str, float]:
+    """Places near the ``wanted`` ones in their order, so far apart, and none above ``most`` where there is room for all."""
+    rising = sorted(wanted, key=lambda name: wanted[name])
+    places: dict[str, float] = {}
+    least = -math.inf
+    for name in rising:
+        places[name] = max(wanted[name], least)
+        least = places[name] + apart
+    for name in reversed(rising):
+        places[name] = min(places[name], most)
+        most = places[name] - apart
+    return places
 
 
 def _paint_dial(axes: Axes, trend: Trend) -> None:

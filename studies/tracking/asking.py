@@ -23,13 +23,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_LONGEST_PAUSE, _LONGEST_LAST_PAUSE = 64.0, 4.0  # seconds
+LONGEST_PAUSE = 64.0
+"""Seconds between requests to a store that does not answer, while the study runs."""
 _HOPELESS = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "ENDPOINT_NOT_FOUND")
 """What MLflow says of a request that it understood, and would refuse again."""
 
 
 class GivenUpError(Exception):
-    """The study is over and waits for MLflow no longer."""
+    """Nobody waits for MLflow any longer."""
 
 
 def connect(uri: str) -> MlflowClient:
@@ -52,10 +53,13 @@ def hopeless(error: Exception) -> bool:
 
 
 class Patience:
-    """How long a study waits for a store that is in trouble.
+    """How long is waited for a store that is in trouble: until `give_up`.
 
-    While the study runs, pauses double from a second to a minute, with a quarter more or less by chance, so that the drivers of many
-    studies do not come back to a server all at once. Once it is over, pauses begin anew and double to four seconds, until `give_up`.
+    Pauses double from a second, with a quarter more or less by chance, so that many studies do not come back to a server all at once.
+
+    Args:
+        uri: MLflow's tracking URI.
+        longest_pause: Seconds to which they double.
 
     Attributes:
         error: What is wrong with the store now, in one line, or empty.
@@ -63,31 +67,21 @@ class Patience:
         answers: How many of them were answered.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, longest_pause: float = LONGEST_PAUSE) -> None:
         self._uri = uri
-        self._over = threading.Event()
+        self._longest_pause = longest_pause
         self._given_up = threading.Event()
         self.error = ""
         self.requests = 0
         self.answers = 0
 
-    @property
-    def over(self) -> bool:
-        """Whether the study is over."""
-        return self._over.is_set()
-
-    def end(self) -> None:
-        """The study is over: whoever pauses wakes up."""
-        self._over.set()
-
     def give_up(self) -> None:
-        """Let every later request raise `GivenUpError`."""
+        """Let every later request raise `GivenUpError`, and whoever pauses wake up to it."""
         self._given_up.set()
-        self._over.set()
 
     def wait(self, seconds: float) -> None:
         """Pause; raises `GivenUpError` where the store is given up meanwhile."""
-        (self._given_up if self.over else self._over).wait(seconds)
+        self._given_up.wait(seconds)
         self._check()
 
     def ask(self, request: Callable[[bool], T]) -> T:
@@ -97,11 +91,10 @@ class Patience:
             request: Called with whether it was made before, in which case the store may have carried it out.
 
         Raises:
-            GivenUpError: The study waits no longer.
+            GivenUpError: The store was given up.
             Exception: MLflow's own, where the store refuses the request.
         """
-        pause, over = 1.0, self.over
-        again = False
+        pause, again = 1.0, False
         while True:
             self._check()
             self.requests += 1
@@ -112,12 +105,10 @@ class Patience:
                 if hopeless(error):
                     raise
                 again = True
-                if self.over and not over:
-                    pause, over = 1.0, True
-                if pause == _LONGEST_PAUSE / 2:
+                if pause == LONGEST_PAUSE / 2:
                     logger.warning("MLflow at %s does not answer; the study goes on (%s)", without_credentials(self._uri), self.error)
                 self.wait(pause * random.uniform(0.75, 1.25))
-                pause = min(2.0 * pause, _LONGEST_LAST_PAUSE if over else _LONGEST_PAUSE)
+                pause = min(2.0 * pause, self._longest_pause)
             else:
                 self.error = ""
                 self.answers += 1

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from studies.tracking.address import told, without_credentials
@@ -44,8 +45,7 @@ class Follower:
 
     def start(self) -> None:
         """Start it; it lets Ray start first."""
-        self._process = self._new()
-        threading.Thread(target=self._keep, args=(self._process,), name="mlflow-follower", daemon=True).start()
+        threading.Thread(target=self._keep, name="mlflow-follower", daemon=True).start()
 
     def stop(self, within: float) -> None:
         """Let it end the request that it is making, for so many seconds, and end it."""
@@ -61,18 +61,22 @@ class Follower:
             process.kill()
             process.wait()
 
-    def _keep(self, process: subprocess.Popen[str]) -> None:
+    def _keep(self) -> None:
         """Log what the process says, and start another where it ends by itself: killed, perhaps, as memory was short."""
+        pause = _PAUSE
         while True:
-            assert process.stdout is not None
-            for line in process.stdout:
-                logger.warning("%s", line.rstrip())
-            process.wait()
-            self._over.wait(_LONGEST_PAUSE)
-            with self._changing:
-                if self._over.is_set():
-                    return
-                process = self._process = self._new()
+            try:
+                with self._changing:
+                    if self._over.is_set():
+                        return
+                    process = self._process = self._new()
+                ended = _log_until_it_ends(process)
+            except OSError as error:
+                ended = f"could not be started: {error}"
+            if not self._over.is_set():
+                logger.warning("the process that shows the study in MLflow %s; the study goes on, and it is started again", ended)
+            self._over.wait(pause)
+            pause = min(2.0 * pause, _LONGEST_PAUSE)
 
     def _new(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
@@ -80,7 +84,8 @@ class Follower:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            # What this process finds, be it by a relative path, that one finds too.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path if isinstance(entry, str))},
             start_new_session=True,  # Ctrl-C is for the driver, which then ends in order
             text=True,
         )
@@ -91,24 +96,45 @@ class Follower:
 def _write(process: subprocess.Popen[str], line: str) -> None:
     """Tell a process something; one that is gone need not know it."""
     assert process.stdin is not None
-    with suppress(BrokenPipeError):
+    with suppress(OSError, ValueError):  # its end of the pipe is closed, or ours
         process.stdin.write(f"{line}\n")
         process.stdin.flush()
+
+
+def _log_until_it_ends(process: subprocess.Popen[str]) -> str:
+    """Log a process's lines; returns how it ended."""
+    assert process.stdout is not None
+    assert process.stdin is not None
+    for line in process.stdout:
+        logger.warning("%s", line.rstrip())
+    status = process.wait()
+    for pipe in (process.stdout, process.stdin):
+        with suppress(OSError):  # what it was told last may not have reached it
+            pipe.close()
+    return f"ended with status {status}"
 
 
 def main() -> None:
     """What the process does."""
     ledger, uri, artifact_location = json.loads(sys.stdin.readline())
-    patience = Patience(uri)
-    threading.Thread(target=_end_with_driver, args=(patience,), daemon=True).start()
+    patience, talking = Patience(uri), threading.Event()
+    threading.Thread(target=_end_with_driver, args=(patience, talking), daemon=True).start()
     logging.getLogger("studies").addHandler(logging.StreamHandler(sys.stdout))
-    with suppress(GivenUpError):
+    try:
         patience.wait(_FIRST_LOOK)
+        import_module("studies.tracking.session")  # takes seconds, in which nobody need wait for the end
+        talking.set()
         follow(Path(ledger), uri, artifact_location, patience)
+    except GivenUpError:
+        pass
+    except Exception as error:
+        print(told(error, uri), flush=True)
+        sys.exit(1)
 
 
-def _end_with_driver(patience: Patience) -> None:
-    if sys.stdin.readline().strip() != _OVER:
+def _end_with_driver(patience: Patience, talking: threading.Event) -> None:
+    """End when the driver says so, after the request that is being made; at once where there is none, or no driver."""
+    if sys.stdin.readline().strip() != _OVER or not talking.is_set():
         os._exit(1)
     patience.give_up()
 

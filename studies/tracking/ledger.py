@@ -1,6 +1,7 @@
 """The study's own record: one SQLite file, the source of truth.
 
-The driver alone writes it, as reports come in, so whatever was reported survives a killed driver, worker or tracking server.
+The driver alone writes it, as reports come in, so whatever was reported survives a killed driver, worker or tracking server; in the same
+file the mirror notes what it has sent (`studies.tracking.sent`).
 Rows are keyed by what they are (stage, cell, seed, epoch), so writing one again changes nothing. MLflow mirrors this record
 (`studies.tracking.mlflow_mirror`), and reports, exports and resumed runs read it (`studies.tracking.readings`).
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from studies.tracking.sent import Sent
 from studies.tracking.session import Session
 
 _PAUSES = (0.0, 2.0, 4.0)  # seconds before each try, where a store refuses something
-_FOLLOWERS_WAIT = 2.0  # for an answer of a server to the process that followed
+_LONGEST_PAUSE = 4.0  # seconds, where it does not answer
 LAST_WAIT = 30.0
 """Seconds that a study which is over waits for MLflow."""
 _OWN_WAIT = 120.0  # for an answer of a store of its own, whose tables take a busy machine long to make
@@ -55,7 +56,14 @@ class MlflowMirror:
         self._done = False
         self._connected = threading.Event()
         self._follower = Follower(ledger_path, uri, self._artifact_location())
-        self.patience = Patience(uri)
+        self.patience = Patience(uri, _LONGEST_PAUSE)
+
+    def __enter__(self) -> MlflowMirror:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._follower.stop(0.0)
 
     def start(self) -> None:
         """Begin to follow the ledger."""
@@ -82,14 +90,15 @@ class MlflowMirror:
 
     def _finish(self, closing: Closing | None, *, complete: bool, wait: float, patiently: bool) -> str:
         self._closing, self._complete = closing, complete
-        server = is_server(self._uri)
-        self._follower.stop(_FOLLOWERS_WAIT if server else _OWN_WAIT)
-        self.patience.end()
+        if not is_server(self._uri):
+            wait = max(wait, _OWN_WAIT)
+        began = time.monotonic()
+        self._follower.stop(wait)
+        if not patiently:
+            wait = max(wait - (time.monotonic() - began), 1.0)
         thread = threading.Thread(target=self._send, name="mlflow-mirror", daemon=True)
         thread.start()
         self._connected.wait()  # the time that the import of MLflow takes is not the store's
-        if not server:
-            wait = max(wait, _OWN_WAIT)
         answers = -1
         while thread.is_alive() and self.patience.answers > answers:
             answers = self.patience.answers if patiently else sys.maxsize

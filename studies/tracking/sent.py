@@ -92,6 +92,7 @@ class Sent:
         Returns:
             Runs too many: those of keys that have another one, as a request that was made twice leaves them.
         """
+        runs = list(runs)  # asked of the store before the ledger is locked
         with closing(self._connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             cursor.execute("DELETE FROM found")

@@ -16,14 +16,12 @@ def section(answer: Answer) -> Section | None:
     if not answer.curves:
         return None
     words, spec = metric_words(answer.spec), answer.spec
-    lines = [found for curve in answer.curves if (found := curve_overlay(answer, curve)) is not None]
     key = [
         ("best", "may be best"),
         ("mean", f"mean, {confidence_words(answer)} interval"),
         ("seed", "one seed"),
         ("ce", f"ce ± {spec.smallest_effect:g}{words.points}, the smallest effect of interest"),
-        *([("process", "Gaussian process through the means, for the eye alone")] if lines else []),
-        *([("cubic", "cubic, where one fits, likewise")] if any(each.cubic for each in lines) else []),
+        *_lines(answer),
         *([KEY] if any(published(answer, curve) for curve in answer.curves) else []),
         *([("lost", "lost replicates")] if any(curve.lost for curve in answer.curves) else []),
         *([("beyond", "beyond the scale, at the value beside it")] if goes_beyond(answer) else []),
@@ -38,7 +36,15 @@ def zoom(answer: Answer) -> Section | None:
     if not answer.zooms:
         return None
     lead = "Finer values around those that may be best, on fresh seeds. Nothing of the curves above enters these."
-    return Section("zoom", "A closer look", lead, _groups(answer.closer()))
+    return Section("zoom", "A closer look", lead, _groups(answer.closer()), key=_lines(answer.closer()))
+
+
+def _lines(answer: Answer) -> list[tuple[str, str]]:
+    """What is drawn through the means, where it is."""
+    drawn = [found for curve in answer.curves if (found := curve_overlay(answer, curve)) is not None]
+    process = [("process", "Gaussian process through the means, for the eye alone")]
+    cubic = [("cubic", "cubic, where one fits, likewise")]
+    return [*(process if drawn else []), *(cubic if any(each.cubic for each in drawn) else [])]
 
 
 def _groups(answer: Answer) -> list[tuple[str, list[Figure]]]:

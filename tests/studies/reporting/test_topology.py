@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -152,6 +153,19 @@ def test_the_dimension_by_scale_is_a_line_for_each_dataset(turned):
     assert {"digits", "digi…noise0.1", "digi…noise0.3"} <= set(texts(figure.svg()))
     assert "digits 9 at 1, 8 at 2, 6 at 4" in figure.alt
     assert "In how many ways the examples vary" in section(render_report(turned))
+
+
+@pytest.mark.parametrize("count", [3, 8, 25])
+def test_the_names_beside_equal_dimensions_stay_in_the_picture_and_apart(count):
+    keys = [f"dataset-{place}" for place in range(count)]
+    svg = dimension_figure(Described("n", 10, 2, {key: {} for key in keys}, {key: {1: 5.0, 2: 4.0} for key in keys})).svg()
+    root = ElementTree.fromstring(svg)
+    height = float(root.get("viewBox").split()[3])
+    named = [element for element in root.iter("text") if (element.text or "").startswith("data")]
+    heights = sorted(float(element.get("y")) for element in named)
+    assert len(heights) == count
+    assert heights[0] > 0.0 and heights[-1] < height
+    assert min(b - a for a, b in pairwise(heights)) > 11.0
 
 
 def test_a_study_described_before_dimensions_were_kept_has_no_such_lines(turned):

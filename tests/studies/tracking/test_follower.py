@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from studies.plan import screen_trials
-from studies.tracking import follower
 from studies.tracking.address import embedded_uri
 from studies.tracking.asking import GivenUpError, Patience, connect
 from studies.tracking.follower import Follower, follow
@@ -25,6 +27,7 @@ from studies.tracking.mlflow_mirror import MlflowMirror
 from tests.studies import builders
 
 SPEC = builders.study(screen={"searcher": "sobol", "trials": 3, "seeds": 1}, confirm=None)
+Caplog = pytest.LogCaptureFixture
 
 
 @pytest.fixture
@@ -56,8 +59,18 @@ def replicates(uri: str) -> list[str]:
 
 
 def processes() -> list[psutil.Process]:
-    alive = [process for process in psutil.Process().children() if process.status() != psutil.STATUS_ZOMBIE]
-    return [process for process in alive if "studies.tracking.follower" in process.cmdline()]
+    """Followers that this process has started and that have not ended."""
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):  # it has just ended
+            if "studies.tracking.follower" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def started() -> psutil.Process:
+    assert eventually(lambda: len(processes()) == 1)
+    return processes()[0]
 
 
 def test_what_a_running_study_reports_is_sent_and_the_driver_sends_the_rest_once(ledger: Ledger, tmp_path: Path) -> None:
@@ -86,21 +99,78 @@ def test_what_a_running_study_reports_is_sent_and_the_driver_sends_the_rest_once
 def test_it_ends_when_it_is_told_and_its_command_line_holds_no_password(ledger: Ledger) -> None:
     following = Follower(ledger.path, "http://ada:secret@127.0.0.1:9/", None)
     following.start()
-    [process] = processes()
-    assert "secret" not in " ".join(process.cmdline())
+    assert "secret" not in " ".join(started().cmdline())
     following.stop(60.0)
     assert not processes()
 
 
-def test_one_that_was_killed_is_followed_by_another(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower, "_LONGEST_PAUSE", 0.1)
+def test_one_that_was_killed_is_followed_by_another(ledger: Ledger, caplog: Caplog) -> None:
     following = Follower(ledger.path, "http://127.0.0.1:9/", None)
     following.start()
-    [first] = processes()
+    first = started()
     first.kill()
     assert eventually(lambda: any(process.pid != first.pid for process in processes()))
     following.stop(60.0)
     assert eventually(lambda: not processes())
+    assert [record.message for record in caplog.records] == [
+        "the process that shows the study in MLflow ended with status -9; the study goes on, and it is started again"
+    ]
+
+
+def test_one_that_cannot_be_started_is_told_and_holds_nothing_up(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: Caplog) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    following = Follower(ledger.path, "http://127.0.0.1:9/", None)
+    following.start()
+    assert eventually(lambda: "could not be started" in caplog.text)
+    following.stop(60.0)
+
+
+def test_a_study_that_cannot_be_finished_leaves_none_behind(ledger: Ledger, tmp_path: Path) -> None:
+    with suppress(ZeroDivisionError), MlflowMirror(ledger.path, SPEC, uri=embedded_uri(tmp_path), workdir=tmp_path):
+        assert started().pid / 0
+    assert eventually(lambda: not processes())
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A server that lets experiments be read, and nothing be searched."""
+
+    def do_GET(self) -> None:
+        self.answer(200, {"experiment": {"experiment_id": "1", "name": SPEC.name, "lifecycle_stage": "active", "tags": []}})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.searched.set()  # type: ignore[attr-defined]
+        self.answer(403, {"error_code": "PERMISSION_DENIED", "message": "no"})
+
+    def answer(self, status: int, data: dict[str, Any]) -> None:
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(data).encode())
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+def test_a_server_that_lets_nothing_be_searched_does_not_lock_the_ledger(ledger: Ledger) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        server.searched = threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_address[1]}"
+        patience = Patience(uri)
+
+        def work() -> None:
+            with suppress(GivenUpError):
+                follow(ledger.path, uri, None, patience)
+
+        following = threading.Thread(target=work)
+        following.start()
+        assert server.searched.wait(60)  # type: ignore[attr-defined]
+        began = time.monotonic()
+        write(ledger, 0)
+        patience.give_up()
+        following.join(60)
+        server.shutdown()
+    assert time.monotonic() - began < 20.0  # a lock is waited for through thirty seconds
 
 
 DRIVER = """
@@ -118,6 +188,7 @@ def test_it_goes_with_a_driver_that_is_killed(ledger: Ledger) -> None:
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(ledger.path)], env=env, stdout=subprocess.PIPE)
     assert driver.stdout is not None
     assert driver.stdout.readline() == b"started\n"
+    assert eventually(lambda: len(psutil.Process(driver.pid).children()) == 1)
     [process] = psutil.Process(driver.pid).children()
     driver.send_signal(signal.SIGKILL)
     driver.wait()
