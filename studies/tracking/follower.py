@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _FIRST_LOOK = 20.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
 _PAUSE, _LONGEST_PAUSE = 2.0, 64.0
+_LONGEST_REST = 600.0  # between one process that ended by itself and the next
 _OVER = "over"
 
 
@@ -76,7 +77,7 @@ class Follower:
             if not self._over.is_set():
                 logger.warning("the process that shows the study in MLflow %s; the study goes on, and it is started again", ended)
             self._over.wait(pause)
-            pause = min(2.0 * pause, _LONGEST_PAUSE)
+            pause = min(2.0 * pause, _LONGEST_REST)
 
     def _new(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
