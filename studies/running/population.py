@@ -265,6 +265,8 @@ class _Population:
 def reached(spec: StudySpec, ledger: Ledger, trials: Sequence[TrialRecord]) -> Reached:
     """What a ledger holds of the generations: for each trial and the end of each generation what came of it, as far as it is known.
 
+    A trial whose last epoch was reported, and its end not, is handed out once more, to end.
+
     Args:
         spec: The study.
         ledger: Its ledger.
@@ -278,7 +280,7 @@ def reached(spec: StudySpec, ledger: Ledger, trials: Sequence[TrialRecord]) -> R
         for end in spec.screen.pbt.ends(spec.recipe.epochs):
             if (trial.status == "failed" and end > last) or (trial.status == "diverged" and end >= last):
                 found[trial.key, end] = Outcome(None)
-            elif end in values:
+            elif end in values and (end < spec.recipe.epochs or trial.status in ENDED):
                 found[trial.key, end] = Outcome.of(values[end])
     return found
 

@@ -245,6 +245,20 @@ def test_checkpoints_stay_until_the_next_generation_is_over(tmp_path: Path) -> N
     assert len(list(folder.glob("*.after-2.pt"))) <= generation // 2  # of the family that is a segment behind
 
 
+def test_a_trial_whose_last_epoch_was_reported_and_its_end_not_is_run_once_more_and_finishes(tmp_path: Path) -> None:
+    spec, folder = population(datasets=["digits"]), tmp_path / "cut"
+    play(spec, folder, 10**6, score=unscathed)
+    with Ledger(folder / "ledger.sqlite") as ledger:
+        cut = next(trial.key for trial in ledger.trials() if trial.status == "finished")
+        ledger._connection.execute("UPDATE trials SET status = 'running' WHERE key = ?", (cut,))  # so a killed driver leaves it
+        ledger.interrupt_running()
+        assert not trial_source(spec, "screen", ledger).exhausted
+    assert play(spec, folder, 10**6, score=unscathed)[0] == [cut]
+    with Ledger(folder / "ledger.sqlite", read_only=True) as ledger:
+        assert ledger.trial(cut).status == "finished"
+        assert trial_source(spec, "screen", ledger).exhausted
+
+
 def test_when_failed_trials_are_retried_the_generations_are_as_if_they_had_not_failed(tmp_path: Path) -> None:
     spec = population(datasets=["digits"])
     play(spec, tmp_path / "some", 100)
