@@ -34,11 +34,10 @@ def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[s
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
 
 
-def run(folder: Path, study: dict[str, Any], *kinds: str, status: int = 0, address: str | None = None) -> dict[str, Any]:
+def run(folder: Path, study: dict[str, Any], *kinds: str, status: int = 0) -> dict[str, Any]:
     """Run a study of which some trials get into trouble; its work directory is ``folder``."""
     folder.mkdir(exist_ok=True)
-    there = () if address is None else ("--address", address)
-    return finish(start(troubled(folder, *kinds), "run", write(folder, study), "--workdir", folder, *there), status, timeout=500)
+    return finish(start(troubled(folder, *kinds), "run", write(folder, study), "--workdir", folder), status, timeout=500)
 
 
 def test_trials_in_trouble_are_killed_and_tried_again_and_end_with_the_rows_of_others(tmp_path: Path) -> None:
@@ -86,11 +85,15 @@ def test_a_process_of_a_group_that_hangs_takes_its_trial_to_another_group(tmp_pa
         assert sorted(trial.attempts for trial in struck.trials()) == [1, 2]
 
 
-def test_what_fails_on_one_node_is_tried_again_on_another_one_and_ends_well_there(tmp_path: Path) -> None:
+def test_what_fails_on_one_node_is_tried_again_on_another_one_and_ends_well_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = troubled(tmp_path, "sick")
+    monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])  # a package that declares a model is installed on every node
     with ray_cluster() as cluster:
         for _ in range(2):
             cluster.add_node(num_cpus=1)
-        assert run(tmp_path, {**STUDY, "budget": {}}, "sick", address=cluster.address)["complete"]
+        study = write(tmp_path, {**STUDY, "budget": {}})
+        process = start(environment, "run", study, "--workdir", tmp_path, "--address", cluster.address)
+        assert finish(process, 0, timeout=500)["complete"]
     with read(tmp_path, "troubled") as ledger:
         trials = ledger.trials()
     assert {trial.status for trial in trials} == {"finished"}
