@@ -19,12 +19,12 @@ from importlib import import_module
 from pathlib import Path
 
 from studies.tracking.address import told, without_credentials
-from studies.tracking.asking import GivenUpError, Patience, connect
+from studies.tracking.asking import LONGEST_PAUSE, GivenUpError, Patience, connect
 
 logger = logging.getLogger(__name__)
 
 _FIRST_LOOK = 20.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
-_PAUSE, _LONGEST_PAUSE = 2.0, 64.0
+_PAUSE = 2.0
 _LONGEST_REST = 600.0  # between one process that ended by itself and the next
 _OVER = "over"
 
@@ -161,7 +161,7 @@ def follow(path: Path, uri: str, artifact_location: str | None, patience: Patien
                 raise
             except Exception as error:  # the store is not as the session knew it: look anew
                 session, patience.error = None, told(error, uri)
-                pause = min(2.0 * pause, _LONGEST_PAUSE)
+                pause = min(2.0 * pause, LONGEST_PAUSE)
             patience.wait(pause)
 
 
