@@ -157,7 +157,7 @@ def answer(ledger: Ledger, table: pd.DataFrame | None = None) -> Answer:
         topology=topology_of(ledger, spec, curves, shifts),
         tested=tuple(tested),
         followed=tuple(_followed(screened, whole, zoom, tested)),
-        choices=tuple(metric_choices(spec, arms, table)),
+        choices=tuple(metric_choices(spec, arms, table, {(curve.dataset, curve.family): curve.verdict.question.level for curve in curves})),
         baselines=confirm.baselines(),
         zoom_baselines=zoom.baselines(),
         winners=tuple(_winners(whole, zoom, screened)),
@@ -379,14 +379,15 @@ def _stage_means(arm: Arm, screened: Screened, stages: Sequence[_Measured]) -> l
 
 
 def _followed(screened: Screened, confirm: _Measured, zoom: _Measured, tested: Sequence[Tested]) -> list[Followed]:
-    """What the stages said of each cell that one of them chose and a later one measured again."""
+    """What the stages said of each cell that one of them chose and a later one measured again, and of ``ce`` beside them."""
     judged = {(entry.dataset, entry.cell_id): entry for entry in tested}
     found: list[Followed] = []
     for arm in (*confirm.arms, *zoom.arms):
         entry = judged.pop((arm.dataset, arm.cell.cell_id), None)
-        if arm.family == "ce" or not (arm.nominee or entry) or any(one.cell_id == arm.cell.cell_id for one in found):
+        if not (arm.family == "ce" or arm.nominee or entry) or any(one.cell_id == arm.cell.cell_id for one in found):
             continue
         means = _stage_means(arm, screened, (confirm, zoom)) + ([StageMean("test", entry.summary, None)] if entry else [])
         if len(means) > 1:
             found.append(Followed(arm.dataset, arm.family, arm.cell.cell_id, describe(arm.config), tuple(means)))
-    return found
+    chosen = {one.dataset for one in found if one.family != "ce"}
+    return [one for one in found if one.dataset in chosen]

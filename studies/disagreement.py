@@ -1,12 +1,12 @@
 """Where metrics disagree: which knob values of a curve may be best by each metric that a study could go by.
 
-The study is judged by one metric, chosen before it began. The others are only told, each at the study's own confidence and none of them a
-verdict: of many metrics some disagree by chance.
+The study is judged by one metric, chosen before it began. The others are only told, each at the confidence of the curve's verdict and none
+of them a verdict: of many metrics some disagree by chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,20 +41,23 @@ class MetricChoice:
     optimum_set: tuple[float, ...]
 
 
-def metric_choices(spec: StudySpec, arms: Sequence[Arm], table: pd.DataFrame) -> Iterator[MetricChoice]:
+def metric_choices(
+    spec: StudySpec, arms: Sequence[Arm], table: pd.DataFrame, levels: Mapping[tuple[str, str], float]
+) -> Iterator[MetricChoice]:
     """The choices by every metric, curve by curve, the study's own metric first.
 
     Args:
         spec: The study.
         arms: The cells of the confirm stage.
         table: The trials that have ended, as `Ledger.final_metrics` gives them.
+        levels: One minus the confidence of each curve's verdict, by dataset and family; `StudySpec.alpha` where there is none.
     """
     rows = table[table["stage"] == "confirm"]
     metrics = {spec.metric: spec.maximize, **spec.comparable()}
     there = [metric for metric in metrics if metric in rows]
     for dataset, family in dict.fromkeys((arm.dataset, arm.family) for arm in arms if arm.value is not None):
         mine = {arm.cell.cell_id: arm.value for arm in arms if (arm.dataset, arm.family) == (dataset, family) and arm.value is not None}
-        knob, runs = response_knob(family), rows[rows["cell_id"].isin(list(mine))]
+        knob, runs, level = response_knob(family), rows[rows["cell_id"].isin(list(mine))], levels.get((dataset, family), spec.alpha)
         if knob is None or runs.empty or len(mine) < 2:
             continue
         seeds, cells = runs["seed"].rank(method="dense").to_numpy().astype(int) - 1, sorted(mine, key=lambda cell: mine[cell])
@@ -62,7 +65,7 @@ def metric_choices(spec: StudySpec, arms: Sequence[Arm], table: pd.DataFrame) ->
         for metric in there:
             scores = np.full((seeds.max() + 1, len(cells)), np.nan)
             scores[seeds, columns] = runs[metric].to_numpy(dtype=float)
-            found = _may_be_best(scores if metrics[metric] else -scores, spec.alpha, spec.strict)
+            found = _may_be_best(scores if metrics[metric] else -scores, level, spec.strict)
             if found is not None:
                 kept, best = found
                 tried = tuple(mine[cell] for cell, (whole, _) in zip(cells, kept, strict=True) if whole)

@@ -33,7 +33,8 @@ def comparable(sizes: list[list[int]], most: int = MOST) -> tuple[int, int]:
     """How many classes, and examples of each, the samples of several datasets may have so that they are equally large.
 
     As many classes as the dataset with the fewest has, and of each as many examples as the smallest of these classes in any dataset, but no
-    more than ``most`` in all.
+    more than ``most`` in all. Where the smallest class of a dataset has half as many or more, as many as that: then every class will do,
+    and datasets with the same classes, such as the levels of a dial, are looked at by the same ones.
 
     Args:
         sizes: `class_sizes` of each dataset.
@@ -44,12 +45,15 @@ def comparable(sizes: list[list[int]], most: int = MOST) -> tuple[int, int]:
 
     Example:
         >>> comparable([[500, 400, 300], [90, 80, 70, 60]])
+        (3, 60)
+        >>> comparable([[500, 400, 300], [90, 80, 70, 6]])
         (3, 70)
     """
     classes = min(len(of) for of in sizes)
     if classes < 2:
         raise ValueError(f"a dataset must have two classes with two training examples each to be described, got {classes} such classes")
-    return classes, min(*(of[classes - 1] for of in sizes), max(2, most // max(1, classes)))
+    enough = [of[-1] if 2 * of[-1] >= of[classes - 1] else of[classes - 1] for of in sizes]
+    return classes, min(*enough, max(2, most // max(1, classes)))
 
 
 def describe_dataset(

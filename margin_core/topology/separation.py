@@ -60,7 +60,7 @@ def _squared_distances(sample: Sample) -> Tensor:
 DESCRIPTORS = (
     Descriptor(
         name="cdnv",
-        title="Class-distance normalised variance",
+        title="Class-distance variance (CDNV)",
         role="primary",
         meaning="classes spread more for the distance between them",
         source="Galanti, Gyorgy and Hutter, On the role of neural collapse in transfer learning, ICLR 2022, section 3.1",

@@ -21,7 +21,8 @@ def explain(question: Question, replicates: Replicates, fit: Comparison, label: 
     """
     clauses = [f"over {len(replicates.scores)} seeds {_finding(question, replicates, fit, label)}"]
     if label == "UNDECIDED":
-        clauses.append(f"{'at least' if more_seeds == MOST_SEEDS else 'about'} {more_seeds} more seeds would decide")
+        many = more_seeds == MOST_SEEDS
+        clauses.append(f"fewer than {more_seeds} more seeds would hardly decide" if many else f"about {more_seeds} more seeds would decide")
     clauses += terms(question)
     if fit.residual_variance == 0.0:
         clauses.append("the seeds show no noise at all: are they separate runs?")

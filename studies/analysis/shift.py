@@ -25,6 +25,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from studies.analysis.best import Array, Comparison, compare_with_best
 from studies.analysis.reason import sentence
@@ -298,15 +299,26 @@ def _value(place: float, scale: Scale) -> float:
 
 
 def _evidence(dataset: _Dataset, at: Array, alpha: float, number: int, scale: Scale) -> OptimumEvidence:
-    optimum, interval = None, None
+    optimum, interval, kept = None, None, dataset.optimum_set(alpha / number)
     if dataset.has_slopes:
         assert dataset.fit is not None
         inside = at[(at >= dataset.places[0]) & (at <= dataset.places[-1])]
         curve = np.polynomial.Polynomial.fit(dataset.places, dataset.fit.means, CUBIC)
         optimum = _value(float(inside[curve(inside).argmax()]), scale)
-        allowed = inside[dataset.slopes(inside, slack=True).allowed(alpha)]
+        turns = dataset.slopes(inside, slack=True).allowed(alpha).astype(bool)
+        allowed = inside[turns & _within_reach(dataset.places, _mask(dataset, kept), inside)]
         interval = (_value(float(allowed[0]), scale), _value(float(allowed[-1]), scale)) if len(allowed) else None
-    return OptimumEvidence(dataset.name, optimum, interval, dataset.optimum_set(alpha / number), dataset.n_seeds)
+    return OptimumEvidence(dataset.name, optimum, interval, kept, dataset.n_seeds)
+
+
+def _within_reach(places: Array, kept: Array, at: Array) -> NDArray[np.bool_]:
+    """Which places a curve may have its best point at, if the best of its values is among those kept: within a step of one of them.
+
+    Far from the optimum a slope may vanish too, where the curve is level again.
+    """
+    steps = np.concatenate([places[:1], places, places[-1:]])
+    near = [(steps[place] <= at) & (at <= steps[place + 2]) for place in np.flatnonzero(kept)]
+    return np.any(near, axis=0) if near else np.zeros(len(at), dtype=bool)
 
 
 def _reason(

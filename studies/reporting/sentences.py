@@ -25,6 +25,7 @@ from studies.reporting.wording import (
     places,
     plain,
 )
+from studies.topology import Trend
 
 AS_IT_IS = ("", "as it is")
 _MOST_PAIRS = 4  # of datasets, in a sentence
@@ -68,7 +69,7 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     chosen = _first_choice(answer, dataset) or _first_choice(answer.closer(), dataset)
     if chosen is not None and chosen.contender is not None and chosen.family in better and _good(answer, chosen.contender.gain):
         others = [family for family in better if family != chosen.family]
-        also = f"; {listed(others)} {_does(others, 'beats', 'beat')} it too" if others else ""
+        also = f"; {listed(others)} {_does(others, 'beats', 'beat')} cross-entropy too" if others else ""
         clause = _gain_clause(answer, called(chosen.family, chosen.contender.setting), chosen.contender.gain)
         return f"On {dataset}, {clause}: told apart from none{also}."
     if better:
@@ -78,9 +79,7 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
     flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(each.verdict.label == "FLAT" for each in judged) else ""
-    gains = any(curve.contender and _good(answer, curve.contender.any_gain) for curve in curves)
-    said = "no verdict says that a family beats cross-entropy" if gains else "no family can be told from cross-entropy"
-    return f"On {dataset}, {said}{_best_mean(winner)}{_more_seeds(curves)}{flat}."
+    return f"On {dataset}, no family is shown to beat cross-entropy{_best_mean(winner)}{_more_seeds(curves)}{flat}."
 
 
 def _first_choice(answer: Answer, dataset: str) -> Curve | None:
@@ -113,8 +112,8 @@ def curve_sentence(answer: Answer, curve: Curve) -> str:
     return f"On {curve.dataset}, {finding}{gone}."
 
 
-def shift_sentence(shift: Shift) -> str:
-    """Whether a family's best knob value moves between datasets."""
+def shift_sentence(shift: Shift, trends: Sequence[Trend] = ()) -> str:
+    """Whether a family's best knob value moves between datasets, and whether it does along any of the study's dials."""
     verdict, symbol = shift.verdict, shift.knob.symbol
     number_of = counted(len(verdict.datasets), "dataset")
     if verdict.shift:
@@ -124,7 +123,15 @@ def shift_sentence(shift: Shift) -> str:
         return f"The best {symbol} of {shift.family} moves with the data: no one value is best on all {number_of}{told}."
     if verdict.p_bare is None and min(each.n_seeds for each in verdict.datasets) < 2:
         return f"Whether the best {symbol} of {shift.family} moves with the data cannot be asked: it takes two seeds at least."
-    return f"Nothing shows that the best {symbol} of {shift.family} moves between the {number_of}, nor that it stays."
+    moved = [trend.dial.title for trend in trends if trend.family == shift.family and trend.verdict.trend]
+    along = f"; along {listed(moved)} it does move" if moved else ""
+    between = f"moves between the {number_of}{' taken together' if moved else ''}"
+    return f"Nothing shows that the best {symbol} of {shift.family} {between}, nor that it stays{along}."
+
+
+def shift_sentences(answer: Answer) -> list[str]:
+    """The same of every family that was confirmed on several datasets."""
+    return [shift_sentence(shift, answer.topology.trends) for shift in answer.shifts]
 
 
 def alt_of_shift(shift: Shift) -> str:
@@ -146,14 +153,18 @@ def gains_sentence(answer: Answer, dataset: str) -> str:
     contenders = [(curve, curve.contender) for curve in curves_of(answer, dataset) if curve.contender is not None]
     gainers = [(curve, contender) for curve, contender in contenders if _good(answer, contender.any_gain)]
     apart = {curve.family: gain for curve, contender in contenders if (gain := contender.any_gain) and gain.different}
-    losers = [family for family, gain in apart.items() if not _good(answer, gain)]
+    losers = [
+        called(curve.family, contender.setting)
+        for curve, contender in contenders
+        if curve.family in apart and not _good(answer, apart[curve.family])
+    ]
     open_ = [curve.family for curve, _ in contenders if curve.family not in apart]
     clauses = []
     first = _first_choice(answer, dataset)
     if told := [contender for curve, contender in gainers if curve is first]:
         assert first is not None
         clauses.append(f"{_gain_clause(answer, called(first.family, told[0].setting), told[0].gain)}: told apart from none")
-    if others := [curve.family for curve, _ in gainers if curve is not first]:
+    if others := [called(curve.family, contender.setting) for curve, contender in gainers if curve is not first]:
         too = ", told apart from none too" if told else ": told apart from none"
         clauses.append(f"{listed(others)} {_does(others, 'does', 'do')} better than cross-entropy{too}")
     if losers:
@@ -311,8 +322,11 @@ def _best_mean(winner: Winner) -> str:
 
 
 def _more_seeds(curves: Sequence[Curve]) -> str:
-    wanted = [curve.verdict.more_seeds for curve in curves if curve.verdict.more_seeds]
+    wanted = {curve.family: curve.verdict.more_seeds for curve in curves if curve.verdict.more_seeds}
     if not wanted:
         return ""
-    some = "at least" if min(wanted) >= MOST_SEEDS else "about"
-    return f"; {some} {counted(min(wanted), 'more seed')} would decide"
+    least = min(wanted.values())
+    of = "" if len(wanted) == len(curves) else f" on {listed([family for family, number in wanted.items() if number == least])}"
+    if least >= MOST_SEEDS:
+        return f"; fewer than {MOST_SEEDS} more seeds would hardly decide{of}"
+    return f"; about {counted(least, 'more seed')} would decide{of}"

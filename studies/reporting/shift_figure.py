@@ -6,6 +6,7 @@ In blue a dot where the curve is highest, a line where its optimum may be, and s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
@@ -16,6 +17,7 @@ from studies.reporting.strokes import LARGE, below, mark, row_title, rows, short
 from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
 from studies.reporting.windows import sparse_labels
 from studies.reporting.wording import plain
+from studies.topology import Trend
 
 ROW = 46
 LONGEST = 26
@@ -23,15 +25,15 @@ LONGEST = 26
 _MARGIN = 0.03
 
 
-def shift_figure(shift: Shift) -> Figure:
-    """Where each dataset's best value may be, by rising optimum, of one family's verdict across datasets."""
+def shift_figure(shift: Shift, trends: Sequence[Trend] = ()) -> Figure:
+    """Where each dataset's best value may be, by rising optimum, by a family's verdict across datasets and along dials."""
     rows = len(shift.verdict.datasets)
     sheet = Sheet(width=330, height=44 + ROW * rows, left=4, right=16, top=2, bottom=42)
     return Figure(
         name=file_name("shift", shift.family),
         title=shift.family,
         label="SHIFT" if shift.verdict.shift else "",
-        sentence=shift_sentence(shift),
+        sentence=shift_sentence(shift, trends),
         alt=alt_of_shift(shift),
         sheet=sheet,
         paint=lambda axes: _paint(axes, shift, sheet),

@@ -126,7 +126,29 @@ def notes(answer: Answer) -> list[str]:
     elif begun and "confirm" not in begun:
         said.append("The confirm stage has not started: nothing here has been checked on fresh seeds.")
     elif begun:
-        said += _seed_notes(answer, spec.confirm.seeds)
+        said += [*_seed_notes(answer, spec.confirm.seeds), *_nuisance_notes(answer)]
+    return said
+
+
+def _nuisance_notes(answer: Answer) -> list[str]:
+    """Which nuisance values most cells have from an end of what was tried: who compares there may compare a shortage of tuning."""
+    said = []
+    for name, tried in answer.spec.nuisance.items():
+        numbers = [each for each in tried if isinstance(each, float | int)] if isinstance(tried, list) else []
+        if len(numbers) < 2:
+            continue
+        chosen = [
+            value
+            for curve in answer.curves
+            for at in {float(each) for each in curve.table[curve.knob.name]}
+            if isinstance(value := curve.tuned.get(name, {}).get(at, curve.held.get(name)), float | int)
+        ]
+        for end, which in ((min(numbers), "least"), (max(numbers), "greatest")):
+            if 2 * (count := sum(value == end for value in chosen)) > len(chosen):
+                said.append(
+                    f"{name} is {plain(end)}, the {which} value tried, in {count} of {counted(len(chosen), 'cell')}: "
+                    "with values beyond it the comparison may come out otherwise."
+                )
     return said
 
 
@@ -347,8 +369,11 @@ def method(answer: Answer) -> list[str]:
             f"Each interval holds at {confidence} by itself, not for all families and datasets at once.",
         ]
     if spec.screen is not None and spec.confirm is not None:
+        whose = "The other values at each point of a curve are" if spec.confirm.tuned == "value" else "A family’s other values are"
+        said.append(f"{whose} those of its best screened configuration. Confirm seeds are fresh: none of them chose anything.")
+    if asked := len(answer.shifts) + len(answer.topology.trends) + len(answer.topology.relations):
         said.append(
-            "A family’s other values are those of its best screened configuration. Confirm seeds are fresh: none of them chose anything."
+            f"Whether a best value moves, or goes with the data, is asked {counted(asked, 'time')}, each at {confidence} by itself."
         )
     if answer.runs_page is not None:
         where = "the page that margin-studies ui opens" if answer.runs_page.own else answer.runs_page.server

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from studies.findings import Answer
 from studies.reporting.sections.surfaces import sentence as surface_sentence
-from studies.reporting.sentences import headline, shift_sentence
+from studies.reporting.sentences import headline, shift_sentences
 from studies.reporting.tables import notes, verdict_rows
 from studies.reporting.topology import topology_sentences
 from studies.reporting.wording import metric_words
@@ -72,5 +72,5 @@ def print_result(answer: Answer, console: Console) -> None:
         console.print(surface_sentence(answer, surface), highlight=False)
     for note in notes(answer):
         console.print(note, style="yellow", highlight=False)
-    for sentence in [*headlines(answer), *map(shift_sentence, answer.shifts), *topology_sentences(answer.topology)]:
+    for sentence in [*headlines(answer), *shift_sentences(answer), *topology_sentences(answer.topology)]:
         console.print(sentence, highlight=False, markup=False)

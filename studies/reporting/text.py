@@ -14,7 +14,7 @@ from studies.analysis import summarise
 from studies.findings import Answer, Contender, Curve
 from studies.reporting.figures import dataset_window, window_of_gains
 from studies.reporting.sections.surfaces import sentence as surface_sentence
-from studies.reporting.sentences import curve_sentence, curves_of, headline, seeds_by_value, shift_sentence, surfaces_of
+from studies.reporting.sentences import curve_sentence, curves_of, headline, seeds_by_value, shift_sentences, surfaces_of
 from studies.reporting.strokes import shortened
 from studies.reporting.tables import confidence_words, facts, notes, set_sentence
 from studies.reporting.terminal import STYLES
@@ -51,7 +51,7 @@ def _blocks(answer: Answer) -> Iterator[list[Text]]:
                 *_said(surface_sentence(answer, surface)),
             ]
         yield from _gains(answer, dataset)
-    if across := [*map(shift_sentence, answer.shifts), *topology_sentences(answer.topology)]:
+    if across := [*shift_sentences(answer), *topology_sentences(answer.topology)]:
         yield [Text(), *(line for sentence in across for line in _said(sentence))]
     if answer.curves:
         sure = confidence_words(answer)

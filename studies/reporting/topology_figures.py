@@ -194,6 +194,15 @@ def _paint_dimensions(axes: Axes, curves: Mapping[str, Mapping[int, float]], she
     level = axes.get_yaxis_transform() + offset(axes, 6, 0)
     ends = {dataset: list(curve.values())[-1] for dataset, curve in curves.items()}
     for dataset, y in _apart(ends, LINE_HEIGHT * window.high / sheet.inner_height, window.high).items():
+        stroke(
+            axes,
+            [scales.index(list(curves[dataset])[-1]), axes.get_xlim()[1]],
+            [ends[dataset], y],
+            color=MUTED,
+            linewidth=0.6,
+            alpha=0.7,
+            zorder=1,
+        )
         axes.text(1.0, y, shortened_within(dataset, LONGEST), transform=level, ha="left", va="center", fontsize=SMALL, color=INK)
 
 

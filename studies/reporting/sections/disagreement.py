@@ -31,7 +31,8 @@ def section(answer: Answer) -> Section | None:
         return Section("metrics", "Do the metrics agree?", said)
     lead = (
         f"Which values may be best by each metric, on the {len(apart)} of {counted(len(judged), 'curve')} where some metric rules out the "
-        f"one that {_named(judged[0][0])} has best. Verdicts go by that alone; of many metrics some disagree by chance."
+        f"one that {_named(judged[0][0])} has best, each at the confidence of the curve’s verdict, and verdicts go by "
+        f"{_named(judged[0][0])} alone."
     )
     return Section("metrics", "Do the metrics agree?", lead, [("", [figure(choices) for choices in apart])])
 

@@ -7,6 +7,7 @@ square is the baseline, where it is a value of the knob, and a diamond what a pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 
@@ -82,8 +83,9 @@ def paint_row(axes: Axes, y: float, at: Mapping[float, float], kept: Sequence[fl
     """The values tried, those that may be best, and the best mean."""
     stroke(axes, list(at.values()), [y] * len(at), marker="|", markersize=5, linestyle="none", color=MUTED, alpha=0.6, zorder=1)
     inside = [at[value] for value in kept if value in at]
-    if len(inside) > 1:
-        stroke(axes, [inside[0], inside[-1]], [y, y], color=BEST, linewidth=1.4, zorder=2)
+    for here, following in pairwise(sorted(at)):  # not over a value that is ruled out
+        if here in kept and following in kept:
+            stroke(axes, [at[here], at[following]], [y, y], color=BEST, linewidth=1.4, zorder=2)
     stroke(axes, inside, [y] * len(inside), marker="o", markersize=6.5, linestyle="none", color=BEST, markerfacecolor=PAPER, zorder=3)
     if best is not None and best in at:
         mark(axes, at[best], y, "o", 7.5, color=BEST if best in kept else MUTED, markeredgewidth=0, zorder=4)

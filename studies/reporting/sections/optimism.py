@@ -29,7 +29,7 @@ def section(answer: Answer) -> Section | None:
     key = [(stage, f"{stage}{' (it chose)' if stage == 'screen' else ''}") for stage in MARKS if _said(answer.followed, stage)]
     lead = (
         "What each stage said of the settings that were chosen, each on its own seeds. What chose a setting is flattered by the luck of "
-        "the draw."
+        "the draw; how far ce moves beside them is the luck of the seeds themselves."
     )
     return Section("optimism", "How optimistic was the choice?", lead, [("", panels)], key=key)
 
@@ -58,18 +58,23 @@ def sentence(answer: Answer, dataset: str, followed: Sequence[Followed]) -> str:
     That is the screen wherever one chose, though settings that a later stage chose may stand before those that it chose.
     """
     sign, order = (1.0 if answer.spec.maximize else -1.0), list(MARKS)
-    steps = [(before.stage, after.stage) for each in followed for before, after in pairwise(each.stages)]
+    steps = [(before.stage, after.stage) for each in followed if each.family != "ce" for before, after in pairwise(each.stages)]
     first, then = min(steps, key=lambda step: (order.index(step[0]), order.index(step[1])))
-    pairs = [
-        (before.summary.mean, after.summary.mean)
-        for each in followed
-        if (before := _of(each, first)) is not None and (after := _of(each, then)) is not None
-    ]
-    better = fmean(sign * (before - after) for before, after in pairs)
     words = metric_words(answer.spec)
-    amount = f"{number(abs(better), places(answer.spec.smallest_effect))}{words.points} {'better' if better > 0 else 'worse'}"
-    many, average = ("the chosen setting", "") if len(pairs) == 1 else (f"{len(pairs)} chosen settings", ", on average")
+
+    def flattered(rows: Sequence[Followed]) -> tuple[int, str]:
+        pairs = [
+            (before.summary.mean, after.summary.mean)
+            for each in rows
+            if (before := _of(each, first)) is not None and (after := _of(each, then)) is not None
+        ]
+        better = fmean(sign * (before - after) for before, after in pairs) if pairs else 0.0
+        return len(pairs), f"{number(abs(better), places(answer.spec.smallest_effect))}{words.points} {'better' if better > 0 else 'worse'}"
+
+    (count, amount), (plain, its_own) = (flattered([each for each in followed if (each.family == "ce") is ce]) for ce in (False, True))
+    many, average = ("the chosen setting", "") if count == 1 else (f"{count} chosen settings", ", on average")
     said = f"On {dataset}, the {first} stage showed {many} {amount} than the {then} stage{average}"
+    said += f", and cross-entropy itself {its_own}" if plain else ""
     tested = [(called(each.family, each.setting), seen) for each in followed if (seen := _of(each, "test")) is not None]
     return said + "".join(f"; {name} has {mean_words(seen.summary)}{words.unit} on the test split" for name, seen in tested) + "."
 

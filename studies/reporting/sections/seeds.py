@@ -16,7 +16,7 @@ from studies.reporting.sentences import curves_of
 from studies.reporting.strokes import MEDIUM, SMALL, across, below, beside, mark, offset, shortened, stroke
 from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
 from studies.reporting.windows import Window
-from studies.reporting.wording import counted, listed, metric_words, number, places
+from studies.reporting.wording import counted, listed, metric_words, number
 
 SHEET = Sheet(width=330, height=220, left=38, right=108, top=28, bottom=42)
 LONGEST = 15
@@ -68,7 +68,8 @@ def sentence(answer: Answer, dataset: str, seen: Sequence[Seen]) -> str:
         return f"{said}, as small as matters." if sesoi > 0.0 else f"{said}."
     edges = [edge(wanted.values()) for edge in (min, max)]
     between = " to ".join(dict.fromkeys(f"more than {MOST_SEEDS}" if n > MOST_SEEDS else f"{n}" for n in edges))
-    return f"{said}; for {sesoi:g}{metric_words(answer.spec).points}, {listed(list(wanted))} would take {between}."
+    families = sorted(wanted, key=lambda family: wanted[family])
+    return f"{said}; for {sesoi:g}{metric_words(answer.spec).points}, {listed(families)} would take {between}."
 
 
 def _outlook(answer: Answer, curve: Curve) -> Outlook | None:
@@ -78,7 +79,7 @@ def _outlook(answer: Answer, curve: Curve) -> Outlook | None:
 
 
 def _amount(answer: Answer, value: float) -> str:
-    return f"{number(value, places(value))}{metric_words(answer.spec).points}"
+    return f"{number(value, 2)}{metric_words(answer.spec).points}"
 
 
 def _paint(axes: Axes, answer: Answer, seen: Sequence[Seen]) -> None:

@@ -15,4 +15,9 @@ def section(answer: Answer) -> Section | None:
         "Where each dataset’s best value may be: the line where its curve may turn, half a step of the grid allowed for, and rings at the "
         "values that may be best. Only SHIFT is a claim."
     )
-    return Section("shift", "Does the best value move with the data?", lead, [("", [shift_figure(shift) for shift in answer.shifts])])
+    return Section(
+        "shift",
+        "Does the best value move with the data?",
+        lead,
+        [("", [shift_figure(shift, answer.topology.trends) for shift in answer.shifts])],
+    )

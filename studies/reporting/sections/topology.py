@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from margin_core.topology import Estimate
 from studies.findings import Answer
 from studies.reporting.section import Section
 from studies.reporting.topology import relation_sentence, topology_sentences, trend_sentence
@@ -13,6 +14,7 @@ from studies.reporting.topology_figures import (
     examples_words,
     fingerprint_figure,
 )
+from studies.reporting.wording import number, places
 from studies.topology import Described, Relation, Topology
 
 
@@ -44,6 +46,11 @@ def _beside_optima(topology: Topology, described: Described) -> str:
     return " ".join([*found, f"Each row has a scale of its own, upwards; {examples_words(described)}."])
 
 
+def _with_error(estimate: Estimate) -> str:
+    decimals = places(estimate.error)
+    return f"{number(estimate.value, decimals)} ± {number(estimate.error, decimals)}"
+
+
 def _tested(relation: Relation) -> bool:
     return relation.verdict.label != "NOT TESTABLE"
 
@@ -52,5 +59,5 @@ def _numbers(described: Described, titles: dict[str, tuple[str, bool]]) -> list[
     rows = []
     for name, (title, primary) in titles.items():
         estimates = [of.get(name) for of in described.datasets.values()]
-        rows.append((title, primary, ["–" if each is None else f"{each.value:.3g} ± {each.error:.1g}" for each in estimates]))
+        rows.append((title, primary, ["–" if each is None else _with_error(each) for each in estimates]))
     return rows

@@ -46,6 +46,15 @@ def test_optima_that_move_are_told_in_their_order_and_pair_by_pair() -> None:
     assert "told apart: cub below dogs, cub below cars, dogs below cars" in found.reason
 
 
+def test_where_a_curve_is_level_again_far_from_its_best_value_is_no_place_for_the_optimum() -> None:
+    heights = dict(zip(GRID, (90.0, 89.9, 89.5, 88.9, 88.4, 88.1, 88.05), strict=True))  # best at the first, level at the last
+    generator = np.random.default_rng(0)
+    rows = [(d, seed, value, heights[value] + 0.3 * generator.normal()) for d in ("cub", "cars") for seed in range(10) for value in GRID]
+    for each in verdict(pd.DataFrame(rows, columns=["dataset", "seed", "lam", "accuracy"])).datasets:
+        assert max(each.optimum_set) <= 1.0
+        assert each.interval is not None and each.interval[0] == 0.0 and each.interval[1] <= 1.5
+
+
 def test_a_shared_optimum_is_not_claimed_to_move_nor_to_stay() -> None:
     found = verdict(table(dict.fromkeys(MOVED, 1.5)))
     assert (found.label, found.shift, found.apart) == ("UNDECIDED", False, ())

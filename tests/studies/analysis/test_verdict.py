@@ -227,7 +227,7 @@ def test_equal_numbers_without_noise_are_flat_and_a_tie_with_the_baseline_stays_
     assert (same.label, same.optimum_set) == ("FLAT", GRID)
     tie = verdict(table([90.0, 89.0, 90.0, 89.0, 89.0], noise=0.0))
     assert (tie.label, tie.optimum_set, tie.more_seeds) == ("UNDECIDED", (0.0, 1.0), 200)
-    assert "at least 200 more seeds would decide; the seeds show no noise at all: are they separate runs?" in tie.reason
+    assert "fewer than 200 more seeds would hardly decide; the seeds show no noise at all: are they separate runs?" in tie.reason
     clear = verdict(table(PEAK, noise=0.0))
     assert (clear.label, clear.optimum_set) == ("LOCATED", (1.0,))
     assert "the seeds show no noise at all" in clear.reason

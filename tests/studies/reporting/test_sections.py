@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from matplotlib.figure import Figure
 
 from studies.reporting.report import render_report
 from studies.reporting.sections import cost, disagreement, families, forest, optimism, sections_of, seeds
+from studies.reporting.tables import notes
 from tests.studies.reporting.conftest import noise
 
 
@@ -68,7 +70,9 @@ def test_what_the_screen_flattered_is_told_by_the_stages_after_it(build, peaked)
     assert first.startswith("On digits, the screen stage showed 2 chosen settings ")
     shown = float(first.split("settings ")[1].split(" ")[0])
     assert shown == pytest.approx(2.0, abs=0.7)
-    assert "points better than the confirm stage, on average; gds with λ = 1 has 96." in first and first.endswith("% on the test split.")
+    assert "points better than the confirm stage, on average, and cross-entropy itself " in first
+    assert float(first.split("itself ")[1].split(" ")[0]) == pytest.approx(2.0, abs=0.7)  # what is in the seeds is in ce too
+    assert "points better; gds with λ = 1 has 96." in first and first.endswith("% on the test split.")
     gds = next(each for each in answer.followed if each.family == "gds")
     assert [seen.stage for seen in gds.stages] == ["screen", "confirm", "test"]
     zoomed = replace(gds, stages=tuple(replace(seen, stage=stage) for seen, stage in zip(gds.stages[1:], ("confirm", "zoom"), strict=True)))
@@ -92,6 +96,26 @@ def test_a_metric_that_rules_out_the_best_value_is_shown_and_one_that_does_not_i
     assert "class margin" in section.figures[0].alt
     by_metric = {choice.metric: choice.best for choice in answer.choices if (choice.dataset, choice.family) == ("digits", "gds")}
     assert (by_metric["val_accuracy"], by_metric["val_nll"]) == (1.0, 2.0)
+    for curve in answer.curves:
+        own = next(each for each in answer.choices if (each.dataset, each.family) == (curve.dataset, curve.family))
+        assert own.optimum_set == curve.verdict.optimum_set  # at one confidence
+
+
+@pytest.mark.parametrize(("kept", "strokes"), [((0.0, 2.0), 0), ((0.0, 1.0), 1), ((0.0, 1.0, 2.0), 2)])
+def test_no_line_goes_over_a_value_that_is_ruled_out(kept, strokes):
+    axes = Figure().add_subplot()
+    forest.paint_row(axes, 0.5, {0.0: 0.0, 1.0: 0.4, 2.0: 1.0}, kept, 2.0)
+    assert sum(line.get_linewidth() == 1.4 for line in axes.lines) == strokes
+
+
+def test_a_learning_rate_from_the_end_of_its_grid_is_told(build, peaked):
+    def rising(trial):
+        return peaked(trial) + 3.0 * (trial.config["lr"] == 0.1)
+
+    said = "lr is 0.1, the greatest value tried, in 10 of 10 cells: with values beyond it the comparison may come out otherwise."
+    assert said in notes(build(rising, nuisance={"lr": [0.03, 0.1]}, datasets=["digits"]))
+    for nuisance in ({"lr": [0.03, 0.1, 0.3]}, {"lr": [0.1]}, {"lr": 0.1}):
+        assert not any("value tried" in note for note in notes(build(rising, nuisance=nuisance, datasets=["digits"])))
 
 
 def test_metrics_that_agree_are_a_sentence_without_figures(build, peaked):
