@@ -36,9 +36,8 @@ def trend_sentence(trend: Trend) -> str:
         return f"Whether {what} moves with {trend.dial.title} cannot be tested: {verdict.reason[0].lower()}{verdict.reason[1:]}"
     measured = f"{counted(verdict.n_seeds, 'seed')}, p = {_chance(verdict.p)}"
     if verdict.trend:
-        first, last = (_best_seen(trend, optimum) for optimum in (verdict.optima[0], verdict.optima[-1]))
-        ends = f"from {first} at {trend.dial.levels[0]} to {last} at {trend.dial.levels[-1]}"
-        return f"As {trend.dial.title} is turned up, {what} {verdict.direction}, {ends} ({measured})."
+        along = [f"{_best_seen(trend, best)} at {level}" for best, level in zip(verdict.optima, trend.dial.levels, strict=True)]
+        return f"As {trend.dial.title} is turned up, {what} {verdict.direction}: {listed(along)} ({measured})."
     return f"That {what} moves with {trend.dial.title} is not shown ({measured})."
 
 

@@ -63,10 +63,13 @@ def test_a_trend_is_told_in_the_terminals_report_too(turned):
 def test_a_trend_is_told_with_its_ends_and_its_evidence(turned):
     (trend,) = turned.topology.trends
     said = trend_sentence(trend)
-    assert said.startswith("As label noise is turned up, the best λ of gds rises, from 0.49 at 0 to 2.5 at 0.3")
+    assert re.fullmatch(
+        r"As label noise is turned up, the best λ of gds rises: 0\.49 at 0, 1\.\d+ at 0\.1, 1\.\d+ at 0\.2 and 2\.5 at 0\.3 \(.*\)\.", said
+    )
     assert said.endswith(" (5 seeds, p = 0.01).")
     at_end = replace(trend, verdict=replace(trend.verdict, optima=(0.0, *trend.verdict.optima[1:-1], 3.0)))
-    assert "rises, from 0 (the least tried) at 0 to 3 (the greatest tried) at 0.3" in trend_sentence(at_end)
+    assert "rises: 0 (the least tried) at 0, " in trend_sentence(at_end)
+    assert " and 3 (the greatest tried) at 0.3 (" in trend_sentence(at_end)
     still = replace(trend, verdict=replace(trend.verdict, trend=False, label="UNDECIDED", direction=None, p=0.3))
     assert trend_sentence(still) == "That the best λ of gds moves with label noise is not shown (5 seeds, p = 0.3)."
     refused = replace(trend, verdict=replace(trend.verdict, trend=False, label="NOT TESTABLE", reason="A trend needs 3 seeds."))
