@@ -29,6 +29,15 @@ STUDY: dict[str, Any] = {
 }
 
 
+FUSED: dict[str, Any] = {
+    **STUDY,
+    "runner": "fused",
+    "model": "mlp-16",
+    "families": {"ce": {"label_smoothing": 0}, "troubled": {"strength": [0.5, 1]}},
+    "budget": {"trial": {"silent_hours": 0.006}},
+}
+
+
 def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "studies", *map(str, arguments), "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
@@ -85,14 +94,29 @@ def test_a_process_of_a_group_that_hangs_takes_its_trial_to_another_group(tmp_pa
         assert sorted(trial.attempts for trial in struck.trials()) == [1, 2]
 
 
-def test_what_fails_on_one_node_is_tried_again_on_another_one_and_ends_well_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_befalls_an_array_costs_none_of_its_trials(tmp_path: Path) -> None:
+    assert run(tmp_path / "calm", FUSED)["complete"]
+    assert run(tmp_path / "struck", FUSED, "hang", "stop", "cuda", "code")["complete"]
+    with read(tmp_path / "calm", "troubled") as calm, read(tmp_path / "struck", "troubled") as struck:
+        assert {trial.status for trial in struck.trials()} == {"finished"}
+        assert max(trial.attempts for trial in struck.trials()) > 1
+        for trial in calm.trials():
+            told = [[row["metrics"]["train_loss"] for row in ledger.epochs(trial.key)] for ledger in (calm, struck)]
+            assert told[1] == pytest.approx(told[0], rel=1e-3)
+    assert not list((tmp_path / "struck" / "troubles").iterdir())  # each of them came
+
+
+@pytest.mark.parametrize("study", [STUDY, FUSED], ids=["solo", "fused"])
+def test_what_fails_on_one_node_is_tried_again_on_another_one_and_ends_well_there(
+    study: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environment = troubled(tmp_path, "sick")
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])  # a package that declares a model is installed on every node
     with ray_cluster() as cluster:
         for _ in range(2):
             cluster.add_node(num_cpus=1)
-        study = write(tmp_path, {**STUDY, "budget": {}})
-        process = start(environment, "run", study, "--workdir", tmp_path, "--address", cluster.address)
+        file = write(tmp_path, {**study, "budget": {}})
+        process = start(environment, "run", file, "--workdir", tmp_path, "--address", cluster.address)
         assert finish(process, 0, timeout=500)["complete"]
     with read(tmp_path, "troubled") as ledger:
         trials = ledger.trials()
