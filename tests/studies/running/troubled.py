@@ -39,7 +39,7 @@ steps = 0
 def loss(scores, target, *, strength=1.0):
     global steps
     steps += torch.is_grad_enabled()
-    if torch.is_grad_enabled() and steps % 40 == 0:
+    if torch.is_grad_enabled() and (steps % 40 == 0 or (steps > 40 and os.path.exists(os.path.join(FOLDER, "sick")))):
         get_into_trouble()
     return -strength * scores.float().log_softmax(-1).gather(-1, target.unsqueeze(-1)).squeeze(-1)
 
