@@ -45,6 +45,12 @@ class Precedent:
     distance: float
 
     @property
+    def source(self) -> str:
+        """The dataset without its dials."""
+        configs = (entry.config() for entry in self.answer.spec.datasets)
+        return next(config.name for config in configs if config.key == self.curve.dataset)
+
+    @property
     def weight(self) -> float:
         """What it counts for: 1 on a dataset just like the new one, less the further away."""
         return math.exp(-self.distance)
@@ -89,7 +95,7 @@ class Evidence:
         precedents: The curves of earlier studies, the nearest first.
         networks: In whose eyes datasets were compared.
         spread: The mean distance between the known datasets; None where there is one only.
-        left_out: Why studies say nothing of the new dataset, a sentence each.
+        left_out: Why studies, or networks of theirs, say nothing of the new dataset, a sentence each.
         smaller: Of which studies' samples the new dataset's is smaller, a sentence each.
     """
 
@@ -103,6 +109,11 @@ class Evidence:
     def datasets(self) -> list[tuple[str, str]]:
         """Study and name of each known dataset, the nearest first."""
         return list(dict.fromkeys((each.study, each.curve.dataset) for each in self.precedents))
+
+    @property
+    def sources(self) -> list[str]:
+        """Whose levels and sizes the known datasets are, the nearest first."""
+        return list(dict.fromkeys(each.source for each in self.precedents))
 
 
 def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path | None, told: Callable[[str], None]) -> Evidence:
@@ -123,8 +134,9 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
     smaller = dict[str, None]()
     answers = {of.directory.name: open_answer(of.directory) for of in files}
     metric = _commonest_metric(answers.values())
+    prepare(config, data_root=data_root, study_seed=0, replicate=0)  # files of it that are missing are no fault of a study's network
     for study, answer in answers.items():
-        hindrance = _hindrance(answer, metric)
+        hindrance, blind = _hindrance(answer, metric), list[str]()
         for described in [] if hindrance else answer.topology.described:
             try:
                 if described.network not in mine:
@@ -132,10 +144,13 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
                     mine[described.network], fewer = _describe(config, described, answer.spec.seed, data_root)
                     smaller |= {f"{study} {fewer}": None} if fewer else {}
                 known |= {(described.network, study, key): values for key, values in described.datasets.items()}
-            except ValueError as error:
-                hindrance = f"it looked at {described.examples} examples of {described.classes} classes: {error}"
+            except (ValueError, FileNotFoundError) as error:
+                blind.append(f"of {described.examples} examples of {described.classes} classes in the eyes of {described.network}: {error}")
         if hindrance:
             left_out.append(f"{study} says nothing of it: {hindrance}")
+        elif blind:
+            which = "says nothing of it" if len(blind) == len(answer.topology.described) else "is compared without what it saw"
+            left_out += [f"{study} {which} {each}" for each in blind]
     distances = _distances(known, mine)
     precedents = [
         Precedent(study, answer, curve, distances[study, curve.dataset])

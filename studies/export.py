@@ -225,6 +225,7 @@ def read_export(directory: Path, data_root: Path | None = None) -> Classifier:
 
 def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, data_root: Path | None, formats: Sequence[Format]) -> Path:
     exported, key = _first_replicate(winner, found, ledger)
+    trial = _trained(exported, files.checkpoints / f"{key}.pt", data_root)  # before anything is written: its data may be missing
     directory = files.export / winner.dataset
     directory.mkdir(parents=True, exist_ok=True)
     _write_yaml(directory / "config.yaml", exported.to_dict())
@@ -240,7 +241,6 @@ def _export(winner: Winner, found: Answer, ledger: Ledger, files: StudyFiles, da
         "metric": found.spec.metric,
     }
     (directory / "verdict.json").write_text(json.dumps(verdict, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-    trial = _trained(exported, files.checkpoints / f"{key}.pt", data_root)
     needs: dict[str, Any] = {name: trial.loss.get_buffer(name).tolist() for name in trial.loss.family.needs}
     _write_yaml(directory / "loss.yaml", {**loss_settings(exported.cell), **needs})
     _write_yaml(directory / "args.yaml", flat_args(trial))

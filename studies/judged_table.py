@@ -65,6 +65,9 @@ def judge_table(
     """
     try:
         table = pd.read_csv(path)
+        for column in (knob, metric):
+            if column not in table.columns:
+                raise CallError(f"{path} has no column {column!r}; its columns are {', '.join(map(str, table.columns))}")
         if "seed" not in table.columns:
             table["seed"] = 0
         asked = partial(

@@ -129,7 +129,7 @@ def recommend(config: DatasetConfig, evidence: Evidence) -> Recommendation:
     promising = [each for each in ranked if each.promise is not None and each.promise > 0.0] or ranked[:1]
     chosen = tuple(promising[:MOST_FAMILIES])
     return Recommendation(
-        config.key, chosen, evidence, tuple(_weaknesses(evidence, chosen)), _study(config, chosen, evidence.precedents[0])
+        config.key, chosen, evidence, tuple(_weaknesses(config.name, evidence, chosen)), _study(config, chosen, evidence.precedents[0])
     )
 
 
@@ -155,11 +155,25 @@ def _values(because: Sequence[Precedent]) -> tuple[float, ...]:
         tried = sorted(set(curve.table[curve.knob.name]))
         kept = [tried.index(value) for value in curve.verdict.optimum_set if value in tried] or [*range(len(tried))]
         values |= {float(value) for value in tried[max(0, min(kept) - 1) : max(kept) + 2]}
-        if curve.verdict.label == "EDGE":
-            values.add(knob.search[1] if curve.verdict.best == tried[-1] else knob.search[0])
+        if curve.verdict.label == "EDGE" and len(tried) > 1:
+            values.add(_beyond(knob, tried if curve.verdict.best == tried[-1] else tried[::-1]))
     if knob.baseline is not None:
         values.add(knob.baseline)
     return tuple(sorted(values))
+
+
+def _beyond(knob: Knob, tried: Sequence[float]) -> float:
+    """Where to look beyond the last value tried: as far as the knob is searched, or else a step on, but no further than it may be."""
+    before, last = tried[-2:]
+    rising = last > before
+    searched = knob.search[1] if rising else knob.search[0]
+    if searched > last if rising else searched < last:
+        return searched
+    step = last * last / before if knob.scale == "log" and before > 0.0 else 2.0 * last - before
+    bound, is_open = (knob.high, knob.open_high) if rising else (knob.low, knob.open_low)
+    if step >= bound if rising else step <= bound:
+        step = (last + bound) / 2.0 if is_open else bound
+    return float(round(step)) if knob.integer else step
 
 
 def _study(config: DatasetConfig, suggestions: Sequence[Suggestion], nearest: Precedent) -> StudySpec:
@@ -197,12 +211,16 @@ def _range(suggestion: Suggestion) -> Any:
     return {"low": low, "high": high} | scale
 
 
-def _weaknesses(evidence: Evidence, chosen: Sequence[Suggestion]) -> list[str]:
+def _weaknesses(dataset: str, evidence: Evidence, chosen: Sequence[Suggestion]) -> list[str]:
     known, nearest = evidence.datasets, evidence.precedents[0]
+    sources = evidence.sources
+    of = "" if len(sources) == len(known) else f", with and without dials, of {', '.join(sources)}"
     told = [
-        f"It rests on {len(known)} {'dataset' if len(known) == 1 else 'datasets'}; the nearest, {nearest.curve.dataset} of "
+        f"It rests on {len(known)} {'dataset' if len(known) == 1 else 'datasets'}{of}; the nearest, {nearest.curve.dataset} of "
         f"{nearest.study}, is {nearest.distance:.1f} standard deviations away in the eyes of {' and of '.join(evidence.networks)}."
     ]
+    if dataset in sources:
+        told.append(f"{dataset} is among them: that is what was found on it, and no evidence from others.")
     if evidence.spread is None:
         told.append("With one dataset nobody can say what is near.")
     elif nearest.distance > evidence.spread:

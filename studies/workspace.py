@@ -87,6 +87,8 @@ def open_files(workdir: Path, study: str | None) -> StudyFiles:
     listed = f"; studies there: {', '.join(known)}" if known else ""
     if study is not None:
         raise StudyError(f"there is no study {study!r} in {workdir}{listed}")
-    if len(known) != 1:
+    if not known:
+        raise StudyError(f"{workdir} holds no study")
+    if len(known) > 1:
         raise StudyError(f"{workdir} holds {len(known)} studies; name one{listed}")
     return study_files(workdir, known[0])

@@ -33,6 +33,8 @@ def judge_each(judged: Mapping[str, Callable[[float], AnyVerdict]], *, alpha: fl
         >>> [verdict.question.alpha for verdict in judge_each({"cub": ask, "cars": ask}, alpha=0.05).values()]
         [0.05, 0.05]
     """
+    if not 0.0 < alpha < 0.5:
+        raise ValueError(f"alpha must be in (0, 0.5), got {alpha!r}")
     number, better = max(datasets, len(judged)), 0
     while True:
         verdicts = {name: ask(alpha / max(number - better, 1)) for name, ask in judged.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from studies.cli.options import AsJson, StudyName, Workdir
 from studies.cli.output import one_sentence, print_json, say, stdout
@@ -55,6 +55,10 @@ def claims(
         print_json([checked.to_dict() for checked in found])
     elif found:
         _print_claims(found, stdout())
+        asked = len(list(dict.fromkeys(checked.claim.says for checked in found)))
+        if asked < len(published):
+            others = "the others are about datasets, families or metrics that it did not confirm"
+            say(stdout(), f"{asked} of {len(published)} claims can be held against this study; {others}")
     else:
         say(stdout(), f"none of {len(published)} claims is about a dataset, family and metric that this study confirmed")
 
@@ -63,6 +67,7 @@ def _print_compared(found: Compared, console: Console) -> None:
     first = next(iter(found.answers))
     for name, entries in found.differences.items():
         say(console, f"{name} beside {first}: {'the same study file' if not entries else ''}".rstrip())
+        entries = [entry for entry in entries if entry.key != "description"]
         for entry in entries[:_MANY]:
             say(console, f"  {entry}")
         if len(entries) > _MANY:
@@ -84,7 +89,8 @@ def _print_compared(found: Compared, console: Console) -> None:
 def _print_curves(found: Compared, console: Console) -> None:
     from studies.reporting.wording import gain_words  # brings Matplotlib: not for the commands that draw and word nothing
 
-    table = Table("dataset", "family", "study", "verdict", "may be best", "gain over ce", "seeds")
+    named = (Column(title, overflow="fold") for title in ("dataset", "family", "study"))
+    table = Table(*named, Column("verdict", no_wrap=True), "may be best", "gain over ce", "seeds")
     for (dataset, family), by_study in found.curves().items():
         for name, curve in by_study.items():
             gain = found.answers[name].gain_of(curve)

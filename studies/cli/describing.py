@@ -135,5 +135,8 @@ def _print(told: dict[str, Fingerprint], network: str) -> None:
     console = stdout()
     console.print(table)
     first = next(iter(told.values()))
-    say(console, f"{first.examples} training examples of {first.classes} classes each, features of {network}; ± is the standard error")
+    say(
+        console,
+        f"{first.examples} training examples of each dataset, of {first.classes} classes, features of {network}; ± is the standard error",
+    )
     say(console, "bold: the four descriptors that are asked whether an optimum goes with them; the others explore")

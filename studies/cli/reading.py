@@ -80,17 +80,23 @@ def report(
     """Write the report of a study as it stands, and print its answer."""
     collect_seldom()
     from studies.answer import open_answer
+    from studies.preflight import CallError
     from studies.reporting.terminal import print_result
     from studies.reporting.text import text_report
     from studies.study import write_results
 
     with one_sentence():
+        if figures is not None and text:
+            raise CallError("--text writes nothing, so --figures needs a report without it")
+        if figures is not None and figures.exists() and not figures.is_dir():
+            raise CallError(f"--figures needs a folder, and {figures} is a file")
         files = open_files(workdir, study)
         found = open_answer(files.directory)
     if text and not as_json:
         say(stdout(), text_report(found))
         return
-    write_results(found, files)
+    if not text:
+        write_results(found, files)
     if figures is not None:
         from studies.opened import open_directory, write_files
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from studies.cli.options import AsJson, DataRoot, Workdir
 from studies.cli.output import decoding_told, one_sentence, print_json, say, stdout
@@ -16,6 +16,9 @@ from studies.workspace import DEFAULT_WORKDIR, find_studies, open_files
 
 if TYPE_CHECKING:
     from studies.recommendation import Recommendation
+
+
+_SHOWN = 4  # curves of a family; --json has all
 
 
 def recommend(
@@ -79,18 +82,19 @@ def _check_name(dataset: str) -> None:
 
 
 def _print(found: Recommendation) -> None:
-    table = Table(
-        "family", "gain over ce", "optimistic gain", "values to measure", "dataset", "of study", "distance", "verdict", "may be best"
-    )
+    console = stdout()
+    first = Table("start with", "values to measure", "gain over ce", "optimistic gain", "curves")
     for suggestion in found.suggestions:
         gains = ["" if gain is None else f"{gain:+.2f}" for gain in (suggestion.gain, suggestion.optimistic_gain)]
-        row = [suggestion.family, *gains, ", ".join(f"{value:.4g}" for value in suggestion.values)]
-        for each in suggestion.because:
+        values = f"{suggestion.knob.symbol} = {', '.join(f'{value:.4g}' for value in suggestion.values)}"
+        first.add_row(suggestion.family, values, *gains, str(len(suggestion.because)))
+    console.print(first)
+    for suggestion in found.suggestions:
+        named = (Column(title, overflow="fold") for title in ("dataset", "study"))
+        table = Table(*named, "distance", Column("verdict", no_wrap=True), "may be best", title=f"{suggestion.family}, the nearest curves")
+        for each in suggestion.because[:_SHOWN]:
             kept = ", ".join(f"{value:.4g}" for value in each.curve.verdict.optimum_set)
-            known = [escape(each.curve.dataset), escape(each.study), f"{each.distance:.1f}", each.curve.verdict.label, kept]
-            table.add_row(*row, *known)
-            row = [""] * 4
-    console = stdout()
-    console.print(table)
+            table.add_row(escape(each.curve.dataset), escape(each.study), f"{each.distance:.1f}", each.curve.verdict.label, kept)
+        console.print(table)
     for sentence in found.weaknesses:
         say(console, sentence)

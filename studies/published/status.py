@@ -186,8 +186,8 @@ def _moves(claim: Claim, curve: Curve | None, answer: Answer) -> tuple[Status, s
 def _otherwise(claim: Claim, dataset: str, answer: Answer) -> str:
     """What the claim's conditions were in the study, where they were others."""
     curve = _curve(claim, dataset, answer)
-    held = {} if curve is None else {name.partition(".")[2]: value for name, value in curve.held.items()}
-    held["model"] = answer.spec.model.name
-    return ", ".join(
-        f"{name} {held[name]} instead of {asked}" for name, asked in claim.conditions.items() if name in held and held[name] != asked
-    )
+    there = {} if curve is None else curve.held
+    held = {name.removeprefix(f"{claim.family}."): value for name, value in there.items()} | {"model": answer.spec.model.name}
+    told = [f"{name} {held[name]} instead of {asked}" for name, asked in claim.conditions.items() if name in held and held[name] != asked]
+    beside = [f"{name} {value:g}" for name, value in there.items() if name.endswith(".weight") and isinstance(value, float | int) and value]
+    return ", ".join([*told, *(f"with {each}" for each in beside if each.partition(" ")[0] not in claim.conditions)])

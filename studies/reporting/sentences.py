@@ -18,6 +18,7 @@ from studies.reporting.wording import (
     gain_words,
     half_width,
     interval_words,
+    is_none,
     listed,
     mean_words,
     metric_words,
@@ -79,7 +80,11 @@ def _confirmed_headline(answer: Answer, dataset: str, winner: Winner) -> str:
     if winner.family == "ce":
         return f"On {dataset}, no family was measured above cross-entropy, whose mean is {_measured(answer, winner)}."
     flat = f"; no knob moves it by as much as {_sesoi(answer)}" if all(each.verdict.label == "FLAT" for each in judged) else ""
-    return f"On {dataset}, no family is shown to beat cross-entropy{_best_mean(winner)}{_more_seeds(curves)}{flat}."
+    said = "no family is shown to beat cross-entropy"
+    if gainers := [curve.family for curve in curves if curve.contender and _good(answer, curve.contender.any_gain)]:
+        though = f"though the gain of {listed(gainers)} over ce is told apart from none"
+        said = f"no verdict says that a family’s knob beats cross-entropy, {though}"
+    return f"On {dataset}, {said}{_best_mean(winner)}{_more_seeds(curves)}{flat}."
 
 
 def _first_choice(answer: Answer, dataset: str) -> Curve | None:
@@ -158,7 +163,8 @@ def gains_sentence(answer: Answer, dataset: str) -> str:
         for curve, contender in contenders
         if curve.family in apart and not _good(answer, apart[curve.family])
     ]
-    open_ = [curve.family for curve, _ in contenders if curve.family not in apart]
+    itself = [curve.family for curve, contender in contenders if (gain := contender.any_gain) and is_none(gain)]
+    open_ = [curve.family for curve, _ in contenders if curve.family not in (*apart, *itself)]
     clauses = []
     first = _first_choice(answer, dataset)
     if told := [contender for curve, contender in gainers if curve is first]:
@@ -171,6 +177,8 @@ def gains_sentence(answer: Answer, dataset: str) -> str:
         clauses.append(f"{listed(losers)} {_does(losers, 'does', 'do')} worse than cross-entropy")
     if open_:
         clauses.append(f"{listed(open_)} cannot be told from {'it' if clauses else 'cross-entropy'}")
+    if itself:
+        clauses.append(f"the setting of {listed(itself)} is cross-entropy")
     return f"On {dataset}, {'; '.join(clauses)}." if clauses else f"On {dataset}, no family has a measured gain yet."
 
 
@@ -275,7 +283,10 @@ def _does(subjects: Sequence[str], one: str, many: str) -> str:
 
 def _baseline(curve: Curve) -> str:
     baseline = curve.verdict.question.baseline
-    return "cross-entropy" if baseline is None else f"cross-entropy ({curve.knob.symbol} = {plain(baseline)})"
+    if baseline is None:
+        return "cross-entropy"
+    regularised = any(name.endswith(".weight") and value for name, value in curve.held.items())
+    return f"cross-entropy {'with the same regularisers ' if regularised else ''}({curve.knob.symbol} = {plain(baseline)})"
 
 
 def _measured(answer: Answer, winner: Winner) -> str:

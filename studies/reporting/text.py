@@ -26,6 +26,7 @@ WIDTH = 80
 _LABEL, _PLOT = 9, 50
 _FAMILY = 17
 BEST, OTHER, BAND, CE, ACROSS, LEFT, RIGHT = "●○─┊┼◀▶"
+APART, NOT_APART = "◆◇"
 
 
 def text_report(answer: Answer) -> Text:
@@ -56,7 +57,13 @@ def _blocks(answer: Answer) -> Iterator[list[Text]]:
     if answer.curves:
         sure = confidence_words(answer)
         key = f"{BEST} may be best   {OTHER} ruled out   {BAND} {sure} interval   {CE} mean of ce   {LEFT}{RIGHT} beyond"
-        yield [Text(), Text(key, style="dim"), *(Text(line, style="dim") for line in wrap(set_sentence(answer), WIDTH))]
+        gains = f"of gains: {APART} told apart from none   {NOT_APART} not"
+        yield [
+            Text(),
+            Text(key, style="dim"),
+            Text(gains, style="dim"),
+            *(Text(line, style="dim") for line in wrap(set_sentence(answer), WIDTH)),
+        ]
 
 
 def _said(sentence: str) -> list[Text]:
@@ -95,7 +102,7 @@ def _gains(answer: Answer, dataset: str) -> Iterator[list[Text]]:
 def _gain(window: Window, family: str, contender: Contender) -> Text:
     gain = contender.gain
     assert gain is not None
-    drawn = interval(window, gain.low, gain.mean, gain.high, mark=BEST if gain.different else OTHER, rule=0.0, width=_PLOT - 12)
+    drawn = interval(window, gain.low, gain.mean, gain.high, mark=APART if gain.different else NOT_APART, rule=0.0, width=_PLOT - 12)
     return Text(f"{shortened(family, _FAMILY):>{_FAMILY}} {drawn} {gain_words(gain)}"[:WIDTH])
 
 

@@ -148,10 +148,17 @@ def interval_words(gain: Gain) -> str:
     return f"{number(gain.low, gain_places(gain))} to {number(gain.high, gain_places(gain))}"
 
 
+def is_none(gain: Gain) -> bool:
+    """Whether a setting differs from ``ce`` on no seed, as that of a knob which is cross-entropy there does."""
+    return gain.mean == gain.low == gain.high == 0.0
+
+
 def gain_words(gain: Gain | None) -> str:
     """``+0.42 (0.10 to 0.74)``; a dash where there is no gain to tell."""
     if gain is None:
         return "–"
+    if is_none(gain):
+        return "it is ce"
     said = number(gain.mean, gain_places(gain), signed=True)
     return f"{said} ({interval_words(gain)})" if gain.low is not None else said
 

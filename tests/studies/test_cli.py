@@ -232,6 +232,13 @@ def test_a_report_in_the_terminal_writes_nothing_and_fits_eighty_columns(workdir
     assert not files.report.exists()
 
 
+def test_figures_are_not_written_where_they_cannot_be(workdir: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert refused("report", "real", "--workdir", workdir, "--figures", tmp_path / "file").endswith("/file is a file")
+    told = refused("report", "real", "--workdir", workdir, "--text", "--figures", tmp_path / "figures")
+    assert told == "--text writes nothing, so --figures needs a report without it"
+
+
 def test_figures_and_tables_are_written_beside_the_report_where_they_are_asked_for(workdir: Path, tmp_path: Path) -> None:
     data = said("report", "real", "--workdir", workdir, "--figures", tmp_path / "figures")
     there = sorted(str(path) for path in (tmp_path / "figures").iterdir())
@@ -275,8 +282,8 @@ def test_the_doctor_speaks_json_and_fails_where_something_is_wrong(tmp_path: Pat
 @pytest.mark.parametrize("command", ["status", "report", "export", "resume"])
 def test_a_study_that_is_not_there_is_one_sentence(workdir: Path, tmp_path: Path, command: str) -> None:
     assert refused(command, "other", "--workdir", workdir) == f"there is no study 'other' in {workdir}; studies there: real"
-    assert refused(command, "--workdir", tmp_path / "empty") == f"{tmp_path / 'empty'} holds 0 studies; name one"
-    assert refused(command, "--json", "--workdir", tmp_path / "empty") == f"{tmp_path / 'empty'} holds 0 studies; name one"
+    assert refused(command, "--workdir", tmp_path / "empty") == f"{tmp_path / 'empty'} holds no study"
+    assert refused(command, "--json", "--workdir", tmp_path / "empty") == f"{tmp_path / 'empty'} holds no study"
     assert not (tmp_path / "empty").exists()
 
 

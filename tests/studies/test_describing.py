@@ -25,7 +25,7 @@ def test_datasets_are_told_side_by_side_for_people_and_for_machines(tmp_path: Pa
     read = CliRunner().invoke(app, call)
     assert read.exit_code == 0, read.output
     assert "Intrinsic dimension" in read.stdout and "Pose sensitivity" in read.stdout
-    assert "200 training examples of 10 classes each" in read.stdout
+    assert "200 training examples of each dataset, of 10 classes" in read.stdout
     told = json.loads(CliRunner().invoke(app, [*call, "--json"]).stdout)[f"mlp-50-20, {weights}"]["digits"]
     assert (told["examples"], told["classes"]) == (200, 10)
     assert set(told["descriptors"]["label_noise"]) == {"value", "error"}

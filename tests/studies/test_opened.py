@@ -82,4 +82,4 @@ def test_files_beside_the_report_are_the_same_each_time(study: Study, tmp_path: 
 def test_where_there_is_no_study_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as error:
         open_study(tmp_path)
-    assert str(error.value) == f"{tmp_path} holds 0 studies; name one"
+    assert str(error.value) == f"{tmp_path} holds no study"

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from margin_core.data import DatasetConfig
+from margin_core.knobs import Knob
 from studies.cli import app
-from studies.descriptors import Network, describe_study
+from studies.descriptors import Network, describe_study, recorded_descriptors
 from studies.evidence import Evidence, gather
 from studies.plan import PlannedTrial
 from studies.preflight import CallError
-from studies.recommendation import recommend
+from studies.recommendation import _beyond, recommend
 from studies.spec import study_from
+from studies.tracking.ledger import Ledger
 from studies.workspace import StudyFiles, study_files
 from tests.studies.builders import WITHOUT_SCREEN, confirmed, new_ledger, noise, study, write_all
 
@@ -82,8 +88,9 @@ def test_the_study_that_is_written_can_be_run_and_says_why(earlier: StudyFiles) 
 def test_how_weak_the_evidence_is_is_told(earlier: StudyFiles) -> None:
     told = recommend(DatasetConfig("digits"), evidence(earlier, DatasetConfig("digits"))).weaknesses
     assert told[0].startswith(
-        "It rests on 2 datasets; the nearest, clean of earlier, is 0.0 standard deviations away in the eyes of mlp-16"
+        "It rests on 2 datasets, with and without dials, of digits; the nearest, clean of earlier, is 0.0 standard deviations away in"
     )
+    assert told[1] == "digits is among them: that is what was found on it, and no evidence from others."
     assert "That the best λ of gds goes with what datasets are like has not been shown." in told
 
 
@@ -93,6 +100,37 @@ def test_a_family_that_nowhere_helped_is_recommended_only_where_there_is_no_othe
     found = recommend(DatasetConfig("digits"), worse)
     assert [suggestion.family for suggestion in found.suggestions] == ["cos_face"]
     assert "On none of them has cos_face been shown to be better than ce." in found.weaknesses
+
+
+def test_a_network_whose_weights_are_not_there_is_told_and_the_others_serve(earlier: StudyFiles, tmp_path: Path) -> None:
+    shutil.copytree(earlier.directory, tmp_path / "earlier")
+    files = study_files(tmp_path, "earlier")
+    with Ledger(files.ledger) as ledger:
+        (known,) = recorded_descriptors(ledger)
+        gone = replace(known, network="mlp-16, mlp-16-digits-0123456789ab.safetensors")
+        ledger.set_meta("descriptors", json.dumps([each.to_dict() for each in (known, gone)]))
+    told = gather(DatasetConfig("digits"), [files], None, lambda what: None)
+    assert told.networks == ("mlp-16, random weights",)
+    (said,) = told.left_out
+    assert said.startswith("earlier is compared without what it saw of ") and "mlp-16-digits-0123456789ab.safetensors" in said
+
+
+@pytest.mark.parametrize(
+    ("knob", "tried", "beyond"),
+    [
+        ({"search": (0.0, 4.0)}, [1.0, 2.0], 4.0),  # as far as it is searched
+        ({"search": (0.0, 2.0)}, [1.0, 2.0], 3.0),  # a step
+        ({"search": (0.0, 2.0), "high": 2.5}, [1.0, 2.0], 2.5),
+        ({"search": (0.5, 2.0), "open_low": True}, [1.0, 0.5], 0.25),
+        ({"search": (0.01, 1.0), "scale": "log"}, [0.1, 1.0], 10.0),
+        ({"search": (1, 4), "integer": True}, [2.0, 4.0], 6.0),
+    ],
+)
+def test_beyond_an_end_that_was_best_lies_a_value_that_may_be_tried(knob: dict[str, Any], tried: list[float], beyond: float) -> None:
+    declared = Knob(
+        **{"name": "k", "symbol": "k", "default": 1.0, "low": 0.0, "high": math.inf, "grid": (1.0, 2.0), "source": "a test", **knob}
+    )
+    assert _beyond(declared, tried) == pytest.approx(beyond)
 
 
 def test_a_study_that_says_nothing_of_the_dataset_is_told_why(tmp_path: Path, earlier: StudyFiles) -> None:

@@ -13,7 +13,7 @@ from studies.reporting.section import Figure, Section, file_name, runs_of
 from studies.reporting.strokes import below, row_title, rows, shortened
 from studies.reporting.surface import Sheet
 from studies.reporting.tables import gains_note
-from studies.reporting.wording import counted, gain_words, metric_words, number
+from studies.reporting.wording import counted, gain_words, is_none, metric_words, number
 
 ROW, LONGEST = 44, 24
 Measured = tuple[Curve, Gain]
@@ -54,10 +54,12 @@ def sentence(answer: Answer, measured: Sequence[Measured]) -> str:
     clauses = [f"{family} does better than cross-entropy on {helps} of {total}"] if helps else []
     if worse := len(apart) - helps:
         clauses.append(f"{'worse' if helps else f'{family} does worse than cross-entropy'} on {worse}{'' if helps else f' of {total}'}")
-    if unclear := len(measured) - len(apart):
+    if unclear := len(measured) - len(apart) - sum(is_none(gain) for _, gain in measured):
         clauses.append(
             f"cannot be told from it on {unclear}" if clauses else f"{family} cannot be told from cross-entropy on any of {total}"
         )
+    if itself := sum(is_none(gain) for _, gain in measured):
+        clauses.append(f"is cross-entropy itself on {itself}" if clauses else f"{family} is cross-entropy itself on {itself} of {total}")
     return f"{', '.join(clauses)}."
 
 

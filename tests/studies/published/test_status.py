@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,6 +124,9 @@ def test_claims_about_what_the_study_did_not_confirm_are_left_out(found: Answer)
 
 def test_what_was_otherwise_in_the_study_is_told(found: Answer) -> None:
     assert checked(found, best=1, conditions={"model": "resnet18", "tau": 1}).otherwise == "model mlp-8 instead of resnet18"
+    beside = {"zero_centroid.weight": 10.0, "sample_margin.weight": 0.0}
+    held = tuple(replace(curve, held={**curve.held, **beside}) for curve in found.curves)
+    assert checked(replace(found, curves=held), best=1).otherwise == "with zero_centroid.weight 10"
 
 
 def test_the_command_prints_each_claim_with_its_status(found: Answer, tmp_path: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from studies.analysis import Gain
 from studies.analysis.rule import LABELS, MOST_SEEDS
-from studies.reporting.sentences import curve_sentence, gains_sentence, headline, screen_sentence
+from studies.reporting.sentences import alt_of_gains, curve_sentence, gains_sentence, headline, screen_sentence
 from studies.reporting.tables import verdict_rows
 from studies.reporting.wording import gain_words, interval_words, number
 
@@ -81,7 +81,24 @@ def test_a_gain_without_a_verdict_is_no_headline(build, noisy):
     for curve in answer.curves:
         contender = replace(curve.contender, gain=Gain(2.0, 1.0, 3.0, 5, different=True), chosen_before=True)
         answer = replace(answer, curves=tuple(replace(each, contender=contender) if each is curve else each for each in answer.curves))
-    assert headline(answer, "digits").startswith("On digits, no family is shown to beat cross-entropy")
+    said = headline(answer, "digits")
+    assert said.startswith(
+        "On digits, no verdict says that a family’s knob beats cross-entropy, though the gain of gds and gradient_decay over ce is"
+    )
+
+
+def test_a_setting_that_is_cross_entropy_has_no_gain_to_tell(build, peaked):
+    found = build(peaked)
+    decay = curve_of(found, "gradient_decay")
+    itself = replace(decay, contender=replace(decay.contender, gain=Gain(0.0, 0.0, 0.0, 5, different=False), chosen_before=True))
+    answer = replace(found, curves=tuple(itself if each is decay else each for each in found.curves))
+    assert gains_sentence(answer, "digits").endswith("; the setting of gradient_decay is cross-entropy.")
+    assert "gradient_decay it is ce" in alt_of_gains(answer, "digits")
+
+
+def test_a_baseline_with_regularisers_is_not_taken_for_plain_cross_entropy(found):
+    curve = replace(curve_of(found, "gds"), held={"lr": 0.1, "zero_centroid.weight": 10.0, "sample_margin.weight": 0.0})
+    assert curve_sentence(found, curve) == "On digits, gds beats cross-entropy with the same regularisers (λ = 0), and its best λ is 1."
 
 
 def test_a_metric_of_which_less_is_better_is_lowered(build, peaked):
