@@ -57,26 +57,30 @@ def sentence(answer: Answer, dataset: str, followed: Sequence[Followed]) -> str:
 
     That is the screen wherever one chose, though settings that a later stage chose may stand before those that it chose.
     """
-    sign, order = (1.0 if answer.spec.maximize else -1.0), list(MARKS)
+    order = list(MARKS)
     steps = [(before.stage, after.stage) for each in followed if each.family != "ce" for before, after in pairwise(each.stages)]
     first, then = min(steps, key=lambda step: (order.index(step[0]), order.index(step[1])))
-    words = metric_words(answer.spec)
-
-    def flattered(rows: Sequence[Followed]) -> tuple[int, str]:
-        pairs = [
-            (before.summary.mean, after.summary.mean)
-            for each in rows
-            if (before := _of(each, first)) is not None and (after := _of(each, then)) is not None
-        ]
-        better = fmean(sign * (before - after) for before, after in pairs) if pairs else 0.0
-        return len(pairs), f"{number(abs(better), places(answer.spec.smallest_effect))}{words.points} {'better' if better > 0 else 'worse'}"
-
-    (count, amount), (plain, its_own) = (flattered([each for each in followed if (each.family == "ce") is ce]) for ce in (False, True))
-    many, average = ("the chosen setting", "") if count == 1 else (f"{count} chosen settings", ", on average")
-    said = f"On {dataset}, the {first} stage showed {many} {amount} than the {then} stage{average}"
-    said += f", and cross-entropy itself {its_own}" if plain else ""
+    chosen = _flattered(answer, [each for each in followed if each.family != "ce"], first, then)
+    plain = _flattered(answer, [each for each in followed if each.family == "ce"], first, then)
+    many, average = ("the chosen setting", "") if len(chosen) == 1 else (f"{len(chosen)} chosen settings", ", on average")
+    said = f"On {dataset}, the {first} stage showed {many} {_better(answer, chosen)} than the {then} stage{average}"
+    said += f", and cross-entropy itself {_better(answer, plain)}" if plain else ""
     tested = [(called(each.family, each.setting), seen) for each in followed if (seen := _of(each, "test")) is not None]
-    return said + "".join(f"; {name} has {mean_words(seen.summary)}{words.unit} on the test split" for name, seen in tested) + "."
+    unit = metric_words(answer.spec).unit
+    return said + "".join(f"; {name} has {mean_words(seen.summary)}{unit} on the test split" for name, seen in tested) + "."
+
+
+def _flattered(answer: Answer, followed: Sequence[Followed], first: str, then: str) -> list[float]:
+    """By how much each setting that two stages measured looked better in the first of them."""
+    sign = 1.0 if answer.spec.maximize else -1.0
+    pairs = [(_of(each, first), _of(each, then)) for each in followed]
+    return [sign * (before.summary.mean - after.summary.mean) for before, after in pairs if before and after]
+
+
+def _better(answer: Answer, amounts: Sequence[float]) -> str:
+    amount = fmean(amounts)
+    size = number(abs(amount), places(answer.spec.smallest_effect))
+    return f"{size}{metric_words(answer.spec).points} {'better' if amount > 0 else 'worse'}"
 
 
 def _of(followed: Followed, stage: str) -> StageMean | None:
