@@ -31,7 +31,7 @@ def open_study(path: str | Path) -> Study:
     Example:
         >>> open_study("nowhere")
         Traceback (most recent call last):
-        studies.workspace.StudyError: nowhere holds 0 studies; name one
+        studies.workspace.StudyError: nowhere holds no study
     """
     from studies.opened import open_directory
     from studies.workspace import StudyFiles, open_files
