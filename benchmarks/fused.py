@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import sqlite3
 import statistics
 import subprocess
@@ -262,7 +261,9 @@ def _held(case: Case, width: int) -> float:
     for place in range(width):
         array.join(_trial(case, place))
     array.rehearse()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+    # Not resource.getrusage, which begins at what the parent held when it started this process.
+    (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) / 1024.0
 
 
 if __name__ == "__main__":
