@@ -134,7 +134,6 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
     smaller = dict[str, None]()
     answers = {of.directory.name: open_answer(of.directory) for of in files}
     metric = _commonest_metric(answers.values())
-    prepare(config, data_root=data_root, study_seed=0, replicate=0)  # files of it that are missing are no fault of a study's network
     for study, answer in answers.items():
         hindrance, blind = _hindrance(answer, metric), list[str]()
         for described in [] if hindrance else answer.topology.described:
@@ -145,6 +144,8 @@ def gather(config: DatasetConfig, files: Sequence[StudyFiles], data_root: Path |
                     smaller |= {f"{study} {fewer}": None} if fewer else {}
                 known |= {(described.network, study, key): values for key, values in described.datasets.items()}
             except (ValueError, FileNotFoundError) as error:
+                if isinstance(error, FileNotFoundError):  # of the network's weights, or, which this raises, of the new dataset
+                    prepare(config, data_root=data_root, study_seed=answer.spec.seed, replicate=0)
                 blind.append(f"of {described.examples} examples of {described.classes} classes in the eyes of {described.network}: {error}")
         if hindrance:
             left_out.append(f"{study} says nothing of it: {hindrance}")

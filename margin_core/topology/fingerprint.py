@@ -70,9 +70,8 @@ def matched_examples(labels: Tensor, classes: int, per_class: int, seed: int = 0
     if len(enough) < classes:
         raise ValueError(f"classes must be at most {len(enough)}, those with {per_class} examples or more, got {classes!r}")
     generator = torch_generator("matched examples", seed)
-    ranked = names[
-        torch.randperm(len(names), generator=generator)
-    ]  # before it is asked which have enough: the same in all levels of a dial
+    # Ranked before it is asked which have enough, so that it is the same in all levels of a dial.
+    ranked = names[torch.randperm(len(names), generator=generator)]
     chosen = ranked[torch.isin(ranked, enough)][:classes].sort().values
     places = [(labels == name).nonzero().flatten() for name in chosen]
     return torch.cat([of[torch.randperm(len(of), generator=generator)[:per_class]] for of in places]).sort().values

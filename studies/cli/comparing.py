@@ -55,7 +55,7 @@ def claims(
         print_json([checked.to_dict() for checked in found])
     elif found:
         _print_claims(found, stdout())
-        asked = len(list(dict.fromkeys(checked.claim.says for checked in found)))
+        asked = len({checked.claim.says for checked in found})
         if asked < len(published):
             others = "the others are about datasets, families or metrics that it did not confirm"
             say(stdout(), f"{asked} of {len(published)} claims can be held against this study; {others}")
@@ -66,12 +66,13 @@ def claims(
 def _print_compared(found: Compared, console: Console) -> None:
     first = next(iter(found.answers))
     for name, entries in found.differences.items():
-        say(console, f"{name} beside {first}: {'the same study file' if not entries else ''}".rstrip())
-        entries = [entry for entry in entries if entry.key != "description"]
-        for entry in entries[:_MANY]:
+        asked = [entry for entry in entries if entry.key != "description"]
+        same = "the same study file" if not entries else "" if asked else "the same but for its description"
+        say(console, f"{name} beside {first}: {same}".rstrip())
+        for entry in asked[:_MANY]:
             say(console, f"  {entry}")
-        if len(entries) > _MANY:
-            say(console, f"  and {len(entries) - _MANY} more keys")
+        if len(asked) > _MANY:
+            say(console, f"  and {len(asked) - _MANY} more keys")
     _print_curves(found, console)
     for (dataset, family), shift in found.shifts.items():
         say(console, f"{shift.verdict.label} of {family} on {dataset} from study to study: {shift.verdict.reason}")

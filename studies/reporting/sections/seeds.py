@@ -16,7 +16,7 @@ from studies.reporting.sentences import curves_of
 from studies.reporting.strokes import MEDIUM, SMALL, across, below, beside, mark, offset, shortened, stroke
 from studies.reporting.surface import BEST, INK, MUTED, PAPER, Sheet
 from studies.reporting.windows import Window
-from studies.reporting.wording import counted, listed, metric_words, number
+from studies.reporting.wording import counted, listed, metric_words, number, places
 
 SHEET = Sheet(width=330, height=220, left=38, right=108, top=28, bottom=42)
 LONGEST = 15
@@ -59,7 +59,7 @@ def figure(answer: Answer, dataset: str, seen: Sequence[Seen]) -> Figure:
 def sentence(answer: Answer, dataset: str, seen: Sequence[Seen]) -> str:
     """What the seeds tell now, and how many the smallest effect of interest would take where they are too few for it."""
     now = sorted({ahead.now for _, ahead in seen})
-    told = list(dict.fromkeys(number(edge(ahead.tells_now for _, ahead in seen), 2) for edge in (min, max)))
+    told = list(dict.fromkeys(_size(edge(ahead.tells_now for _, ahead in seen)) for edge in (min, max)))
     seeds = counted(now[0], "seed") if len(now) == 1 else f"{now[0]} to {now[-1]} seeds"
     said = f"On {dataset}, {seeds} tell a lead of {' to '.join(told)}{metric_words(answer.spec).points} apart from none"
     sesoi = answer.spec.smallest_effect
@@ -79,7 +79,11 @@ def _outlook(answer: Answer, curve: Curve) -> Outlook | None:
 
 
 def _amount(answer: Answer, value: float) -> str:
-    return f"{number(value, 2)}{metric_words(answer.spec).points}"
+    return f"{_size(value)}{metric_words(answer.spec).points}"
+
+
+def _size(value: float) -> str:
+    return number(value, max(2, places(value)))
 
 
 def _paint(axes: Axes, answer: Answer, seen: Sequence[Seen]) -> None:
