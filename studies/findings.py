@@ -82,6 +82,12 @@ class Curve:
     held: Mapping[str, float | str]
     tuned: Mapping[str, Mapping[float, float | str]]
 
+    @property
+    def regularizers(self) -> dict[str, float]:
+        """The weights, other than none, of regularisers that the whole curve has."""
+        weights = {name: value for name, value in self.held.items() if name.endswith(".weight")}
+        return {name: float(value) for name, value in weights.items() if value}
+
 
 @dataclass(frozen=True)
 class Surface:

@@ -21,12 +21,18 @@ def explain(question: Question, replicates: Replicates, fit: Comparison, label: 
     """
     clauses = [f"over {len(replicates.scores)} seeds {_finding(question, replicates, fit, label)}"]
     if label == "UNDECIDED":
-        many = more_seeds == MOST_SEEDS
-        clauses.append(f"fewer than {more_seeds} more seeds would hardly decide" if many else f"about {more_seeds} more seeds would decide")
+        clauses.append(forecast(more_seeds))
     clauses += terms(question)
     if fit.residual_variance == 0.0:
         clauses.append("the seeds show no noise at all: are they separate runs?")
     return sentence([*clauses, *_noise(question, replicates, fit), *replicates.notes(question.knob)])
+
+
+def forecast(more_seeds: int) -> str:
+    """How many more seeds would decide; `MOST_SEEDS` stands for as many and more."""
+    if more_seeds >= MOST_SEEDS:
+        return f"fewer than {MOST_SEEDS} more seeds would hardly decide"
+    return f"about {more_seeds} more seed{'' if more_seeds == 1 else 's'} would decide"
 
 
 def terms(question: Question) -> list[str]:

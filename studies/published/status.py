@@ -189,5 +189,5 @@ def _otherwise(claim: Claim, dataset: str, answer: Answer) -> str:
     there = {} if curve is None else curve.held
     held = {name.removeprefix(f"{claim.family}."): value for name, value in there.items()} | {"model": answer.spec.model.name}
     told = [f"{name} {held[name]} instead of {asked}" for name, asked in claim.conditions.items() if name in held and held[name] != asked]
-    beside = [f"{name} {value:g}" for name, value in there.items() if name.endswith(".weight") and isinstance(value, float | int) and value]
-    return ", ".join([*told, *(f"with {each}" for each in beside if each.partition(" ")[0] not in claim.conditions)])
+    beside = {} if curve is None else curve.regularizers
+    return ", ".join([*told, *(f"with {name} {weight:g}" for name, weight in beside.items() if name not in claim.conditions)])

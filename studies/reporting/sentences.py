@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from studies.analysis import Gain, OptimumEvidence
-from studies.analysis.rule import MOST_SEEDS
+from studies.analysis.reason import forecast
 from studies.findings import Answer, Contender, Curve, Shift, Surface, Tested, Winner
 from studies.reporting.wording import (
     counted,
@@ -285,8 +285,7 @@ def _baseline(curve: Curve) -> str:
     baseline = curve.verdict.question.baseline
     if baseline is None:
         return "cross-entropy"
-    regularised = any(name.endswith(".weight") and value for name, value in curve.held.items())
-    return f"cross-entropy {'with the same regularisers ' if regularised else ''}({curve.knob.symbol} = {plain(baseline)})"
+    return f"cross-entropy {'with the same regularisers ' if curve.regularizers else ''}({curve.knob.symbol} = {plain(baseline)})"
 
 
 def _measured(answer: Answer, winner: Winner) -> str:
@@ -338,6 +337,4 @@ def _more_seeds(curves: Sequence[Curve]) -> str:
         return ""
     least = min(wanted.values())
     of = "" if len(wanted) == len(curves) else f" on {listed([family for family, number in wanted.items() if number == least])}"
-    if least >= MOST_SEEDS:
-        return f"; fewer than {MOST_SEEDS} more seeds would hardly decide{of}"
-    return f"; about {counted(least, 'more seed')} would decide{of}"
+    return f"; {forecast(least)}{of}"
