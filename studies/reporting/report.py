@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from studies.findings import Answer
 from studies.reporting import tables
+from studies.reporting.notes import notes
 from studies.reporting.sections import sections_of
 from studies.reporting.sentences import headline
 from studies.reporting.topology import MEANINGS as TOPOLOGY_MEANINGS
@@ -41,7 +42,7 @@ def render_report(answer: Answer) -> str:
         .get_template("report.html")
         .render(
             facts=tables.facts(answer),
-            notes=tables.notes(answer),
+            notes=notes(answer),
             headlines=[(dataset, headline(answer, dataset)) for dataset in answer.datasets],
             sections=list(zip(sections, bodies, strict=True)),
             **shared,

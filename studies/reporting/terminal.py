@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.findings import Answer
+from studies.reporting.notes import notes
 from studies.reporting.sections.surfaces import sentence as surface_sentence
 from studies.reporting.sentences import headline, shift_sentences
-from studies.reporting.tables import notes, verdict_rows
+from studies.reporting.tables import verdict_rows
 from studies.reporting.topology import topology_sentences
 from studies.reporting.wording import metric_words
 

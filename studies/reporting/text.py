@@ -13,10 +13,11 @@ from rich.text import Text
 from studies.analysis import summarise
 from studies.findings import Answer, Contender, Curve
 from studies.reporting.figures import dataset_window, window_of_gains
+from studies.reporting.notes import notes
 from studies.reporting.sections.surfaces import sentence as surface_sentence
 from studies.reporting.sentences import curve_sentence, curves_of, headline, seeds_by_value, shift_sentences, surfaces_of
 from studies.reporting.strokes import shortened
-from studies.reporting.tables import confidence_words, facts, notes, set_sentence
+from studies.reporting.tables import confidence_words, facts, set_sentence
 from studies.reporting.terminal import STYLES
 from studies.reporting.topology import topology_sentences
 from studies.reporting.windows import Window

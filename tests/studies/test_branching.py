@@ -20,7 +20,8 @@ from studies.branching import take_over
 from studies.claim import check_claim, claim, recorded_study
 from studies.cli import app
 from studies.plan import PlannedTrial, screen_trials
-from studies.reporting.tables import history_rows, notes
+from studies.reporting.notes import notes
+from studies.reporting.tables import history_rows
 from studies.running.driver import trial_source
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger

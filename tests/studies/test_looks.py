@@ -9,7 +9,7 @@ import pytest
 
 from studies.answer import open_answer
 from studies.findings import Curve
-from studies.reporting.tables import notes
+from studies.reporting.notes import notes
 from tests.studies.builders import STUDY, TWO_DATASETS, WITHOUT_SCREEN, study
 from tests.studies.test_branching import run
 

@@ -13,7 +13,7 @@ from studies.answer import open_answer
 from studies.claim import claim
 from studies.cli import app
 from studies.plan import screen_trials
-from studies.reporting.tables import notes
+from studies.reporting.notes import notes
 from studies.running.driver import trial_source
 from studies.spec import StudySpec
 from studies.tracking.ledger import Ledger

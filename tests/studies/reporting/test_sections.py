@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
+from studies.reporting.notes import notes
 from studies.reporting.report import render_report
 from studies.reporting.sections import cost, disagreement, families, forest, optimism, sections_of, seeds
-from studies.reporting.tables import notes
 from tests.studies.reporting.conftest import noise
 
 
