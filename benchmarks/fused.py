@@ -35,6 +35,7 @@ from trial import MANY_EPOCHS, BareLoop, _machine, _row, random_pictures
 
 from margin_core.data import DatasetConfig
 from margin_core.losses import build_loss
+from margin_core.machine import prepare_to_train
 from margin_core.training import Cell, Recipe, Trial
 from margin_core.training.array import TrialArray
 from studies.workspace import StudyFiles
@@ -85,8 +86,7 @@ def main() -> None:
     parser.add_argument("--data-root", help="folder of the datasets, for the study")
     parser.add_argument("--quick", action="store_true", help="the first rows and fewer rounds")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.empty(31 * 2**20, dtype=torch.uint8)  # as benchmarks/losses.py: lets glibc keep what is freed
+    prepare_to_train(1)
     print(f"{_machine('cpu')}; torch {torch.__version__}.")
     if "steps" in arguments.only:
         cases = [case for case in CASES if case.model in arguments.models][: 1 if arguments.quick else None]
@@ -254,7 +254,7 @@ def _in_a_process(case: Case, width: int) -> float:
 
 
 def _held(case: Case, width: int) -> float:
-    torch.set_num_threads(1)
+    prepare_to_train(1)
     array = TrialArray()
     if width == 0:
         _trial(case, 0)

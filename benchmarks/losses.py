@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy, normalize
 from torch.profiler import ProfilerActivity, profile
 
 from margin_core.losses import Family, build_loss, get_family, list_losses
-from margin_core.machine import processor_name
+from margin_core.machine import prepare_to_train, processor_name
 
 SIZES = ((256, 1000), (256, 10_000))
 GPU_CLASSES = (1000, 4096, 10_000, 32_768, 131_072)
@@ -43,10 +43,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which everything takes its turn")
     parser.add_argument("--families", nargs="*", default=list_losses(), help="of them, only these")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    # Once a large block has been freed, as in any training, glibc keeps what is freed later for the next step. Before, it gives
-    # buffers back to the system and faults their pages in anew, which may cost more than what is measured here.
-    torch.empty(31 * 2**20, dtype=torch.uint8)
+    prepare_to_train(arguments.threads)
     print(f"{_machine(arguments.device)}; torch {torch.__version__}, {arguments.threads} threads, float32.")
     for batch, classes in SIZES:
         print(f"\n## {batch} samples, {classes} classes\n")

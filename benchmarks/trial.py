@@ -31,7 +31,7 @@ from margin_core.data import DatasetConfig
 from margin_core.data.dataset import Dataset, DatasetSource
 from margin_core.data.listing import SOURCES
 from margin_core.losses import build_loss
-from margin_core.machine import processor_name
+from margin_core.machine import prepare_to_train, processor_name
 from margin_core.training import Cell, Recipe, Trial
 from margin_core.training.processes import Processes
 
@@ -73,9 +73,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30, help="rounds in which everything takes its turn")
     parser.add_argument("--models", nargs="*", default=[case.model for case in CASES], help="of them, only these")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    # As benchmarks/losses.py: lets glibc keep what is freed.
-    torch.empty(31 * 2**20, dtype=torch.uint8)
+    prepare_to_train(arguments.threads)
     print(f"{_machine(arguments.device)}; torch {torch.__version__}, {arguments.threads} threads, batches of {BATCH}.\n")
     head = ("ratio", "ratio of processor time", "both with the family's loss", "evaluation, %")
     print(_row("network", "images", "bare loop, images/s", "trial, images/s", *head))

@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from margin_core.data import check_dataset
+from margin_core.machine import prepare_to_train
 from margin_core.training import TrialCost, trial_cost
 from studies.extension import processor
 from studies.plan import FIRST_REPLICATE, build_cell, confirm_trials, one_of_each, screen_trials
@@ -103,7 +104,7 @@ def probe(spec: StudySpec, data_root: Path | None) -> Iterator[tuple[tuple[str, 
     threads, device = processor(spec)
     if device == "cuda" and not torch.cuda.is_available():
         raise CallError("--probe tries a few steps where it is called, and resources.gpu asks for a GPU, which this machine has not")
-    torch.set_num_threads(threads)
+    prepare_to_train(threads)
     record, seed = spec.record.record(), spec.seed
     for entry in spec.datasets:
         dataset = entry.config()

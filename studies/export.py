@@ -19,6 +19,7 @@ import yaml
 
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family
+from margin_core.machine import prepare_to_train
 from margin_core.models import Classifier, save_weights
 from margin_core.training import Cell, CheckpointError, Record, Setting, Trial
 from margin_core.training.array import TrialArray, why_alone
@@ -122,7 +123,7 @@ class ExportedTrial:
 
     def open(self, data_root: Path | None) -> Trial:
         """The trial, ready to train, with its threads set."""
-        torch.set_num_threads(self.threads)
+        prepare_to_train(self.threads)
         root = None if data_root is None else str(data_root)
         return Trial(self.cell, study_seed=self.study_seed, replicate=self.replicate, phase=self.phase, data_root=root, record=self.record)
 

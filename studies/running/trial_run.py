@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from margin_core.machine import prepare_to_train
 from margin_core.training import CheckpointError, EpochReport, Examples, Record, Trial, checkpoint_files
 from margin_core.training.processes import Processes
 from studies.plan import PlannedTrial
@@ -166,7 +167,7 @@ class TrialRun:
 
     def open(self) -> Trial:
         """The trial where its checkpoint left it, or at its beginning; from now on it is this run's."""
-        torch.set_num_threads(self._setting.threads)
+        prepare_to_train(self._setting.threads)
         self._trial = self._open()
         self._saved_epoch = self._trial.epoch
         self._untold = list(self._history)  # the driver may have gone before these reached it
