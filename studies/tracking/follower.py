@@ -27,6 +27,7 @@ _FIRST_LOOK = 20.0  # seconds; importing MLflow takes a processor for some of th
 _PAUSE = 2.0
 _LONGEST_REST = 600.0  # between one process that ended by itself and the next
 _OVER = "over"
+_NICENESS = 19  # trials go first: Ray gives their processes 15
 
 
 class Follower:
@@ -117,6 +118,7 @@ def _log_until_it_ends(process: subprocess.Popen[str]) -> str:
 
 def main() -> None:
     """What the process does."""
+    os.nice(_NICENESS)
     ledger, uri, artifact_location = json.loads(sys.stdin.readline())
     patience, talking = Patience(uri), threading.Event()
     threading.Thread(target=_end_with_driver, args=(patience, talking), daemon=True).start()

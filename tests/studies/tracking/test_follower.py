@@ -104,6 +104,16 @@ def test_it_ends_when_it_is_told_and_its_command_line_holds_no_password(ledger: 
     assert not processes()
 
 
+def test_trials_go_before_it(ledger: Ledger) -> None:
+    follower = Follower(ledger.path, "http://127.0.0.1:9", None)
+    follower.start()
+    try:
+        process = started()
+        assert eventually(lambda: process.nice() == 19)
+    finally:
+        follower.stop(within=0.0)
+
+
 def test_one_that_was_killed_is_followed_by_another(ledger: Ledger, caplog: Caplog) -> None:
     following = Follower(ledger.path, "http://127.0.0.1:9/", None)
     following.start()
