@@ -7,17 +7,18 @@ is ever averaged over trials, so the gradient of their sum is each one's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from margin_core.knobs import Schedule
 from margin_core.losses import Loss, get_family
 from margin_core.models import counted_in_scale
 from margin_core.regularizers import get_regularizer
-from margin_core.training.stacked import Features, Given, Tensors, cosines, features, linear
+from margin_core.training.stacked import Features, Given, Tensors, cosines, features, logits
 from margin_core.training.trial import Trial
 
 
@@ -40,112 +41,159 @@ class ArrayObjective:
 
     Args:
         trials: In the order of `place`.
+
+    Attributes:
+        by_tensors: Whether all that changes from step to step lies in tensors that stay where they are.
     """
 
     def __init__(self, trials: Sequence[Trial]) -> None:
-        self.linear = sum(get_family(trial.cell.family).reads == "logits" for trial in trials)
         groups = [list(group) for _, group in groupby(trials, key=lambda trial: place(trial)[:5])]
-        self._groups = [_Group(group) for group in groups]
-        ends = [0]
-        for group in groups:
-            ends.append(ends[-1] + len(group))
-        self._bounds = list(pairwise(ends))
+        starts = accumulate(map(len, groups), initial=0)
+        self._groups = [_Group(group, start) for group, start in zip(groups, starts, strict=False)]
+        by_head = [list(some) for _, some in groupby(self._groups, key=lambda group: group.reads)]
+        self._numbers = [[group.end - group.start for group in some] for some in by_head]
+        self.linear = sum(group.end - group.start for group in self._groups if group.reads == "logits")
+        self.by_tensors = all(group.by_tensors for group in self._groups)
 
-    def scores(self, value: Given | Features, tensors: Tensors) -> tuple[Tensor, Tensor]:
-        """Logits (L, K, N) of the first trials, whose heads are linear, and cosines (T - L, K, N) of the others."""
-        weight = tensors["head.weight"]
-        count, none = self.linear, weight.new_zeros(0)
-        return (
-            linear(value.part(0, count), weight[:count], tensors["head.bias"]).values if count else none,
-            cosines(value.part(count, len(weight)), weight[count:]).values if count < len(weight) else none,
-        )
+    def follow_schedules(self) -> None:
+        """Take up the knobs and weights that the trials have now; before each step."""
+        for group in self._groups:
+            group.follow_schedules()
 
-    def __call__(self, value: Given | Features, tensors: Tensors, target: Tensor) -> list[Tensor]:
-        """The objective of each trial's batch, (T,) in parts.
+    def scores(self, value: Given | Features, tensors: Tensors) -> list[Tensor]:
+        """Logits (L, N, K) of the first trials, whose heads are linear, and cosines (T - L, N, K) of the others, where there are any."""
+        weight, count = tensors["head.weight"], self.linear
+        if count == len(weight):
+            return [logits(value, weight, tensors["head.bias"])]
+        if count == 0:
+            return [cosines(value, weight)]
+        first, last = torch.tensor_split(weight, [count])
+        return [logits(value.part(0, count), first, tensors["head.bias"]), cosines(value.part(count, len(weight)), last)]
+
+    def __call__(self, value: Given | Features, tensors: Tensors, target: Tensor) -> Tensor:
+        """The objective of each trial's batch, (T,).
 
         Args:
             value: What the backbones give.
             tensors: The parameters by name, (T, ...).
             target: The labels (T, N).
         """
-        logits, angles = self.scores(value, tensors)
-        totals = []
-        for group, (start, end) in zip(self._groups, self._bounds, strict=True):
-            scores = logits[start:end] if end <= self.linear else angles[start - self.linear : end - self.linear]
-            own = {name: tensor[start:end] for name, tensor in tensors.items() if name != "head.bias"}
-            if end <= self.linear and "head.bias" in tensors:
-                own["head.bias"] = tensors["head.bias"][start:end]
-            totals.append(group(scores.transpose(1, 2), value.part(start, end), own, target[start:end]))
-        return totals
+        parts = zip(self.scores(value, tensors), self._numbers, strict=True)
+        scores = [part for of_heads, numbers in parts for part in torch.split(of_heads, numbers)]
+        totals = [group(own, value, tensors, target) for group, own in zip(self._groups, scores, strict=True)]
+        return totals[0] if len(totals) == 1 else torch.cat(totals)
 
 
 class _Group:
-    """The objectives of trials that one call of a family's function can serve."""
+    """The objectives of trials that one call of a family's function can serve.
 
-    def __init__(self, trials: Sequence[Trial]) -> None:
+    Args:
+        trials: They stand one after another.
+        start: The place of the first one.
+    """
+
+    def __init__(self, trials: Sequence[Trial], start: int) -> None:
+        self.start, self.end = start, start + len(trials)
         self._trials = trials
         self._family = get_family(trials[0].cell.family)
-        self._regularizers = sorted(trials[0].cell.regularizers)
-        changing = any(trial.objective.knob_schedules or list(trial.objective.loss.parameters()) for trial in trials)
-        self._arguments = None if changing else self._put_together()
+        self.reads = self._family.reads
+        self._losses = [trial.objective.loss for trial in trials]
+        self._device = trials[0].device
+        each = self._arguments_of_each()
+        changing = any(trial.objective.knob_schedules for trial in trials)
+        self._trained = [name for name, value in each.items() if isinstance(value[0], Tensor) and name not in self._family.needs]
+        self._numbers = {name: _column(values).to(self._device) for name, values in each.items() if changing and _are_numbers(values)}
+        self._fixed = {name: _together(each[name], self._device) for name in each.keys() - self._trained - self._numbers.keys()}
+        self._weights = {
+            name: torch.zeros(len(trials), dtype=torch.float64, device=self._device)
+            for name in sorted(trials[0].cell.regularizers)
+            if any(isinstance(weight, Schedule) or weight for weight in (trial.objective.weights[name] for trial in trials))
+        }
+        self.by_tensors = not changing or type(self._losses[0]) is Loss
 
-    def __call__(self, scores: Tensor, value: Given | Features, own: Tensors, target: Tensor) -> Tensor:
-        """The objective of each of the group's trials, (G,), given scores (G, N, K)."""
-        arguments = self._arguments or self._put_together()
-        inputs = {name: self._input(name, scores, value, own) for name in self._family.inputs}
-        total = self._mean(self._family.function(scores, target, **arguments, **inputs))
-        for name in self._regularizers:
-            total = self._with_regularizer(total, name, scores, value, own, target)
+    def follow_schedules(self) -> None:
+        """Take up the knobs and weights that the trials have now."""
+        each = self._arguments_of_each() if self._numbers else {}
+        for name, numbers in self._numbers.items():
+            numbers.copy_(_column(each[name]))
+        for name, weights in self._weights.items():
+            weights.copy_(torch.tensor([trial.objective.weight(name) for trial in self._trials], dtype=torch.float64))
+
+    def __call__(self, scores: Tensor, value: Given | Features, tensors: Tensors, target: Tensor) -> Tensor:
+        """The objective of each of the group's trials, (G,).
+
+        Args:
+            scores: Theirs, (G, N, K).
+            value: What the backbones of all trials give.
+            tensors: The parameters of all, (T, ...).
+            target: The labels of all, (T, N).
+        """
+        target = target[self.start : self.end]
+        each = self._arguments_of_each() if self._trained else {}
+        trained = {name: torch.stack(each[name]).unsqueeze(1) for name in self._trained}
+        inputs = {name: self._input(name, value, tensors) for name in self._family.inputs}
+        total = self._mean(self._family.function(scores, target, **self._fixed, **self._numbers, **trained, **inputs))
+        for name in self._weights:
+            total = self._with_regularizer(total, name, scores, value, tensors, target)
         return total
 
     def _mean(self, per_sample: Tensor) -> Tensor:
         """Of each trial's batch, or what its loss takes for the mean."""
-        losses = [trial.objective.loss for trial in self._trials]
-        if type(losses[0]).reduce is Loss.reduce:
+        if type(self._losses[0]).reduce is Loss.reduce:
             return per_sample.mean(-1)
-        return torch.stack([loss.reduce(own) for loss, own in zip(losses, per_sample, strict=True)])
+        return torch.stack([loss.reduce(own) for loss, own in zip(self._losses, per_sample, strict=True)])
 
-    def _put_together(self) -> dict[str, Any]:
-        each = [trial.objective.loss.arguments() for trial in self._trials]
-        device = self._trials[0].device
-        return {name: _together([arguments[name] for arguments in each], device) for name in each[0]}
+    def _arguments_of_each(self) -> dict[str, list[Any]]:
+        """What the losses' function is called with, by name: of each trial."""
+        each = [loss.arguments() for loss in self._losses]
+        return {name: [arguments[name] for arguments in each] for name in each[0]}
 
-    def _input(self, name: str, scores: Tensor, value: Given | Features, own: Tensors) -> Tensor:
+    def _own(self, tensor: Tensor) -> Tensor:
+        return tensor[self.start : self.end]
+
+    def _input(self, name: str, value: Given | Features, tensors: Tensors) -> Tensor:
         if name == "norms":
-            lengths = torch.linalg.vector_norm(_features(value), dim=1)
-            norms: Tensor = lengths.unsqueeze(2) * torch.linalg.vector_norm(own["head.weight"], dim=2).unsqueeze(1)
+            lengths = torch.linalg.vector_norm(_features(value.part(self.start, self.end)), dim=1)
+            norms: Tensor = lengths.unsqueeze(2) * torch.linalg.vector_norm(self._own(tensors["head.weight"]), dim=2).unsqueeze(1)
             return norms
-        source = self._trials[0].objective.loss.options.get("network_scale", "all_weights")
+        source = self._losses[0].options.get("network_scale", "all_weights")
         each = []
         for layer in counted_in_scale(self._trials[0].model, source):
-            whole = torch.cat([own[parameter].flatten(1) for parameter in layer], dim=1)
+            whole = torch.cat([self._own(tensors[parameter]).flatten(1) for parameter in layer], dim=1)
             each.append(torch.linalg.vector_norm(whole, dim=1, dtype=torch.float64))
         return torch.stack(each).log().sum(dim=0).unsqueeze(1)
 
-    def _with_regularizer(self, total: Tensor, name: str, scores: Tensor, value: Given | Features, own: Tensors, target: Tensor) -> Tensor:
-        weights = [trial.objective.weight(name) for trial in self._trials]
-        if not any(weights):
-            return total
+    def _with_regularizer(
+        self, total: Tensor, name: str, scores: Tensor, value: Given | Features, tensors: Tensors, target: Tensor
+    ) -> Tensor:
+        prototypes = self._own(tensors["head.weight"])
         regularizer = get_regularizer(name)
         if regularizer.reads == "prototypes":
-            term = regularizer.function(normalize(own["head.weight"], dim=-1))
+            term = regularizer.function(normalize(prototypes, dim=-1))
         else:
-            angles = scores if self._family.reads == "cosines" else cosines(value, own["head.weight"]).values.transpose(1, 2)
+            angles = scores if self.reads == "cosines" else cosines(value.part(self.start, self.end), prototypes)
             term = regularizer.function(angles, target).mean(-1)
         # A weight of 0 keeps the term out, whatever it is: 0 times infinity is no 0.
-        weighed = torch.tensor(weights, dtype=term.dtype, device=term.device)
-        return total + torch.where(weighed != 0.0, weighed * term, 0.0)
+        weights = self._weights[name].to(term.dtype)
+        return total + torch.where(weights != 0.0, weights * term, 0.0)
 
 
 def _together(values: Sequence[Any], device: torch.device) -> Any:
-    """An argument of several losses as one: a number or a name that all have, or numbers (G, 1) in float64."""
+    """An argument of several losses that stays as it is, as one: what all of them have, or numbers (G, 1)."""
     first = values[0]
-    if isinstance(first, Tensor):
-        return torch.stack(list(values)).unsqueeze(1) if first.ndim == 0 else first
-    if all(value == first for value in values):
+    if isinstance(first, Tensor) or all(value == first for value in values):  # what a family needs is the same for all of a group
         return first
+    return _column(values).to(device)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return not isinstance(values[0], (Tensor, str))
+
+
+def _column(values: Sequence[float]) -> Tensor:
+    """Numbers of several losses, (G, 1)."""
     # As wide as Python's own: 0.9 of 45 examples, rounded, are 41, but 40 in single precision.
-    return torch.tensor(values, dtype=torch.float64, device=device).unsqueeze(1)
+    return torch.tensor(values, dtype=torch.float64).unsqueeze(1)
 
 
 def _features(value: Given | Features) -> Tensor:

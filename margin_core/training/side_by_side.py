@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from margin_core.models import Output
 from margin_core.training.array_objective import ArrayObjective
 from margin_core.training.recipe import Recipe
+from margin_core.training.recorded import RecordedSteps, recorder
 from margin_core.training.stacked import Features, Given, StackedBackbone
 from margin_core.training.trial import Trial
 
@@ -47,6 +48,13 @@ class SideBySide:
             for key in _keys(trials[0].cell.recipe):
                 _put_together([state[key] for state in states])
         self._updates = [Update(trial, [name for name, some in owners.items() if trial in some]) for trial in trials]
+        device, limits = trials[0].device, [trial.cell.recipe.clip_norm for trial in trials]
+        clips = any(limit is not None for limit in limits)
+        allowed = [math.inf if limit is None else limit for limit in limits]
+        self._allowed = torch.tensor(allowed, dtype=torch.float64, device=device) if clips else None
+        record = recorder(device)
+        self._recorded = RecordedSteps(record) if record is not None and self._objective.by_tensors else None
+        self._rates = torch.zeros(len(trials), device=device)
 
     def step(self, given: Given, target: Tensor, steps: Sequence[int]) -> Tensor:
         """Make one step of each trial; its objectives (T,) before it, float64.
@@ -57,33 +65,38 @@ class SideBySide:
             steps: The number of each trial's step, from 0.
         """
         rates = [update.begin(step) for update, step in zip(self._updates, steps, strict=True)]
+        self._objective.follow_schedules()
+        if self._recorded is None:
+            return self._make(given, target, rates)
+        self._rates.copy_(torch.tensor(rates))
+        return self._recorded(lambda given, target: self._make(given, target, self._rates.unbind()), given, target)
+
+    def _make(self, given: Given, target: Tensor, rates: Sequence[float | Tensor]) -> Tensor:
         for parameter in self._parameters.values():
             parameter.grad = None
         totals = self._objective(self._backbone(given, self._of_backbone, training=True), self._parameters, target)
-        # The sum, so that each trial has the gradient that it would have alone; a mean would divide it by their number.
-        torch.autograd.backward([total.sum() for total in totals])
+        # Of their sum, so that each trial has the gradient that it would have alone; of a mean it would be divided by their number.
+        torch.autograd.backward(totals, torch.ones_like(totals))
         gradients = [_gradient(parameter) for parameter in self._parameters.values()]
         self._clip(gradients)
         each = zip_longest(*(gradient.unbind() for gradient in gradients))  # the first ones alone have a bias, the last of the parameters
         for update, own, rate in zip(self._updates, each, rates, strict=True):
             update(own, rate)
-        return torch.cat([total.detach().double() for total in totals])
+        return totals.detach().double()
 
     @torch.no_grad()
     def _clip(self, gradients: Sequence[Tensor]) -> None:
         """Scale the gradients of each trial whose norm is above what its recipe allows, as torch's ``clip_grad_norm_`` does."""
-        limits = [update.recipe.clip_norm for update in self._updates]
-        if all(limit is None for limit in limits):
+        if self._allowed is None:
             return
-        squares = gradients[0].new_zeros(len(limits), dtype=torch.float64)
+        squares = torch.zeros_like(self._allowed)
         for gradient in gradients:
             squares[: len(gradient)] += torch.linalg.vector_norm(gradient.flatten(1), dim=1).square()
         for place, update in enumerate(self._updates):
             for own in update.loss_gradients():
                 squares[place] += own.square().sum()
-        allowed = torch.tensor([math.inf if limit is None else limit for limit in limits], dtype=squares.dtype, device=squares.device)
-        factors = (allowed / (squares.sqrt() + 1e-6)).clamp_max(1.0)
-        if bool((factors == 1.0).all()):
+        factors = (self._allowed / (squares.sqrt() + 1e-6)).clamp_max(1.0)
+        if self._recorded is None and bool((factors == 1.0).all()):
             return
         for gradient in gradients:
             gradient.mul_(factors[: len(gradient)].to(gradient.dtype).view(-1, *(1 for _ in gradient.shape[1:])))
@@ -95,8 +108,7 @@ class SideBySide:
     def outputs(self, given: Given) -> list[Output]:
         """What each trial's network gives in evaluation: scores (N, K) and features (N, d)."""
         features = self._backbone(given, self._of_backbone, training=False)
-        logits, angles = self._objective.scores(features, self._parameters)
-        scores = [score.t() for part in (logits, angles) for score in part]
+        scores = [score for part in self._objective.scores(features, self._parameters) for score in part]
         if isinstance(features, Features):
             return [Output(score, own.t()) for score, own in zip(scores, features.values, strict=True)]
         seen = [batch for count, batch in features.parts for _ in range(count)]
@@ -144,8 +156,8 @@ class Update:
         """The gradients of the loss's own parameters."""
         return [parameter.grad for parameter in self._own if parameter.grad is not None]
 
-    def __call__(self, gradients: Sequence[Tensor], rate: float) -> None:
-        """Make the step."""
+    def __call__(self, gradients: Sequence[Tensor], rate: float | Tensor) -> None:
+        """Make the step, with a learning rate that is a number or a tensor () on the device."""
         self._network(gradients, rate)
         moved = [parameter for parameter in self._own if parameter.grad is not None]
         if moved:
@@ -163,7 +175,7 @@ class _Kernel:
         self._states = [[state[key] for state in states] for key in _keys(recipe)]
         self._steps = [state["step"] for state in states] if recipe.optimizer == "adamw" else []
 
-    def __call__(self, gradients: Sequence[Tensor], rate: float) -> None:
+    def __call__(self, gradients: Sequence[Tensor], rate: float | Tensor) -> None:
         own = list(gradients[: len(self._values)])
         if self._recipe.optimizer == "sgd":
             torch._fused_sgd_(

@@ -162,12 +162,20 @@ def linear(value: Given | Features, weight: Tensor, bias: Tensor | None) -> Feat
     return Features(_joined(products, 0))
 
 
-def cosines(value: Given | Features, prototypes: Tensor) -> Features:
-    """Cosines (K, classes, N) between the features of K networks and their ``prototypes`` (K, classes, d); a zero vector's are 0."""
+def logits(value: Given | Features, weight: Tensor, bias: Tensor) -> Tensor:
+    """The logits (K, N, classes) of K networks, with heads of ``weight`` (K, classes, d) and ``bias`` (K, classes)."""
     if isinstance(value, Features):
-        return Features(torch.bmm(F.normalize(prototypes, dim=2), F.normalize(value.values, dim=1)))
+        return torch.baddbmm(bias.unsqueeze(1), value.values.mT, weight.mT)
+    return linear(value, weight, bias).values.mT
+
+
+def cosines(value: Given | Features, prototypes: Tensor) -> Tensor:
+    """Cosines (K, N, classes) between the features of K networks and their ``prototypes`` (K, classes, d); a zero vector's are 0."""
+    if isinstance(value, Features):
+        return torch.bmm(F.normalize(value.values, dim=1).mT, F.normalize(prototypes, dim=2).mT)
     counts = [count for count, _ in value.parts]
-    return Features(_CosinesOfGiven.apply(prototypes, counts, *(F.normalize(batch, dim=1) for _, batch in value.parts)))
+    angles: Tensor = _CosinesOfGiven.apply(prototypes, counts, *(F.normalize(batch, dim=1) for _, batch in value.parts))
+    return angles.mT
 
 
 class _CosinesOfGiven(torch.autograd.Function):
