@@ -33,7 +33,7 @@ from margin_core.training.trial import Trial
 
 # What trials of an array may have each for itself. Of what else there is in a recipe, an array has the plain form only.
 _OWN = {"epochs", "lr", "weight_decay", "lr_schedule", "clip_norm", "lr_steps", "lr_factor", "warm_up"}
-_COMMON = {"batch_size", "optimizer", "momentum", "augment"}
+_COMMON = {"batch_size", "optimizer", "momentum", "augment", "precision"}
 
 # Scores of all trials that are kept at once, in an evaluation; where there are more, each trial has its own.
 MOST_VALUES = 2**26
@@ -45,6 +45,8 @@ def why_alone(cell: Cell) -> str:
     for name, value in vars(cell.recipe).items():
         if name not in _OWN | _COMMON and value != getattr(plain, name) and name not in ("rho", "eta"):
             return f"{name} is {value}"
+    if cell.recipe.precision == "float16":
+        return "precision is float16, whose loss is scaled"
     family = get_family(cell.family)
     if (family.module or Loss).forward is not Loss.forward:
         return f"the family {cell.family} does more with a batch than its function says"
@@ -71,7 +73,7 @@ def _why_no_stack(model: str, in_shape: tuple[int, int, int] | None) -> str:
 
 
 def alike(cell: Cell) -> str:
-    """What the trials of an array have in common, of a cell, as a key: dataset, network, batches and kind of optimiser."""
+    """What the trials of an array have in common, of a cell, as a key: dataset, network, batches, precision and kind of optimiser."""
     common = {name: value for name, value in cell.to_dict().items() if name in ("dataset", "model", "weights", "backbone")}
     recipe = {name: getattr(cell.recipe, name) for name in sorted(_COMMON)}
     return json.dumps(common | recipe, sort_keys=True)
@@ -121,9 +123,8 @@ class TrialArray:
         for other in self._trials[:1]:
             there, asked = ((alike(some.cell), some.batch_sizes, some.device, some.model.head.weight.dtype) for some in (other, trial))
             if there != asked:
-                raise ValueError(
-                    f"trials of {trial.cell.cell_id} and {other.cell.cell_id} cannot be in one array: they have not the same batches"
-                )
+                both = f"trials of {trial.cell.cell_id} and {other.cell.cell_id}"
+                raise ValueError(f"{both} cannot be in one array: they have not the same batches and precision")
         self._trials.append(trial)
         self._stacked = None
 

@@ -36,21 +36,29 @@ class Forward:
         """Scores and features of standardised ``images`` (N, C, H, W)."""
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        with self._autocast():
+        with autocast(self.recipe, self.device):
             output: Output = self.model(images)
         return output
 
-    @contextmanager
-    def settings(self) -> Iterator[None]:
-        """Torch's global settings as the precision wants them, for the block; also needed around the backward passes."""
-        former = torch.get_float32_matmul_precision()
-        if self.recipe.precision == "tf32" and self.device.type != "cpu":
-            torch.set_float32_matmul_precision("high")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(former)
+    def settings(self) -> AbstractContextManager[None]:
+        """As `settings` of this recipe and device."""
+        return settings(self.recipe, self.device)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        dtype = _AUTOCAST.get(self.recipe.precision)
-        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
+
+@contextmanager
+def settings(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Torch's global settings as the precision wants them, for the block; also needed around the backward passes."""
+    former = torch.get_float32_matmul_precision()
+    if recipe.precision == "tf32" and device.type != "cpu":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(former)
+
+
+def autocast(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
+    """The precision that the backbone runs in, for the block."""
+    dtype = _AUTOCAST.get(recipe.precision)
+    # Weights are used once in a pass, so that nothing is gained by keeping them in half precision; and a CUDA graph must not.
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype, cache_enabled=False)

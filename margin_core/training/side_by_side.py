@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from margin_core.models import Output
 from margin_core.training.array_objective import ArrayObjective
+from margin_core.training.forward import autocast, settings
 from margin_core.training.recipe import Recipe
 from margin_core.training.recorded import RecordedSteps, recorder
 from margin_core.training.stacked import Features, Given, StackedBackbone
@@ -47,14 +48,15 @@ class SideBySide:
             states = [_state(trials[0].cell.recipe, optimizer, parameter) for optimizer, parameter in pairs]
             for key in _keys(trials[0].cell.recipe):
                 _put_together([state[key] for state in states])
+        self._recipe, self._device = trials[0].cell.recipe, trials[0].device
         self._updates = [Update(trial, [name for name, some in owners.items() if trial in some]) for trial in trials]
-        device, limits = trials[0].device, [trial.cell.recipe.clip_norm for trial in trials]
+        limits = [trial.cell.recipe.clip_norm for trial in trials]
         clips = any(limit is not None for limit in limits)
         allowed = [math.inf if limit is None else limit for limit in limits]
-        self._allowed = torch.tensor(allowed, dtype=torch.float64, device=device) if clips else None
-        record = recorder(device)
+        self._allowed = torch.tensor(allowed, dtype=torch.float64, device=self._device) if clips else None
+        record = recorder(self._device)
         self._recorded = RecordedSteps(record) if record is not None and self._objective.by_tensors else None
-        self._rates = torch.zeros(len(trials), device=device)
+        self._rates = torch.zeros(len(trials), device=self._device)
 
     def step(self, given: Given, target: Tensor, steps: Sequence[int]) -> Tensor:
         """Make one step of each trial; its objectives (T,) before it, float64.
@@ -74,15 +76,21 @@ class SideBySide:
     def _make(self, given: Given, target: Tensor, rates: Sequence[float | Tensor]) -> Tensor:
         for parameter in self._parameters.values():
             parameter.grad = None
-        totals = self._objective(self._backbone(given, self._of_backbone, training=True), self._parameters, target)
+        totals = self._objective(self._features(given, training=True), self._parameters, target)
         # Of their sum, so that each trial has the gradient that it would have alone; of a mean it would be divided by their number.
-        torch.autograd.backward(totals, torch.ones_like(totals))
+        with settings(self._recipe, self._device):
+            torch.autograd.backward(totals, torch.ones_like(totals))
         gradients = [_gradient(parameter) for parameter in self._parameters.values()]
         self._clip(gradients)
         each = zip_longest(*(gradient.unbind() for gradient in gradients))  # the first ones alone have a bias, the last of the parameters
         for update, own, rate in zip(self._updates, each, rates, strict=True):
             update(own, rate)
         return totals.detach().double()
+
+    def _features(self, given: Given, *, training: bool) -> Given | Features:
+        with settings(self._recipe, self._device), autocast(self._recipe, self._device):
+            features = self._backbone(given, self._of_backbone, training=training)
+        return features.map(lambda values: values.to(self._parameters["head.weight"].dtype))  # as a head alone takes them
 
     @torch.no_grad()
     def _clip(self, gradients: Sequence[Tensor]) -> None:
@@ -107,7 +115,7 @@ class SideBySide:
     @torch.inference_mode()
     def outputs(self, given: Given) -> list[Output]:
         """What each trial's network gives in evaluation: scores (N, K) and features (N, d)."""
-        features = self._backbone(given, self._of_backbone, training=False)
+        features = self._features(given, training=False)
         scores = [score for part in self._objective.scores(features, self._parameters) for score in part]
         if isinstance(features, Features):
             return [Output(score, own.t()) for score, own in zip(scores, features.values, strict=True)]

@@ -57,6 +57,10 @@ class Features:
 
     values: Tensor
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Features:
+        """The same done to each number."""
+        return Features(function(self.values))
+
     def part(self, start: int, end: int) -> Features:
         """Those of the networks from ``start`` up to ``end``."""
         return Features(self.values[start:end])

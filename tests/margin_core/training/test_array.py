@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +274,28 @@ def test_after_three_steps_in_single_precision_an_array_is_as_near_to_the_truth_
         # Both round each operation, in other orders; so they err alike, and never by less than a last digit.
         own = max(distance(state(twin), state(truth)), torch.finfo(torch.float32).eps)
         assert distance(state(trial), state(truth)) <= 4 * own
+
+
+@pytest.mark.parametrize("of", [{}, {"model": "wrn-10-1", "dataset": TINY, "batch_size": 6}], ids=["mlp", "wrn"])
+def test_in_half_precision_an_array_is_as_near_to_the_truth_as_trials_alone(of: dict[str, Any]) -> None:
+    cells = varied(cell(family, precision="bfloat16", **of) for family in ("ce", "two_scale", "arc_face"))
+    exact_cells = [replace(each, recipe=replace(each.recipe, precision="float32")) for each in cells]
+    together, apart = ([begin(each, dtype=torch.float32) for each in cells] for _ in range(2))
+    exact = [begin(each) for each in exact_cells]
+    reports = run(array_of(together), epochs=1)
+    for trial, twin, truth in zip(together, apart, exact, strict=True):
+        expected = twin.run_epoch().metrics["train_loss"]
+        truth.run_epoch()
+        own = distance(state(twin), state(truth))
+        assert own > 1e-5, "bfloat16 has three digits"
+        assert distance(state(trial), state(truth)) <= 2 * own
+        assert reports[trial][0].metrics["train_loss"] == pytest.approx(expected, rel=1e-2)
+
+
+def test_trials_of_different_precision_are_in_no_array_together() -> None:
+    array = array_of([begin(cell(), dtype=torch.float32)])
+    with pytest.raises(ValueError, match="have not the same batches and precision"):
+        array.join(begin(cell(precision="bfloat16"), dtype=torch.float32))
 
 
 def test_in_single_precision_knobs_are_not_rounded() -> None:

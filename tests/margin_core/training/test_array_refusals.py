@@ -27,7 +27,7 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "mixup": ({"mixup": 0.2}, "mixup is 0.2"),
     "sharpness": ({"sharpness": "sam", "rho": 0.05}, "sharpness is sam"),
     "ema": ({"ema": 0.9}, "ema is 0.9"),
-    "precision": ({"precision": "bfloat16"}, "precision is bfloat16"),
+    "precision": ({"precision": "float16"}, "precision is float16, whose loss is scaled"),
     "accumulate": ({"accumulate": 2}, "accumulate is 2"),
     "channels_last": ({"channels_last": True}, "channels_last is True"),
     "compile": ({"compile": True}, "compile is True"),
