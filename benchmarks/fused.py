@@ -121,26 +121,27 @@ def print_steps(case: Case, rounds: int) -> None:
 
 def _loops(case: Case) -> dict[str, tuple[Callable[[], object], int]]:
     """By name what is measured, an epoch at a time, and the trial-steps of an epoch."""
-    trial = _trial(case, 0)
+    trial = trial_of(case, 0)
     steps = trial.steps_per_epoch
     loops: dict[str, tuple[Callable[[], object], int]] = {}
     forms = ["eager", "compiled", *(["channels last"] if case.model in ("lenet5", "wrn-10-1") else [])]
     for form in forms:
-        bare = [_bare_loop(case, place, family, form) for place, family in enumerate(case.families)]
+        bare = [bare_loop(case, place, family, form) for place, family in enumerate(case.families)]
         loops[f"a bare loop, {form}"] = partial(_each, [loop.epoch for loop in bare]), steps * len(bare)
-    trials = [_trial(case, place) for place in range(len(case.families))]
-    loops["trial"] = partial(_each, [partial(_epoch_of, one) for one in trials]), steps * len(trials)
+    trials = [trial_of(case, place) for place in range(len(case.families))]
+    loops["trial"] = partial(_each, [partial(epoch_of, one) for one in trials]), steps * len(trials)
     for width in case.widths:
         array = TrialArray()
         for place in range(width):
-            array.join(_trial(case, place))
-        loops[f"array of {width}"] = partial(_epoch_of_array, array), steps * width
+            array.join(trial_of(case, place))
+        loops[f"array of {width}"] = partial(epoch_of_array, array), steps * width
     return loops
 
 
-def _bare_loop(case: Case, place: int, family: str, form: str) -> BareLoop:
-    own = build_loss(family, num_classes=case.classes)
-    loop = BareLoop(_trial(case, place), own, case.batch, None)
+def bare_loop(case: Case, place: int, family: str, form: str, device: str = "cpu") -> BareLoop:
+    """The shortest loop with a family's loss: ``eager``, ``compiled`` or with the ``channels last``."""
+    own = build_loss(family, num_classes=case.classes).to(device)
+    loop = BareLoop(trial_of(case, place, device), own, case.batch, None)
     if form == "channels last":
         loop.network.to(memory_format=torch.channels_last)
         loop.images = loop.images.contiguous(memory_format=torch.channels_last)
@@ -155,12 +156,14 @@ def _each(work: Sequence[Callable[[], object]]) -> None:
         one()
 
 
-def _epoch_of(trial: Trial) -> None:
+def epoch_of(trial: Trial) -> None:
+    """A trial's epoch without its evaluation."""
     trial.rehearse(trial.steps_per_epoch)
     trial.epoch += 1
 
 
-def _epoch_of_array(array: TrialArray) -> None:
+def epoch_of_array(array: TrialArray) -> None:
+    """The same of each trial of an array."""
     array.rehearse()
     for trial in array:
         trial.epoch += 1
@@ -172,14 +175,14 @@ def _rate(work: Callable[[], object], steps: int) -> float:
     return steps / (time.process_time() - began)
 
 
-def _trial(case: Case, place: int) -> Trial:
+def trial_of(case: Case, place: int, device: str = "cpu") -> Trial:
     """A trial on random pictures, with the family, knobs and learning rate of a place."""
     name = random_pictures(case.shape, case.examples, case.classes)
     family = case.families[place % len(case.families)]
     knobs = {"gds": {"lam": 0.05 * place}, "cos_face": {"m": 0.005 * place}}.get(family, {})
     recipe = Recipe(epochs=MANY_EPOCHS, batch_size=case.batch, lr=0.001 * (1.0 + place), weight_decay=1e-5 * place, clip_norm=None)
     cell = Cell(DatasetConfig(name), case.model, family, knobs, {}, recipe, backbone=case.backbone)  # type: ignore[arg-type]
-    return Trial(cell, study_seed=0, replicate=0)
+    return Trial(cell, study_seed=0, replicate=0, device=device)
 
 
 STUDY = """
@@ -257,9 +260,9 @@ def _held(case: Case, width: int) -> float:
     prepare_to_train(1)
     array = TrialArray()
     if width == 0:
-        _trial(case, 0)
+        trial_of(case, 0)
     for place in range(width):
-        array.join(_trial(case, place))
+        array.join(trial_of(case, place))
     array.rehearse()
     # Not resource.getrusage, which begins at what the parent held when it started this process.
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

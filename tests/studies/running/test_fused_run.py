@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from studies.spec import study_from
 from studies.tracking.ledger import Ledger
 from studies.tracking.records import ENDED
 from studies.workspace import study_files
-from tests.ray_cluster import kill_node, ray_cluster
+from tests.ray_cluster import autoscaled_cluster, kill_node, ray_cluster
 from tests.studies import builders
 from tests.studies.conftest import train
 from tests.studies.running.test_run import SMALL, _actors, _any_rows, ended, finish, read, run, start, wait_until, write
@@ -162,6 +163,16 @@ def test_arrays_on_nodes_that_join_and_die_lose_no_trial(tmp_path: Path) -> None
         trials = ledger.trials()
         assert len(trials) == 12 and max(trial.attempts for trial in trials) > 1
         assert {trial.status for trial in trials} == {"finished", "diverged"}
+
+
+@pytest.mark.slow
+def test_arrays_start_on_a_head_without_workers_and_get_them(tmp_path: Path) -> None:
+    with autoscaled_cluster({"worker": {"CPU": 1}}) as address:
+        process = start("run", write(tmp_path, GRID), "--workdir", tmp_path, "--address", address, "--json")
+        assert finish(process, 0, timeout=500)["complete"]
+    with read(tmp_path, "grid") as ledger:
+        assert_whole(ledger)
+        assert Counter(trial.status for trial in ledger.trials()) == {"finished": 6, "diverged": 6}
 
 
 @pytest.mark.faults
