@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import rmtree
@@ -9,6 +11,7 @@ from shutil import rmtree
 import numpy as np
 import pytest
 import torch
+from torchvision import datasets
 
 from margin_core.data import (
     Dataset,
@@ -166,6 +169,38 @@ def test_mnist_trains_on_its_training_part_only(small_mnist: Path) -> None:
     assert data.test_indices.tolist() == list(range(40, 60))
     assert sorted([*data.train_indices.tolist(), *data.val_indices.tolist()]) == list(range(40))
     assert len(data.val_indices) == 10
+
+
+@pytest.mark.parametrize(("name", "reader"), [("mnist", datasets.MNIST), ("fashion_mnist", datasets.FashionMNIST)])
+def test_idx_files_are_read_as_torchvision_reads_them(copies: Path, name: str, reader: type[datasets.MNIST]) -> None:
+    found = load_dataset(name, data_root=copies)
+    parts = [reader(copies, train=train) for train in (True, False)]
+    assert torch.equal(found.images[:, 0], torch.cat([part.data for part in parts]))
+    assert torch.equal(found.labels, torch.cat([part.targets for part in parts]))
+    assert (found.images.dtype, found.labels.dtype) == (torch.uint8, torch.int64)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 9, 1000, None], ids=str)
+def test_an_idx_file_that_is_not_whole_is_named(tmp_path: Path, cut: int | None) -> None:
+    write_mnist(tmp_path)
+    file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    content = file.read_bytes()
+    file.write_bytes(b"\x1f\x8b" + content if cut is None else content[:cut])  # packed, or what was there of it
+    with pytest.raises(ValueError) as raised:
+        load_dataset("mnist", data_root=tmp_path)
+    assert str(raised.value) == f"{file} is not a whole file of bytes in the IDX format: have it anew"
+
+
+def test_a_process_that_trains_on_mnist_does_without_torchvision(small_mnist: Path) -> None:
+    train = (
+        "import sys\n"
+        "from margin_core.data import DatasetConfig\n"
+        "from margin_core.training import Cell, Recipe, Trial\n"
+        "cell = Cell(DatasetConfig('mnist', validation=0.25), 'mlp-8', 'ce', {}, {}, Recipe(1))\n"
+        f"Trial(cell, study_seed=0, replicate=0, data_root={str(small_mnist)!r}).run_epoch()\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", train], check=True)
 
 
 def test_the_data_root_may_come_from_the_environment(small_mnist: Path, monkeypatch: pytest.MonkeyPatch) -> None:
