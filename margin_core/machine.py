@@ -26,7 +26,8 @@ def prepare_to_train(threads: int) -> None:
     """Set this process up for a trial: as many threads for PyTorch, and memory that is kept from one step to the next.
 
     glibc hands larger pieces of memory back to the system as soon as they are freed, and the system fills them with zeros when they are
-    asked for again, at each step. Here they are kept, and what an earlier trial has left is handed back now. Where there is no glibc, memory stays as it is.
+    asked for again, at each step. Here they are kept, and what an earlier trial has left is handed back now. Where there is no glibc,
+    memory is handled as before.
 
     Args:
         threads: CPU threads, at least 1.
