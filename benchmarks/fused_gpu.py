@@ -1,6 +1,6 @@
 """What arrays gain on a GPU: `python benchmarks/fused_gpu.py [--seconds 2] [--processes 16] [--models ...]`.
 
-Trial-steps per second on the wall, in turns and with nothing else on the GPU, medians over rounds:
+Trial-steps per second on the wall with nothing else on the GPU, in turns and then the processes, medians over rounds:
 
 - a bare loop of plain PyTorch with the loss that the trials have, call by call, and as one CUDA graph a step;
 - as many processes of that loop as are asked for, at once, under NVIDIA's Multi-Process Service where the machine has it;
@@ -47,9 +47,9 @@ def main() -> None:
     parser.add_argument("--widest", type=int, default=1024, help="no arrays of more trials than these")
     arguments = parser.parse_args()
     prepare_to_train(1)
-    print(f"{_machine(arguments.device)}; torch {torch.__version__}.")
     cases = {case.model: case for case in reversed(CASES)}  # of a model's cases the first
-    with multi_process_service(arguments.device) as served:
+    with multi_process_service(arguments.device) as served:  # before anything else asks for the GPU
+        print(f"{_machine(arguments.device)}; torch {torch.__version__}.")
         for model in arguments.models:
             widths = [width for width in WIDTHS[model] if width <= arguments.widest]
             print_case(replace(cases[model], widths=tuple(widths)), arguments, served)
@@ -92,7 +92,7 @@ def _loops(case: Case, device: str) -> dict[str, tuple[Callable[[], object], int
     bare = [bare_loop(case, 0, case.families[0], "eager", device) for _ in range(2)]
     loops: dict[str, tuple[Callable[[], object], int]] = {"a bare loop": (bare[0].epoch, steps)}
     if device != "cpu":
-        loops["the same as CUDA graphs"] = GraphLoop(bare[1]).epoch, steps
+        loops["the same as CUDA graphs"] = GraphLoop(bare[1]).epoch, len(bare[1].labels) // case.batch
     loops["trial"] = partial(epoch_of, trial), steps
     for width in case.widths:
         array = TrialArray()
@@ -143,8 +143,8 @@ def _rate(work: Callable[[], object], steps: int, device: str, seconds: float) -
 def _rate_of_processes(case: Case, device: str, number: int, seconds: float) -> float:
     """The sum of the rates of as many bare loops at once, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    ready, rates = context.Barrier(number), context.Queue()
-    processes = [context.Process(target=_one_of_many, args=(case, device, seconds, ready, rates)) for _ in range(number)]
+    ready, rates = context.Barrier(number, timeout=300.0), context.Queue()
+    processes = [context.Process(target=_one_of_many, args=(case, device, seconds, ready, rates), daemon=True) for _ in range(number)]
     for process in processes:
         process.start()
     found = [rates.get(timeout=300.0) for _ in processes]

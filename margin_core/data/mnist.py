@@ -77,7 +77,7 @@ def _read_idx(path: Path) -> Tensor:
     except struct.error:
         zeros, kind, shape, numbers = 0, 0, (), np.zeros(0, dtype=np.uint8)
     if (zeros, kind) != (0, 8) or len(numbers) != math.prod(shape):
-        raise ValueError(f"{path} is not a whole file of bytes in the IDX format: have it anew")
+        raise ValueError(f"{path} is not a whole file of bytes in the IDX format: delete it, and download it again")
     return torch.from_numpy(numbers.reshape(shape))
 
 

@@ -115,9 +115,10 @@ class _Group:
         """Take up the knobs and weights that the trials have now."""
         each = self._arguments_of_each() if self._numbers else {}
         for name, numbers in self._numbers.items():
-            numbers.copy_(_column(each[name]))
+            numbers.copy_(_column(each[name]), non_blocking=True)
         for name, weights in self._weights.items():
-            weights.copy_(torch.tensor([trial.objective.weight(name) for trial in self._trials], dtype=torch.float64))
+            own = torch.tensor([trial.objective.weight(name) for trial in self._trials], dtype=torch.float64)
+            weights.copy_(own, non_blocking=True)
 
     def __call__(self, scores: Tensor, value: Given | Features, tensors: Tensors, target: Tensor) -> Tensor:
         """The objective of each of the group's trials, (G,).
@@ -173,7 +174,7 @@ class _Group:
         else:
             angles = scores if self.reads == "cosines" else cosines(value.part(self.start, self.end), prototypes)
             term = regularizer.function(angles, target).mean(-1)
-        # A weight of 0 keeps the term out, whatever it is: 0 times infinity is no 0.
+        # A weight of 0 keeps the term's value out, whatever it is: 0 times infinity is no 0.
         weights = self._weights[name].to(term.dtype)
         return total + torch.where(weights != 0.0, weights * term, 0.0)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -60,10 +61,16 @@ class RecordedSteps:
         try:
             self._replay[shape] = self._record(make, given, target)
         except RuntimeError as error:  # a family of another package that looks at its numbers, say
-            logger.warning("steps are not recorded, and are slower: %s", str(error).partition("\n")[0])
+            _tell(str(error).partition("\n")[0])
             self._record = None
             return make(given, target)
         return self._replay[shape](given, target)
+
+
+@cache
+def _tell(why: str) -> None:
+    """Warn that steps are not recorded: once, though it is tried again whenever a trial has come or gone."""
+    logger.warning("steps are not recorded, and are slower: %s", why)
 
 
 def cuda_graph(make: Make, given: Given, target: Tensor) -> Make:
@@ -73,9 +80,11 @@ def cuda_graph(make: Make, given: Given, target: Tensor) -> Make:
         RuntimeError: Where it does what a graph cannot hold: wait for the GPU, say.
     """
     seen, labels, graph = given.map(torch.clone), target.clone(), torch.cuda.CUDAGraph()
-    # Other threads may go on meanwhile: one of them gathers the next batch.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        totals = make(seen, labels)
+    with torch.cuda.device(target.device):
+        present, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        # The stream that is present stays so where the graph fails. Other threads go on meanwhile: one of them gathers the next batch.
+        with torch.cuda.stream(present), torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
+            totals = make(seen, labels)
 
     def replay(given: Given, target: Tensor) -> Tensor:
         for (_, own), (_, batch) in zip(seen.parts, given.parts, strict=True):

@@ -70,15 +70,15 @@ class SideBySide:
         self._objective.follow_schedules()
         if self._recorded is None:
             return self._make(given, target, rates)
-        self._rates.copy_(torch.tensor(rates))
+        self._rates.copy_(torch.tensor(rates), non_blocking=True)
         return self._recorded(lambda given, target: self._make(given, target, self._rates.unbind()), given, target)
 
     def _make(self, given: Given, target: Tensor, rates: Sequence[float | Tensor]) -> Tensor:
-        for parameter in self._parameters.values():
+        for parameter in (*self._parameters.values(), *(own for update in self._updates for own in update.of_loss)):
             parameter.grad = None
-        totals = self._objective(self._features(given, training=True), self._parameters, target)
-        # Of their sum, so that each trial has the gradient that it would have alone; of a mean it would be divided by their number.
         with settings(self._recipe, self._device):
+            totals = self._objective(self._features(given, training=True), self._parameters, target)
+            # Of their sum, so that each trial has the gradient that it would have alone; of a mean it would be divided by their number.
             torch.autograd.backward(totals, torch.ones_like(totals))
         gradients = [_gradient(parameter) for parameter in self._parameters.values()]
         self._clip(gradients)
@@ -88,7 +88,7 @@ class SideBySide:
         return totals.detach().double()
 
     def _features(self, given: Given, *, training: bool) -> Given | Features:
-        with settings(self._recipe, self._device), autocast(self._recipe, self._device):
+        with autocast(self._recipe, self._device):
             features = self._backbone(given, self._of_backbone, training=training)
         return features.map(lambda values: values.to(self._parameters["head.weight"].dtype))  # as a head alone takes them
 
@@ -115,8 +115,9 @@ class SideBySide:
     @torch.inference_mode()
     def outputs(self, given: Given) -> list[Output]:
         """What each trial's network gives in evaluation: scores (N, K) and features (N, d)."""
-        features = self._features(given, training=False)
-        scores = [score for part in self._objective.scores(features, self._parameters) for score in part]
+        with settings(self._recipe, self._device):
+            features = self._features(given, training=False)
+            scores = [score for part in self._objective.scores(features, self._parameters) for score in part]
         if isinstance(features, Features):
             return [Output(score, own.t()) for score, own in zip(scores, features.values, strict=True)]
         seen = [batch for count, batch in features.parts for _ in range(count)]
@@ -140,6 +141,9 @@ class Update:
     Args:
         trial: The trial, with its optimiser's states in place.
         names: Its network's parameters, in the order in which gradients come.
+
+    Attributes:
+        of_loss: Those of the loss's own parameters that are trained.
     """
 
     def __init__(self, trial: Trial, names: Sequence[str]) -> None:
@@ -147,14 +151,12 @@ class Update:
         self._trial = trial
         network = [trial.model.get_parameter(name) for name in names]
         self._network = _Kernel(self.recipe, trial.optimizer, network, self.recipe.weight_decay)
-        self._own = [parameter for parameter in trial.loss.parameters() if parameter.requires_grad]
+        self.of_loss = [parameter for parameter in trial.loss.parameters() if parameter.requires_grad]
 
     def begin(self, step: int) -> float:
         """Move to a step, counted from 0: what follows a schedule, and the learning rate, which is returned."""
         progress = self._trial.progress(step)
         self._trial.objective.set_progress(progress)
-        for parameter in self._own:
-            parameter.grad = None
         rate = self.recipe.learning_rate(progress)
         for group in self._trial.optimizer.param_groups:  # which are saved with it
             group["lr"] = rate
@@ -162,12 +164,12 @@ class Update:
 
     def loss_gradients(self) -> list[Tensor]:
         """The gradients of the loss's own parameters."""
-        return [parameter.grad for parameter in self._own if parameter.grad is not None]
+        return [parameter.grad for parameter in self.of_loss if parameter.grad is not None]
 
     def __call__(self, gradients: Sequence[Tensor], rate: float | Tensor) -> None:
         """Make the step, with a learning rate that is a number or a tensor () on the device."""
         self._network(gradients, rate)
-        moved = [parameter for parameter in self._own if parameter.grad is not None]
+        moved = [parameter for parameter in self.of_loss if parameter.grad is not None]
         if moved:
             _Kernel(self.recipe, self._trial.optimizer, moved, 0.0)(self.loss_gradients(), rate)
 

@@ -188,7 +188,7 @@ def test_an_idx_file_that_is_not_whole_is_named(tmp_path: Path, cut: int | None)
     file.write_bytes(b"\x1f\x8b" + content if cut is None else content[:cut])  # packed, or what was there of it
     with pytest.raises(ValueError) as raised:
         load_dataset("mnist", data_root=tmp_path)
-    assert str(raised.value) == f"{file} is not a whole file of bytes in the IDX format: have it anew"
+    assert str(raised.value) == f"{file} is not a whole file of bytes in the IDX format: delete it, and download it again"
 
 
 def test_a_process_that_trains_on_mnist_does_without_torchvision(small_mnist: Path) -> None:

@@ -135,6 +135,29 @@ def test_losses_that_python_changes_from_step_to_step_are_not_recorded(recorder:
     assert recorder.recorded == 0
 
 
+def test_a_recording_that_fails_on_its_way_leaves_nothing_in_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = varied([cell("two_scale"), cell("ce")])
+
+    def fails(make: Make, given: Given, target: Tensor) -> Make:
+        before = [(tensor, tensor.clone()) for trial in trials for tensor in (*state(trial), *_momenta(trial))]
+        make(given, target)
+        with torch.no_grad():  # a graph that is not whole has changed nothing
+            for tensor, value in before:
+                tensor.copy_(value)
+        raise RuntimeError("out of memory")
+
+    trials = [begin(of) for of in cells]
+    with monkeypatch.context() as patch:
+        patch.setattr(side_by_side, "recorder", lambda device: fails)
+        run(array_of(trials), 1)
+    for trial, (other, _) in zip(trials, as_they_would_be(cells, monkeypatch, 1), strict=True):
+        assert_same_state(trial, state(other), NEAR)
+
+
+def _momenta(trial: Trial) -> list[Tensor]:
+    return [value for of in trial.optimizer.state.values() for value in of.values() if isinstance(value, Tensor)]
+
+
 def test_a_step_that_cannot_be_recorded_is_made_as_ever_and_that_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(make: Make, given: Given, target: Tensor) -> Make:
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
@@ -149,7 +172,7 @@ def test_a_step_that_cannot_be_recorded_is_made_as_ever_and_that_is_told_once(ca
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu_steps_are_replayed_as_cuda_graphs_without_waiting_for_it() -> None:
+def test_on_a_gpu_steps_are_replayed_as_cuda_graphs() -> None:
     cells = varied(chain(map(cell, list_losses()), [cell("ce", model="mlp-50-20", regularizers={"sample_margin": 0.5})]))
     plain, recorded = ([begin(of, device="cuda") for of in cells] for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
@@ -162,6 +185,7 @@ def test_on_a_gpu_steps_are_replayed_as_cuda_graphs_without_waiting_for_it() -> 
     stacked = array._put_side_by_side()
     assert stacked._recorded is not None
     assert stacked._recorded._record is cuda_graph
+    assert stacked._recorded._replay
     run(array, 2)
     for trial, other in zip(recorded, plain, strict=True):
         assert_same_state(trial, state(other), NEAR)
