@@ -31,7 +31,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from trial import MANY_EPOCHS, BareLoop, _machine, _row, random_pictures
+from trial import MANY_EPOCHS, BareLoop, _machine, _row, epoch_of, random_pictures
 
 from margin_core.data import DatasetConfig
 from margin_core.losses import build_loss
@@ -156,14 +156,8 @@ def _each(work: Sequence[Callable[[], object]]) -> None:
         one()
 
 
-def epoch_of(trial: Trial) -> None:
-    """A trial's epoch without its evaluation."""
-    trial.rehearse(trial.steps_per_epoch)
-    trial.epoch += 1
-
-
 def epoch_of_array(array: TrialArray) -> None:
-    """The same of each trial of an array."""
+    """An epoch of each trial of an array without its evaluation."""
     array.rehearse()
     for trial in array:
         trial.epoch += 1

@@ -26,8 +26,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from fused import CASES, Case, bare_loop, epoch_of, epoch_of_array, trial_of
-from trial import BareLoop, _machine, _row
+from fused import CASES, Case, bare_loop, epoch_of_array, trial_of
+from trial import BareLoop, _machine, _row, epoch_of
 
 from margin_core.machine import prepare_to_train
 from margin_core.training.array import TrialArray

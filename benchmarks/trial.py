@@ -33,7 +33,6 @@ from margin_core.data.listing import SOURCES
 from margin_core.losses import build_loss
 from margin_core.machine import prepare_to_train, processor_name
 from margin_core.training import Cell, Recipe, Trial
-from margin_core.training.processes import Processes
 
 BATCH, LEARNING_RATE, MOMENTUM, CLIP = 128, 0.01, 0.9, 5.0
 LIMIT = 1.0 / 1.15
@@ -93,7 +92,7 @@ def print_case(case: Case, device: str, rounds: int) -> None:
     own = build_loss("ce", num_classes=10).to(device)
     loops: dict[str, Callable[[], object]] = {
         "bare": BareLoop(trial, cross_entropy).epoch,
-        "trial": lambda: _epoch(trial),
+        "trial": lambda: epoch_of(trial),
         "bare, own loss": BareLoop(trial, own).epoch,
         "evaluation": lambda: trial.evaluate("val"),
     }
@@ -139,7 +138,7 @@ def print_parts(case: Case, device: str, epochs: int) -> None:
         if epoch == 1:  # the first warms up
             spent.clear()
         last[0] = time.perf_counter()
-        _epoch(trial)
+        epoch_of(trial)
     total = sum(spent.values())
     steps = epochs * len(trial.batch_sizes)
     print(_row(case.model, f"{1e3 * total / steps:.2f}", *(f"{100.0 * spent[part] / total:.0f}" for part in PARTS)), flush=True)
@@ -211,9 +210,9 @@ def _trial(case: Case, device: str) -> Trial:
     return Trial(cell, study_seed=0, replicate=0, device=device)
 
 
-def _epoch(trial: Trial) -> None:
+def epoch_of(trial: Trial) -> None:
     """A trial's epoch without its evaluation."""
-    trial._train_epoch(Processes())
+    trial.rehearse(trial.steps_per_epoch)
     trial.epoch += 1
 
 

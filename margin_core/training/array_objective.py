@@ -51,8 +51,8 @@ class ArrayObjective:
         starts = accumulate(map(len, groups), initial=0)
         self._groups = [_Group(group, start) for group, start in zip(groups, starts, strict=False)]
         by_head = [list(some) for _, some in groupby(self._groups, key=lambda group: group.reads)]
-        self._numbers = [[group.end - group.start for group in some] for some in by_head]
-        self.linear = sum(group.end - group.start for group in self._groups if group.reads == "logits")
+        self._counts = [[group.count for group in some] for some in by_head]
+        self.linear = sum(group.count for group in self._groups if group.reads == "logits")
         self.by_tensors = all(group.by_tensors for group in self._groups)
 
     def follow_schedules(self) -> None:
@@ -78,8 +78,8 @@ class ArrayObjective:
             tensors: The parameters by name, (T, ...).
             target: The labels (T, N).
         """
-        parts = zip(self.scores(value, tensors), self._numbers, strict=True)
-        scores = [part for of_heads, numbers in parts for part in torch.split(of_heads, numbers)]
+        parts = zip(self.scores(value, tensors), self._counts, strict=True)
+        scores = [part for of_heads, counts in parts for part in torch.split(of_heads, counts)]
         totals = [group(own, value, tensors, target) for group, own in zip(self._groups, scores, strict=True)]
         return totals[0] if len(totals) == 1 else torch.cat(totals)
 
@@ -93,7 +93,8 @@ class _Group:
     """
 
     def __init__(self, trials: Sequence[Trial], start: int) -> None:
-        self.start, self.end = start, start + len(trials)
+        self.count = len(trials)
+        self._start, self._end = start, start + len(trials)
         self._trials = trials
         self._family = get_family(trials[0].cell.family)
         self.reads = self._family.reads
@@ -129,7 +130,7 @@ class _Group:
             tensors: The parameters of all, (T, ...).
             target: The labels of all, (T, N).
         """
-        target = target[self.start : self.end]
+        target = self._own(target)
         each = self._arguments_of_each() if self._trained else {}
         trained = {name: torch.stack(each[name]).unsqueeze(1) for name in self._trained}
         inputs = {name: self._input(name, value, tensors) for name in self._family.inputs}
@@ -150,11 +151,11 @@ class _Group:
         return {name: [arguments[name] for arguments in each] for name in each[0]}
 
     def _own(self, tensor: Tensor) -> Tensor:
-        return tensor[self.start : self.end]
+        return tensor[self._start : self._end]
 
     def _input(self, name: str, value: Given | Features, tensors: Tensors) -> Tensor:
         if name == "norms":
-            lengths = torch.linalg.vector_norm(_features(value.part(self.start, self.end)), dim=1)
+            lengths = torch.linalg.vector_norm(_features(value.part(self._start, self._end)), dim=1)
             norms: Tensor = lengths.unsqueeze(2) * torch.linalg.vector_norm(self._own(tensors["head.weight"]), dim=2).unsqueeze(1)
             return norms
         source = self._losses[0].options.get("network_scale", "all_weights")
@@ -172,7 +173,7 @@ class _Group:
         if regularizer.reads == "prototypes":
             term = regularizer.function(normalize(prototypes, dim=-1))
         else:
-            angles = scores if self.reads == "cosines" else cosines(value.part(self.start, self.end), prototypes)
+            angles = scores if self.reads == "cosines" else cosines(value.part(self._start, self._end), prototypes)
             term = regularizer.function(angles, target).mean(-1)
         # A weight of 0 keeps the term's value out, whatever it is: 0 times infinity is no 0.
         weights = self._weights[name].to(term.dtype)

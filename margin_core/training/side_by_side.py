@@ -36,6 +36,7 @@ class SideBySide:
         self.trials = trials
         self._backbone = backbone
         self._objective = ArrayObjective(trials)
+        self._recipe, self._device = trials[0].cell.recipe, trials[0].device
         model, linear = trials[0].model, self._objective.linear
         owners = {name: trials for name, _ in model.named_parameters() if name != BIAS} | ({BIAS: trials[:linear]} if linear else {})
         own = {name: [trial.model.get_parameter(name) for trial in some] for name, some in owners.items()}
@@ -45,10 +46,9 @@ class SideBySide:
         self._of_backbone = {name.removeprefix("backbone."): tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
         for name, parameters in own.items():
             pairs = [(trial.optimizer, parameter) for trial, parameter in zip(owners[name], parameters, strict=True)]
-            states = [_state(trials[0].cell.recipe, optimizer, parameter) for optimizer, parameter in pairs]
-            for key in _keys(trials[0].cell.recipe):
+            states = [_state(self._recipe, optimizer, parameter) for optimizer, parameter in pairs]
+            for key in _keys(self._recipe):
                 _put_together([state[key] for state in states])
-        self._recipe, self._device = trials[0].cell.recipe, trials[0].device
         self._updates = [Update(trial, [name for name, some in owners.items() if trial in some]) for trial in trials]
         limits = [trial.cell.recipe.clip_norm for trial in trials]
         clips = any(limit is not None for limit in limits)
