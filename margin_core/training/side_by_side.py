@@ -79,7 +79,7 @@ class SideBySide:
         with settings(self._recipe, self._device):
             totals = self._objective(self._features(given, training=True), self._parameters, target)
             # Of their sum, so that each trial has the gradient that it would have alone; of a mean it would be divided by their number.
-            torch.autograd.backward(totals, torch.ones_like(totals))
+            totals.sum().backward()
         gradients = [_gradient(parameter) for parameter in self._parameters.values()]
         self._clip(gradients)
         each = zip_longest(*(gradient.unbind() for gradient in gradients))  # the first ones alone have a bias, the last of the parameters
@@ -99,10 +99,10 @@ class SideBySide:
             return
         squares = torch.zeros_like(self._allowed)
         for gradient in gradients:
-            squares[: len(gradient)] += torch.linalg.vector_norm(gradient.flatten(1), dim=1).square()
+            squares[: len(gradient)].add_(torch.linalg.vector_norm(gradient.flatten(1), dim=1).square())
         for place, update in enumerate(self._updates):
             for own in update.loss_gradients():
-                squares[place] += own.square().sum()
+                squares[place].add_(own.square().sum())
         factors = (self._allowed / (squares.sqrt() + 1e-6)).clamp_max(1.0)
         if self._recorded is None and bool((factors == 1.0).all()):
             return
