@@ -106,9 +106,9 @@ def run_study(
         if retry_failed:
             ledger.retry_failed()
         keep_to_this_machine(address)
-        with MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir) as mirror:
-            from studies.running.driver import BudgetReachedError, StudyStopped, run_stages  # imports Ray: not for a call that is refused
+        from studies.running.driver import BudgetReachedError, StudyStopped, run_stages  # imports Ray: not for a call that is refused
 
+        with MlflowMirror(files.ledger, spec, uri=uri, workdir=workdir) as mirror:
             try:
                 complete = run_stages(spec, ledger, files.directory, address=address, data_root=data_root, storage=storage, watcher=watcher)
                 if complete:

@@ -336,5 +336,6 @@ def _more_seeds(curves: Sequence[Curve]) -> str:
     if not wanted:
         return ""
     least = min(wanted.values())
-    of = "" if len(wanted) == len(curves) else f" on {listed([family for family, number in wanted.items() if number == least])}"
+    soonest = [family for family, number in wanted.items() if number == least]
+    of = "" if len(soonest) == len(curves) else f" on {listed(soonest)}"
     return f"; {forecast(least)}{of}"

@@ -23,10 +23,11 @@ from studies.tracking.asking import LONGEST_PAUSE, GivenUpError, Patience, conne
 
 logger = logging.getLogger(__name__)
 
+_FIRST_LOOK = 20.0  # seconds; importing MLflow takes a processor for some of them, which Ray needs to start
 _PAUSE = 2.0
 _LONGEST_REST = 600.0  # between one process that ended by itself and the next
 _OVER = "over"
-_NICENESS = 19  # Ray's start and trials go first: Ray gives their processes 15
+_NICENESS = 19  # trials go first: Ray gives their processes 15
 
 
 class Follower:
@@ -45,7 +46,7 @@ class Follower:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start it."""
+        """Start it; it lets Ray start first."""
         threading.Thread(target=self._keep, name="mlflow-follower", daemon=True).start()
 
     def stop(self, within: float) -> None:
@@ -123,6 +124,7 @@ def main() -> None:
     threading.Thread(target=_end_with_driver, args=(patience, talking), daemon=True).start()
     logging.getLogger("studies").addHandler(logging.StreamHandler(sys.stdout))
     try:
+        patience.wait(_FIRST_LOOK)
         import_module("studies.tracking.session")  # takes seconds, in which nobody need wait for the end
         talking.set()
         follow(Path(ledger), uri, artifact_location, patience)
