@@ -110,6 +110,8 @@ class ScreenSection(Section):
         hyperband: Early stopping by several halvings that begin at different epochs, or none.
         median: Early stopping by the median rule, or none.
         pbt: Population based training, for schedules of knobs and learning rate, or none.
+        order: Of fused trials: where one that takes a free place begins in its seed's order of the data. ``shared``: where the others are, so
+            that it has their batches; or its ``own``: at the beginning, as in the later stages and as by itself.
     """
 
     searcher: Searcher = "sobol"
@@ -123,6 +125,7 @@ class ScreenSection(Section):
     hyperband: HalvingSection | None = None
     median: MedianSection | None = None
     pbt: PopulationSection | None = None
+    order: Literal["shared", "own"] = "shared"
 
     @model_validator(mode="after")
     def _a_population_goes_alone(self) -> ScreenSection:

@@ -39,10 +39,11 @@ class ArrayRun:
             trial_id: What it is called until it ends.
             planned: The trial.
             phase: At which epoch of its replicate's stream of batches it begins; by default, in the screen at the one that the array is at,
-                and in the later stages, where the order of the data is to depend on the replicate alone, at 0.
+                and at 0 in the later stages and with ``own_order``, where the order of the data is to depend on the replicate alone.
         """
         if phase is None:
-            phase = self._array.phase(planned.replicate) if planned.stage == "screen" else 0
+            joins = planned.stage == "screen" and not self._setting.own_order
+            phase = self._array.phase(planned.replicate) if joins else 0
         run = self._runs[trial_id] = TrialRun(planned, self._setting, phase=phase)
         try:
             run.open()

@@ -290,6 +290,7 @@ def _setting(run: _Run, stage: Stage) -> TrialSetting:
         storage=run.storage,
         study=spec.name,
         memory_gib=spec.budget.trial.memory_gib,
+        own_order=spec.screen is not None and spec.screen.order == "own",
     )
 
 

@@ -50,6 +50,7 @@ class TrialSetting:
         storage: The URL of a storage through which checkpoints and examples go, or None; nodes then work in folders of their own.
         study: The study's folder there.
         memory_gib: How much memory a process of a trial may have for itself, or None.
+        own_order: Each trial of an array begins at the beginning of its replicate's order of the data, in the screen too.
     """
 
     study_seed: int
@@ -69,6 +70,7 @@ class TrialSetting:
     storage: str | None = None
     study: str = ""
     memory_gib: float | None = None
+    own_order: bool = False
 
     @property
     def on_this_node(self) -> TrialSetting:

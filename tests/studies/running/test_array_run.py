@@ -68,6 +68,16 @@ def test_a_trial_that_takes_a_free_place_begins_where_the_others_are_in_the_scre
     assert rows["screened"]["metrics"]["train_loss"] == pytest.approx(replayed.metrics["train_loss"], rel=1e-4)
 
 
+def test_with_orders_of_their_own_all_trials_begin_at_the_beginning(setting: TrialSetting, tmp_path: Path) -> None:
+    array = ArrayRun(replace(setting, own_order=True))
+    array.begin("first", planned(epochs=4))
+    array.advance()
+    array.begin("screened", planned("gds"))
+    row = array.advance()["screened"].rows[0]
+    assert "phase" not in row
+    assert [row["metrics"]["train_loss"]] == pytest.approx(alone(planned("gds"), setting, tmp_path / "alone")[:1], rel=1e-4)
+
+
 def test_trials_whose_process_is_gone_go_on_from_their_checkpoints_at_their_own_phases(setting: TrialSetting) -> None:
     array = ArrayRun(setting)
     array.begin("old", planned(epochs=5))

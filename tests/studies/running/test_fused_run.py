@@ -110,6 +110,19 @@ def test_a_trial_that_took_a_free_place_is_repeated_by_itself_from_its_record(wh
 
 
 @pytest.mark.slow
+def test_with_orders_of_their_own_trials_that_took_free_places_are_as_by_themselves(tmp_path: Path) -> None:
+    run("run", write(tmp_path, FUSED), "--workdir", tmp_path, "--set", "screen.order=own", "--set", "confirm=null")
+    with read(tmp_path, "fused") as ledger:
+        trials = ledger.trials("screen")
+        ends = sorted(trial.ended for trial in trials)
+        refilled = [trial for trial in trials if trial.started > ends[0]]
+        assert refilled
+        assert {trial.phase for trial in trials} == {0}
+        for trial in refilled[:3]:
+            assert losses(ledger, trial.key) == pytest.approx(alone(ledger, trial.key), rel=1e-3)
+
+
+@pytest.mark.slow
 def test_a_trial_that_fails_among_good_ones_fails_alone(tmp_path: Path) -> None:
     study = {**GRID, "name": "mixed", "recipe": {"epochs": 3, "batch_size": 64}, "nuisance": {"lr": 0.1}, "record": {"examples": True}}
     (tmp_path / "mixed").mkdir()
