@@ -110,8 +110,8 @@ class ScreenSection(Section):
         hyperband: Early stopping by several halvings that begin at different epochs, or none.
         median: Early stopping by the median rule, or none.
         pbt: Population based training, for schedules of knobs and learning rate, or none.
-        order: Of fused trials: where one that takes a free place begins in its seed's order of the data. ``shared``: where the others are, so
-            that it has their batches; or its ``own``: at the beginning, as in the later stages and as by itself.
+        order: Where a fused trial that takes a free place begins in its seed's order of the data: ``shared``, where the others are, so that
+            it has their batches; or ``own``, at the beginning, as in the later stages and as by itself.
     """
 
     searcher: Searcher = "sobol"

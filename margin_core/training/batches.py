@@ -70,3 +70,21 @@ class Batches:
         images = self._images.index_select(0, self._places[numbers])
         # From pinned memory a copy need not be waited for: what is computed with it comes after it on the device's one stream.
         return images if self.device.type == "cpu" else images.pin_memory().to(self.device, non_blocking=True)
+
+
+def batch_sizes(examples: int, batch_size: int) -> list[int]:
+    """The sizes of an epoch's batches: the last holds what is left over.
+
+    A single example left over joins the batch before it: batch norm cannot be trained on one.
+
+    Example:
+        >>> batch_sizes(10, 4), batch_sizes(9, 4)
+        ([4, 4, 2], [4, 5])
+    """
+    whole, left_over = divmod(examples, batch_size)
+    sizes = [batch_size] * whole
+    if left_over == 1 and whole > 0 and batch_size > 1:
+        sizes[-1] += 1
+    elif left_over > 0:
+        sizes.append(left_over)
+    return sizes

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from margin_core.training.batches import batch_sizes
 from margin_core.training.cell import Cell
 from margin_core.training.record import SPLITS, Record
-from margin_core.training.trial import Trial, batch_sizes
+from margin_core.training.trial import Trial
 
 # Steps before the clock is started, and how long is measured at most, in steps and in seconds.
 _WARM_UP, _MOST, _SECONDS = 2, 200, 2.0

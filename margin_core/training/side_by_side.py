@@ -79,7 +79,7 @@ class SideBySide:
         with settings(self._recipe, self._device):
             totals = self._objective(self._features(given, training=True), self._parameters, target)
             # Of their sum, so that each trial has the gradient that it would have alone; of a mean it would be divided by their number.
-            totals.sum().backward()
+            torch.autograd.backward(totals.sum())
         gradients = [_gradient(parameter) for parameter in self._parameters.values()]
         self._clip(gradients)
         each = zip_longest(*(gradient.unbind() for gradient in gradients))  # the first ones alone have a bias, the last of the parameters

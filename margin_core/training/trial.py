@@ -25,7 +25,7 @@ from margin_core.losses import Loss, get_family
 from margin_core.models import Output, build_model
 from margin_core.seeds import numpy_generator, seeded_initialisation, torch_generator
 from margin_core.training.augmentation import Augmentation
-from margin_core.training.batches import Batches
+from margin_core.training.batches import Batches, batch_sizes
 from margin_core.training.cell import Cell
 from margin_core.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from margin_core.training.confidence import confidence_distribution, confidence_of_samples, spaced_places
@@ -381,21 +381,3 @@ class Trial:
             tests = self.data.test_indices
             return self._batches(tests), self.data.dataset.labels[tests].to(self.device)
         raise ValueError(f"split must be one of train, val, test, got {split!r}")
-
-
-def batch_sizes(examples: int, batch_size: int) -> list[int]:
-    """The sizes of an epoch's batches: the last holds what is left over.
-
-    A single example left over joins the batch before it: batch norm cannot be trained on one.
-
-    Example:
-        >>> batch_sizes(10, 4), batch_sizes(9, 4)
-        ([4, 4, 2], [4, 5])
-    """
-    whole, left_over = divmod(examples, batch_size)
-    sizes = [batch_size] * whole
-    if left_over == 1 and whole > 0 and batch_size > 1:
-        sizes[-1] += 1
-    elif left_over > 0:
-        sizes.append(left_over)
-    return sizes

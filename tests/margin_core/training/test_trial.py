@@ -18,7 +18,7 @@ from margin_core.data import DatasetConfig
 from margin_core.knobs import Schedule
 from margin_core.losses import get_family, list_losses
 from margin_core.training import Cell, EpochReport, Recipe, Setting, Trial
-from margin_core.training.trial import batch_sizes
+from margin_core.training.batches import batch_sizes
 from tests.margin_core.data.small_copies import write_mnist
 
 KEYS = ["train_loss", "val_accuracy", "val_nll", "val_ece", "class_margin", "val_sample_margin"]
