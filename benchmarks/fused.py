@@ -131,10 +131,7 @@ def _loops(case: Case) -> dict[str, tuple[Callable[[], object], int]]:
     trials = [trial_of(case, place) for place in range(len(case.families))]
     loops["trial"] = partial(_each, [partial(epoch_of, one) for one in trials]), steps * len(trials)
     for width in case.widths:
-        array = TrialArray()
-        for place in range(width):
-            array.join(trial_of(case, place))
-        loops[f"array of {width}"] = partial(epoch_of_array, array), steps * width
+        loops[f"array of {width}"] = partial(epoch_of_array, array_of(case, width)), steps * width
     return loops
 
 
@@ -177,6 +174,14 @@ def trial_of(case: Case, place: int, device: str = "cpu") -> Trial:
     recipe = Recipe(epochs=MANY_EPOCHS, batch_size=case.batch, lr=0.001 * (1.0 + place), weight_decay=1e-5 * place, clip_norm=None)
     cell = Cell(DatasetConfig(name), case.model, family, knobs, {}, recipe, backbone=case.backbone)  # type: ignore[arg-type]
     return Trial(cell, study_seed=0, replicate=0, device=device)
+
+
+def array_of(case: Case, width: int, device: str = "cpu") -> TrialArray:
+    """An array of the trials of the first places."""
+    array = TrialArray()
+    for place in range(width):
+        array.join(trial_of(case, place, device))
+    return array
 
 
 STUDY = """
@@ -252,12 +257,9 @@ def _in_a_process(case: Case, width: int) -> float:
 
 def _held(case: Case, width: int) -> float:
     prepare_to_train(1)
-    array = TrialArray()
     if width == 0:
         trial_of(case, 0)
-    for place in range(width):
-        array.join(trial_of(case, place))
-    array.rehearse()
+    array_of(case, width).rehearse()
     # Not resource.getrusage, which begins at what the parent held when it started this process.
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) / 1024.0

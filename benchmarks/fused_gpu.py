@@ -26,11 +26,10 @@ from functools import partial
 from typing import Any
 
 import torch
-from fused import CASES, Case, bare_loop, epoch_of_array, trial_of
+from fused import CASES, Case, array_of, bare_loop, epoch_of_array, trial_of
 from trial import BareLoop, _machine, _row, epoch_of
 
 from margin_core.machine import prepare_to_train
-from margin_core.training.array import TrialArray
 
 WIDTHS = {"mlp-50-20": (1, 32, 128, 256), "linear-768": (1, 32, 128), "lenet5": (1, 16, 64), "wrn-10-1": (1, 8, 32)}
 EAGER_LIMITS = {"mlp-50-20": 100.0, "lenet5": 15.0, "wrn-10-1": 3.0}
@@ -95,10 +94,7 @@ def _loops(case: Case, device: str) -> dict[str, tuple[Callable[[], object], int
         loops["the same as CUDA graphs"] = GraphLoop(bare[1]).epoch, len(bare[1].labels) // case.batch
     loops["trial"] = partial(epoch_of, trial), steps
     for width in case.widths:
-        array = TrialArray()
-        for place in range(width):
-            array.join(trial_of(case, place, device))
-        loops[f"array of {width}"] = partial(epoch_of_array, array), steps * width
+        loops[f"array of {width}"] = partial(epoch_of_array, array_of(case, width, device)), steps * width
     return loops
 
 
