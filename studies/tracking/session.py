@@ -178,9 +178,12 @@ class Session:
         datasets = labels(trial.dataset for trial in trials)
         families = labels(trial.family for trial in trials)
         inputs = dataset_inputs(self.spec)
+        began: dict[tuple[str, str], float] = {}
         ended: dict[tuple[str, str], float] = {}
         for trial in trials:
-            ended[trial.stage, trial.cell_id] = max(ended.get((trial.stage, trial.cell_id), 0.0), trial.ended or 0.0)
+            of = trial.stage, trial.cell_id
+            began[of] = min(began.get(of, trial.started), trial.started)
+            ended[of] = max(ended.get(of, 0.0), trial.ended or 0.0)
         for (stage, cell_id), rows in table.groupby(["stage", "cell_id"], sort=False):
             trial, key, state = cells[str(cell_id)], f"{stage}-{cell_id}", f"{len(rows)} seeds"
             note = self._sent.note(key)
@@ -191,7 +194,7 @@ class Session:
             run_id = (
                 note.run_id
                 if note
-                else self._create(key, cell_name(trial) + (" (screen)" if stage == "screen" else ""), tags, trial.started)
+                else self._create(key, cell_name(trial) + (" (screen)" if stage == "screen" else ""), tags, began[str(stage), str(cell_id)])
             )
             values = rows[self.spec.metric].dropna().tolist() if self.spec.metric in rows else []
             measured = _summary(values, len(rows), self.spec)

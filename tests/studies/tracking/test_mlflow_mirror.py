@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from studies.plan import screen_trials
 from studies.tracking.address import embedded_uri
-from studies.tracking.asking import connect
+from studies.tracking.asking import connect, milliseconds
 from studies.tracking.ledger import Ledger
 from studies.tracking.mlflow_mirror import MlflowMirror
 from tests.studies import builders
@@ -73,6 +75,21 @@ def test_the_mirror_holds_what_the_ledger_holds(ledger: Ledger, tmp_path: Path) 
     assert sorted(run.data.metrics["n_seeds"] for run in summaries) == [1, 1, 2]
     assert sorted(run.data.metrics["n_lost"] for run in summaries) == [0, 0, 1]
     assert sum("val_accuracy_ci_low" in run.data.metrics for run in summaries) == 1
+
+
+def test_the_run_of_a_cell_lasts_as_long_as_its_trials_of_the_stage(ledger: Ledger, tmp_path: Path) -> None:
+    confirmed = replace(screen_trials(SPEC)[0], stage="confirm")
+    time.sleep(0.05)  # MLflow counts milliseconds
+    ledger.start(confirmed)
+    ledger.report(confirmed.key, [builders.epoch(1, {"val_accuracy": 90.0})])
+    ledger.end(confirmed.key, "finished")
+    mirror(ledger, tmp_path)
+    found = by_key(embedded_uri(tmp_path))
+    for stage in ("screen", "confirm"):
+        run = found[f"{stage}-{confirmed.cell.cell_id}"].info
+        trials = [trial for trial in ledger.trials(stage) if trial.cell_id == confirmed.cell.cell_id]
+        assert run.start_time == milliseconds(min(trial.started for trial in trials))
+        assert run.end_time == milliseconds(max(trial.ended for trial in trials if trial.ended))
 
 
 def test_mirroring_again_sends_only_what_is_new_and_steps_under_a_name_of_their_own(ledger: Ledger, tmp_path: Path) -> None:
