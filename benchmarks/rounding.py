@@ -2,9 +2,9 @@
 
 Prints a Markdown table. A row is a network, its data and its batches: trials of every family that an array takes, at two learning rates
 and from one to three seeds, are trained for an epoch in one array, and again by themselves, and each in an array of its own. Told is how
-far the metrics of the epoch (all but the accuracy) are from those of the array, as a share of them, the furthest metric of each trial; and
-how many trials an export would say to have begun as they were recorded, to within steps times 2^-23 of each metric. MNIST is asked for
-in ``--data-root``. Takes about four minutes.
+far the metrics of the epoch (all but the accuracy) are from those of the array, as a share of the greater, the furthest metric of each
+trial; and how many trials an export would say to have begun as they were recorded, to within steps times 2^-23 of each metric. MNIST is
+asked for in ``--data-root``. Takes about four minutes.
 """
 
 from __future__ import annotations
@@ -108,8 +108,9 @@ def together_for_an_epoch(trials: Sequence[Trial]) -> list[dict[str, float]]:
 
 
 def furthest(found: Mapping[str, float], recorded: Mapping[str, float]) -> float:
-    """How far the furthest metric but the accuracy is from the recorded one, as a share of it."""
-    return max(abs(found[name] - value) / max(abs(value), 1e-30) for name, value in recorded.items() if name != "val_accuracy")
+    """How far the furthest metric but the accuracy is from the recorded one, as a share of the greater of both: 2 at most."""
+    pairs = [(found[name], value) for name, value in recorded.items() if name != "val_accuracy" and found[name] != value]
+    return max((abs(one - other) / max(abs(one), abs(other)) for one, other in pairs), default=0.0)
 
 
 if __name__ == "__main__":
